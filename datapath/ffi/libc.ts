@@ -1,0 +1,141 @@
+/** The C library's calls that the datapath needs; every wrapper throws KernelError. */
+
+import { KernelError } from "../kernel_error.ts";
+import { cstring } from "./memory.ts";
+
+const { symbols: c } = Deno.dlopen("libc.so.6", {
+  __errno_location: { parameters: [], result: "pointer" },
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+  setns: { parameters: ["i32", "i32"], result: "i32" },
+  unshare: { parameters: ["i32"], result: "i32" },
+  mount: { parameters: ["buffer", "buffer", "buffer", "u64", "pointer"], result: "i32" },
+  umount2: { parameters: ["buffer", "i32"], result: "i32" },
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+  geteuid: { parameters: [], result: "u32" },
+});
+
+/** errno of the calling thread; read it right after the call that failed. */
+export function errno(): number {
+  const location = c.__errno_location();
+  return new Deno.UnsafePointerView(location as Deno.PointerObject).getInt32();
+}
+
+/** `result` when it is not negative, else throws the KernelError for the thread's errno. */
+export function check<T extends number | bigint>(
+  result: T,
+  operation: string,
+  target: string,
+  hint?: string,
+): T {
+  if (result >= 0) return result;
+  throw new KernelError({ operation, target, errno: errno(), ...(hint ? { hint } : {}) });
+}
+
+/** Flags of open(2), asm-generic/fcntl.h. */
+export const O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CLOEXEC = 0o2000000;
+
+/** A file descriptor that closes itself. */
+export class FileDescriptor implements Disposable {
+  #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  static open(path: string, flags: number = O_RDONLY): FileDescriptor {
+    return new FileDescriptor(check(c.open(cstring(path), flags | O_CLOEXEC, 0), "open", path));
+  }
+
+  /** The number. Throws when it is closed. */
+  get fd(): number {
+    if (this.#fd < 0) throw new TypeError("File descriptor is closed");
+    return this.#fd;
+  }
+
+  get closed(): boolean {
+    return this.#fd < 0;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd >= 0) c.close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+/** socket(2), close-on-exec. */
+export function socket(family: number, type: number, protocol: number): FileDescriptor {
+  const SOCK_CLOEXEC = 0o2000000;
+  const fd = c.socket(family, type | SOCK_CLOEXEC, protocol);
+  return new FileDescriptor(check(fd, "open", `socket(${family}, ${type}, ${protocol})`));
+}
+
+export function bind(fd: number, address: Uint8Array<ArrayBuffer>): void {
+  check(c.bind(fd, address, address.length), "bind", "socket");
+}
+
+export function setsockopt(
+  fd: number,
+  level: number,
+  name: number,
+  value: Uint8Array<ArrayBuffer>,
+): void {
+  check(
+    c.setsockopt(fd, level, name, value, value.length),
+    "set",
+    `socket option ${level}/${name}`,
+  );
+}
+
+/** Sends the whole buffer; returns the number of bytes. */
+export function send(fd: number, data: Uint8Array<ArrayBuffer>, flags = 0): number {
+  return Number(check(c.send(fd, data, BigInt(data.length), flags), "send on", "socket"));
+}
+
+/** Receives into the buffer; returns the number of bytes. Throws KernelError EAGAIN when nothing is there. */
+export function recv(fd: number, data: Uint8Array<ArrayBuffer>, flags = 0): number {
+  return Number(check(c.recv(fd, data, BigInt(data.length), flags), "receive on", "socket"));
+}
+
+/** clone(2) flag of network namespaces, linux/sched.h. */
+export const CLONE_NEWNET = 0x40000000;
+
+/** Moves the calling thread into the namespace; only for one synchronous burst. */
+export function setns(fd: number, type: number, target: string): void {
+  check(c.setns(fd, type), "enter namespace", target);
+}
+
+/** Gives the calling thread a new namespace; only for one synchronous burst. */
+export function unshare(flags: number): void {
+  check(c.unshare(flags), "create", "namespace");
+}
+
+export function mount(source: string, target: string, type: string, flags: number): void {
+  check(
+    c.mount(cstring(source), cstring(target), cstring(type), BigInt(flags), null),
+    `mount ${type} on`,
+    target,
+  );
+}
+
+export function umount(target: string, flags = 0): void {
+  check(c.umount2(cstring(target), flags), "unmount", target);
+}
+
+/** CLOCK_MONOTONIC in nanoseconds: the clock of bpf_ktime_get_ns and bpf_ktime_get_coarse_ns. */
+export function monotonicNs(): bigint {
+  const timespec = new BigInt64Array(2);
+  check(c.clock_gettime(1, timespec), "read", "CLOCK_MONOTONIC");
+  return timespec[0]! * 1_000_000_000n + timespec[1]!;
+}
+
+/** The effective user id. */
+export function geteuid(): number {
+  return c.geteuid();
+}

@@ -1,0 +1,83 @@
+/** Tables computed from other tables. */
+
+import { schedule, settled } from "./schedule.ts";
+import type { Table } from "./table.ts";
+
+/** Any table, as the input of a derivation. */
+interface Input {
+  readonly name: string;
+  level: number;
+  watch(listener: () => void): Disposable;
+}
+
+/** How a derivation fares. */
+export interface DerivationStatus {
+  /** The name of its output. */
+  name: string;
+  runs: number;
+  /** How long the last run took, in milliseconds. */
+  lastMs: number;
+  /** Why the last run failed; the output is then that of the last good run. */
+  error: string | undefined;
+}
+
+/** A running derivation; dispose of it to stop it. Its output then stays as it is. */
+export interface Derivation extends Disposable {
+  status(): DerivationStatus;
+  /** Resolves when the output stands for all changes made up to now. */
+  settled(): Promise<void>;
+}
+
+const produced = new WeakSet<object>();
+const consumed = new WeakSet<object>();
+
+/**
+ * Keeps `output` equal to what `compute` makes of the inputs: once now, and once after each burst of
+ * changes to any of them. `compute` reads tables and does nothing else. When it throws, the output
+ * stays as it was and `status` says why.
+ *
+ * Throws TypeError when the output has another derivation or already feeds one: data flows one way.
+ */
+export function derive<Row>(
+  inputs: readonly Input[],
+  compute: () => Iterable<Row>,
+  output: Table<Row>,
+): Derivation {
+  if (produced.has(output)) {
+    throw new TypeError(`Cannot derive table ${output.name}: it has a derivation already`);
+  }
+  if (consumed.has(output) || inputs.some((input) => input === output as unknown)) {
+    throw new TypeError(
+      `Cannot derive table ${output.name}: it feeds a derivation already; derive it first`,
+    );
+  }
+  produced.add(output);
+  for (const input of inputs) consumed.add(input);
+  output.level = 1 + Math.max(0, ...inputs.map((input) => input.level));
+
+  const status: DerivationStatus = { name: output.name, runs: 0, lastMs: 0, error: undefined };
+  let stopped = false;
+  const run = () => {
+    if (stopped) return;
+    const start = performance.now();
+    status.runs++;
+    try {
+      output.replace(compute());
+      status.error = undefined;
+    } catch (error) {
+      status.error = error instanceof Error ? error.message : String(error);
+    }
+    status.lastMs = performance.now() - start;
+  };
+  const watches = inputs.map((input) => input.watch(() => schedule(output.level - 0.5, run)));
+  run();
+  return {
+    status: () => ({ ...status }),
+    settled,
+    [Symbol.dispose]() {
+      stopped = true;
+      produced.delete(output);
+      for (const watch of watches) watch[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * Rows under text keys, with a revision and watchers. Everything the agent knows and wants is in
+ * tables; a change of one table makes the derivations and reconcilers behind it run.
+ */
+
+import { equalData } from "./equal.ts";
+import { schedule } from "./schedule.ts";
+
+/** What became of one row since the watcher was last told. */
+export type Change<Row> =
+  | { kind: "added"; key: string; row: Row }
+  | { kind: "updated"; key: string; row: Row; previous: Row }
+  | { kind: "deleted"; key: string; previous: Row };
+
+/** Told of the net changes of a microtask: a row that came and went is not among them. */
+export type Listener<Row> = (changes: readonly Change<Row>[]) => void;
+
+/** Options for a {@linkcode Table}. */
+export interface TableOptions<Row> {
+  /** Shown in status and errors. */
+  name: string;
+  /** The row's key, unique in the table. */
+  key: (row: Row) => string;
+  /**
+   * Whether two rows of one key say the same: such a `set` changes nothing.
+   *
+   * @default {equalData}
+   */
+  equal?: (a: Row, b: Row) => boolean;
+}
+
+/** What a table is to those that only read it. */
+export type ReadonlyTable<Row> = Omit<Table<Row>, "set" | "delete" | "replace">;
+
+/** Rows by key. A row that is in a table must not be changed in place: set a new one. */
+export class Table<Row> {
+  readonly name: string;
+  /** Of a source table 0, of a derived one more than any of its inputs. Kept by `derive`. */
+  level = 0;
+  #rows = new Map<string, Row>();
+  #key: (row: Row) => string;
+  #equal: (a: Row, b: Row) => boolean;
+  #revision = 0;
+  /** The rows as they were when the watchers were last told; undefined when there was none. */
+  #before = new Map<string, Row | undefined>();
+  #listeners = new Set<Listener<Row>>();
+
+  constructor({ name, key, equal = equalData }: TableOptions<Row>) {
+    this.name = name;
+    this.#key = key;
+    this.#equal = equal;
+  }
+
+  /** Grows with each change. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  keyOf(row: Row): string {
+    return this.#key(row);
+  }
+
+  equal(a: Row, b: Row): boolean {
+    return this.#equal(a, b);
+  }
+
+  has(key: string): boolean {
+    return this.#rows.has(key);
+  }
+
+  get(key: string): Row | undefined {
+    return this.#rows.get(key);
+  }
+
+  /** A copy of the rows in the order they came: safe to iterate while the table changes. */
+  rows(): Row[] {
+    return [...this.#rows.values()];
+  }
+
+  keys(): string[] {
+    return [...this.#rows.keys()];
+  }
+
+  /** Adds the row or puts it in the place of the one with its key. Returns whether that changed anything. */
+  set(row: Row): boolean {
+    const key = this.#key(row);
+    const previous = this.#rows.get(key);
+    if (previous !== undefined && this.#equal(previous, row)) return false;
+    this.#rows.set(key, row);
+    this.#touch(key, previous);
+    return true;
+  }
+
+  /** Removes the row of that key. Returns whether there was one. */
+  delete(key: string): boolean {
+    const previous = this.#rows.get(key);
+    if (!this.#rows.delete(key)) return false;
+    this.#touch(key, previous);
+    return true;
+  }
+
+  /** Makes `rows` the whole content; only the differences are changes. */
+  replace(rows: Iterable<Row>): void {
+    const gone = new Set(this.#rows.keys());
+    for (const row of rows) {
+      gone.delete(this.#key(row));
+      this.set(row);
+    }
+    for (const key of gone) this.delete(key);
+  }
+
+  /**
+   * Tells `listener` of later changes, until disposed of. What is in the table now is not told:
+   * read `rows()`.
+   */
+  watch(listener: Listener<Row>): Disposable {
+    this.#deliver();
+    const own: Listener<Row> = (changes) => listener(changes);
+    this.#listeners.add(own);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
+  }
+
+  #touch(key: string, previous: Row | undefined): void {
+    this.#revision++;
+    if (this.#listeners.size === 0) return;
+    if (!this.#before.has(key)) this.#before.set(key, previous);
+    schedule(this.level, this.#deliver);
+  }
+
+  #deliver = (): void => {
+    if (this.#before.size === 0) return;
+    const changes: Change<Row>[] = [];
+    for (const [key, previous] of this.#before) {
+      const row = this.#rows.get(key);
+      if (row === undefined) {
+        if (previous !== undefined) changes.push({ kind: "deleted", key, previous });
+      } else if (previous === undefined) {
+        changes.push({ kind: "added", key, row });
+      } else if (!this.#equal(previous, row)) {
+        changes.push({ kind: "updated", key, row, previous });
+      }
+    }
+    this.#before.clear();
+    if (changes.length === 0) return;
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(changes);
+      } catch (error) {
+        reportError(error);
+      }
+    }
+  };
+}

@@ -1,0 +1,353 @@
+/**
+ * Brings one kernel thing (a map, a route table) to what a table says and keeps it there. Nothing
+ * else writes to that thing.
+ */
+
+import { settled } from "./schedule.ts";
+import type { Table } from "./table.ts";
+
+/** A row that a target could not apply. */
+export interface RowFailure<Row> {
+  row: Row;
+  error: Error;
+}
+
+/** What came of applying a batch: the rows that are not named succeeded. */
+export interface ApplyResult<Row> {
+  failed: RowFailure<Row>[];
+}
+
+/** The kernel's side of a reconciler. */
+export interface Target<Row> {
+  /** The rows that the kernel has and that this target owns; null when it cannot list them. */
+  read(): Iterable<Row> | null;
+  /**
+   * Adds or replaces `upserts` and removes `deletes`; removing what is not there is no failure.
+   * Throwing fails the whole batch.
+   */
+  apply(upserts: Row[], deletes: Row[]): ApplyResult<Row> | Promise<ApplyResult<Row>>;
+}
+
+/** Options for a {@linkcode Reconciler}. */
+export interface ReconcilerOptions<Row> {
+  /** Shown in status. */
+  name: string;
+  desired: Table<Row>;
+  target: Target<Row>;
+  /**
+   * Whether the kernel's row says what the desired one wants.
+   *
+   * @default {the table's equality}
+   */
+  matches?: (desired: Row, actual: Row) => boolean;
+  /**
+   * Rows applied in one call.
+   *
+   * @default {4096}
+   */
+  batchSize?: number;
+  /**
+   * Milliseconds before a failed row is tried again; doubled with each failure.
+   *
+   * @default {100}
+   */
+  minBackoffMs?: number;
+  /** @default {30_000} */
+  maxBackoffMs?: number;
+  /**
+   * Milliseconds between full comparisons with the kernel.
+   *
+   * @default {30_000}
+   */
+  repairIntervalMs?: number;
+}
+
+/** How a row fares: `done` when the kernel has it as desired. */
+export type RowStatus =
+  | { state: "pending" }
+  | { state: "done" }
+  | { state: "error"; reason: string; attempts: number };
+
+/** How a reconciler fares. */
+export interface ReconcilerStatus {
+  name: string;
+  /** Desired rows. */
+  rows: number;
+  /** Rows still to be applied or removed, those in error among them. */
+  pending: number;
+  errors: number;
+  /** When everything was last as desired. */
+  lastSync: Date | undefined;
+  lastError: { at: Date; key: string; reason: string } | undefined;
+  /** Rows that a comparison found changed behind our back, and that were put right. */
+  repairs: number;
+}
+
+/** Rows that could not be applied. */
+export class ReconcileError extends Error {
+  override name = "ReconcileError";
+  /** Reason by row key. */
+  readonly failures: ReadonlyMap<string, string>;
+
+  constructor(reconciler: string, failures: ReadonlyMap<string, string>) {
+    const [[key, reason] = ["", ""]] = failures;
+    const more = failures.size > 1 ? ` (and ${failures.size - 1} more)` : "";
+    super(`Cannot apply ${reconciler} row ${key}: ${reason}${more}`);
+    this.failures = failures;
+  }
+}
+
+interface Failure {
+  attempts: number;
+  reason: string;
+  /** In the clock of performance.now(). */
+  retryAt: number;
+}
+
+/**
+ * See the module. `start` it when the desired table is complete: what the kernel has and the table
+ * has not is removed. `stop` it to leave the kernel as it is.
+ */
+export class Reconciler<Row> implements AsyncDisposable {
+  readonly name: string;
+  #desired: Table<Row>;
+  #target: Target<Row>;
+  #matches: (desired: Row, actual: Row) => boolean;
+  #batchSize: number;
+  #minBackoffMs: number;
+  #maxBackoffMs: number;
+  #repairIntervalMs: number;
+
+  /** What the kernel has as far as we know. */
+  #actual = new Map<string, Row>();
+  #dirty = new Set<string>();
+  #failures = new Map<string, Failure>();
+  #work: Promise<void> = Promise.resolve();
+  #queued = false;
+  #retryTimer: number | undefined;
+  #repairTimer: number | undefined;
+  #watch: Disposable | undefined;
+  #stopped = false;
+  #repairs = 0;
+  #lastSync: Date | undefined;
+  #lastError: ReconcilerStatus["lastError"];
+
+  constructor(options: ReconcilerOptions<Row>) {
+    const { name, desired, target, batchSize = 4096 } = options;
+    if (batchSize < 1) throw new RangeError(`A batch has at least one row, not ${batchSize}`);
+    this.name = name;
+    this.#desired = desired;
+    this.#target = target;
+    this.#matches = options.matches ?? ((a, b) => desired.equal(a, b));
+    this.#batchSize = batchSize;
+    this.#minBackoffMs = options.minBackoffMs ?? 100;
+    this.#maxBackoffMs = options.maxBackoffMs ?? 30_000;
+    this.#repairIntervalMs = options.repairIntervalMs ?? 30_000;
+  }
+
+  /**
+   * Takes over what the kernel has, brings it to the desired rows, and keeps it there until `stop`.
+   * Resolves after the first pass, whether or not every row could be applied.
+   */
+  async start(): Promise<void> {
+    if (this.#watch) throw new TypeError(`Reconciler ${this.name} has been started already`);
+    await settled();
+    this.#watch = this.#desired.watch((changes) => {
+      for (const { key } of changes) {
+        this.#dirty.add(key);
+        this.#failures.delete(key);
+      }
+      this.#kick();
+    });
+    for (const key of this.#desired.keys()) this.#dirty.add(key);
+    this.#adopt();
+    await this.#kick();
+    this.#repairTimer = setInterval(() => void this.repair(), this.#repairIntervalMs);
+  }
+
+  /** Stops after the batch under way. The kernel keeps what it has. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#watch?.[Symbol.dispose]();
+    clearTimeout(this.#retryTimer);
+    clearInterval(this.#repairTimer);
+    await this.#work;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /**
+   * Resolves when the rows of `keys` (default: all) are in the kernel as they are desired now, or
+   * gone from it when they are not desired. Rows in back-off are tried at once. Throws
+   * {@linkcode ReconcileError} when some of them could not be applied, TypeError when it is not running.
+   */
+  async flush(keys?: Iterable<string>): Promise<void> {
+    const wanted = keys ? new Set(keys) : undefined;
+    await settled();
+    if (!this.#watch || this.#stopped) {
+      throw new TypeError(`Cannot flush reconciler ${this.name}: it is not running`);
+    }
+    for (const [key, failure] of this.#failures) {
+      if (!wanted || wanted.has(key)) failure.retryAt = 0;
+    }
+    await this.#kick();
+    const failures = new Map<string, string>();
+    for (const key of wanted ?? this.#failures.keys()) {
+      const reason = this.#failures.get(key)?.reason;
+      if (reason !== undefined) failures.set(key, reason);
+    }
+    if (failures.size > 0) throw new ReconcileError(this.name, failures);
+  }
+
+  /** Compares the kernel with the table now and puts right what differs. Returns the number of rows put right. */
+  async repair(): Promise<number> {
+    await settled();
+    let found = 0;
+    this.#work = this.#work.then(() => {
+      if (this.#stopped) return;
+      found = this.#adopt();
+      this.#repairs += found;
+      return this.#pass();
+    });
+    await this.#work;
+    return found;
+  }
+
+  status(): ReconcilerStatus {
+    return {
+      name: this.name,
+      rows: this.#desired.size,
+      pending: this.#dirty.size,
+      errors: this.#failures.size,
+      lastSync: this.#lastSync,
+      lastError: this.#lastError,
+      repairs: this.#repairs,
+    };
+  }
+
+  /** How the row of that key fares; undefined when it is neither desired nor still to be removed. */
+  rowStatus(key: string): RowStatus | undefined {
+    const failure = this.#failures.get(key);
+    if (failure) return { state: "error", reason: failure.reason, attempts: failure.attempts };
+    if (this.#dirty.has(key)) return { state: "pending" };
+    return this.#desired.has(key) ? { state: "done" } : undefined;
+  }
+
+  /** Reads the kernel; marks what differs from the desired rows. Returns how many did unexpectedly. */
+  #adopt(): number {
+    let rows: Iterable<Row> | null;
+    const actual = new Map<string, Row>();
+    try {
+      rows = this.#target.read();
+      if (rows === null) return 0;
+      for (const row of rows) actual.set(this.#desired.keyOf(row), row);
+    } catch (error) {
+      this.#noteError("(reading)", reasonOf(error));
+      return 0;
+    }
+    this.#actual = actual;
+    let found = 0;
+    for (const key of new Set([...actual.keys(), ...this.#desired.keys()])) {
+      const wanted = this.#desired.get(key);
+      const got = actual.get(key);
+      const right = wanted === undefined
+        ? got === undefined
+        : got !== undefined && this.#matches(wanted, got);
+      if (right) {
+        this.#dirty.delete(key);
+        this.#failures.delete(key);
+      } else if (!this.#dirty.has(key)) {
+        this.#dirty.add(key);
+        found++;
+      }
+    }
+    return found;
+  }
+
+  /** Runs a pass soon, after the one under way; resolves when it is over. */
+  #kick(): Promise<void> {
+    if (!this.#queued && !this.#stopped && this.#watch) {
+      this.#queued = true;
+      this.#work = this.#work.then(() => {
+        this.#queued = false;
+        return this.#pass();
+      });
+    }
+    return this.#work;
+  }
+
+  async #pass(): Promise<void> {
+    const now = performance.now();
+    const due = [...this.#dirty].filter((key) => (this.#failures.get(key)?.retryAt ?? 0) <= now);
+    for (let i = 0; i < due.length && !this.#stopped; i += this.#batchSize) {
+      await this.#applyBatch(due.slice(i, i + this.#batchSize));
+    }
+    if (!this.#stopped) this.#armRetry();
+    this.#noteSync();
+  }
+
+  async #applyBatch(keys: string[]): Promise<void> {
+    const upserts: Row[] = [];
+    const deletes: Row[] = [];
+    for (const key of keys) {
+      const wanted = this.#desired.get(key);
+      const got = this.#actual.get(key);
+      if (wanted !== undefined) upserts.push(wanted);
+      else if (got !== undefined) deletes.push(got);
+    }
+    for (const key of keys) this.#dirty.delete(key);
+    let failed: RowFailure<Row>[];
+    try {
+      failed = upserts.length + deletes.length === 0
+        ? []
+        : (await this.#target.apply(upserts, deletes)).failed;
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error));
+      failed = [...upserts, ...deletes].map((row) => ({ row, error: cause }));
+    }
+    const reasons = new Map(
+      failed.map(({ row, error }) => [this.#desired.keyOf(row), error.message]),
+    );
+    // A failed upsert may have left a row behind, so it counts as one that must be deleted later.
+    for (const row of upserts) this.#actual.set(this.#desired.keyOf(row), row);
+    for (const row of deletes) {
+      const key = this.#desired.keyOf(row);
+      if (!reasons.has(key)) this.#actual.delete(key);
+    }
+    for (const key of keys) {
+      const reason = reasons.get(key);
+      if (reason === undefined) {
+        this.#failures.delete(key);
+        continue;
+      }
+      const attempts = (this.#failures.get(key)?.attempts ?? 0) + 1;
+      const wait = Math.min(this.#maxBackoffMs, this.#minBackoffMs * 2 ** (attempts - 1));
+      this.#failures.set(key, { attempts, reason, retryAt: performance.now() + wait });
+      this.#dirty.add(key);
+      this.#noteError(key, reason);
+    }
+  }
+
+  #armRetry(): void {
+    clearTimeout(this.#retryTimer);
+    let earliest = Infinity;
+    for (const { retryAt } of this.#failures.values()) earliest = Math.min(earliest, retryAt);
+    if (earliest === Infinity) return;
+    const wait = Math.max(1, Math.ceil(earliest - performance.now()));
+    this.#retryTimer = setTimeout(() => void this.#kick(), wait);
+  }
+
+  #noteSync(): void {
+    if (this.#dirty.size === 0) this.#lastSync = new Date();
+  }
+
+  #noteError(key: string, reason: string): void {
+    this.#lastError = { at: new Date(), key, reason };
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Types and small helpers of every program. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_core_read.h>
+
+#define inline_always static __always_inline
+#define likely(x)     __builtin_expect(!!(x), 1)
+#define unlikely(x)   __builtin_expect(!!(x), 0)
+#define NS_PER_SECOND 1000000000ULL
+
+/* The first 8 bytes of ICMP in both families; <linux/icmp.h> draws in the C library. */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be16 id; /* echo */
+	__be16 sequence;
+};
+
+#define ICMP_ECHOREPLY      0
+#define ICMP_DEST_UNREACH   3
+#define ICMP_ECHO           8
+#define ICMP_TIME_EXCEEDED  11
+#define ICMP_PARAMETERPROB  12
+#define ICMPV6_DEST_UNREACH 1
+#define ICMPV6_PARAMPROB    4
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY   129
+
+/* An address of either family, network order; IPv4 is mapped (::ffff:a.b.c.d, RFC 4291 2.5.5.2). */
+struct address {
+	__u8 bytes[16];
+} __attribute__((aligned(8)));
+
+#define HALF(addr, i) (((__u64 *)(addr)->bytes)[i])
+#define WORD(addr, i) (((__u32 *)(addr)->bytes)[i])
+
+inline_always bool address_equal(const struct address *a, const struct address *b)
+{
+	return HALF(a, 0) == HALF(b, 0) && HALF(a, 1) == HALF(b, 1);
+}
+
+inline_always void address_from_v4(struct address *to, __be32 from)
+{
+	HALF(to, 0) = 0;
+	WORD(to, 2) = bpf_htonl(0xffff);
+	WORD(to, 3) = from;
+}
+
+inline_always bool address_is_v4(const struct address *a)
+{
+	return HALF(a, 0) == 0 && WORD(a, 2) == bpf_htonl(0xffff);
+}
+
+/* 224.0.0.0/4, 255.255.255.255 and ff00::/8 */
+inline_always bool address_is_multicast(const struct address *a)
+{
+	if (address_is_v4(a))
+		return (a->bytes[12] & 0xf0) == 0xe0 || WORD(a, 3) == 0xffffffff;
+	return a->bytes[0] == 0xff;
+}
+
+/* fe80::/10 and the unspecified address */
+inline_always bool address_is_link_local(const struct address *a)
+{
+	return (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80) ||
+	       (HALF(a, 0) == 0 && HALF(a, 1) == 0);
+}
+
+#ifndef barrier_var
+#define barrier_var(x) asm volatile("" : "+r"(x))
+#endif
+
+/* Keeps the compiler from merging or reordering an access that another CPU may race with. */
+#define READ_ONCE(x)     (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* The judgment of a packet: conntrack first, policy only for what is new or was judged before a change. */
+#pragma once
+#include "conntrack.h"
+#include "endpoint.h"
+#include "events.h"
+#include "ipcache.h"
+#include "policy.h"
+#include "rewrite.h"
+
+/* Who is at the two ends of a packet. */
+struct ends {
+	struct endpoint *source;      /* NULL: not an endpoint of this node */
+	struct endpoint *destination; /* likewise */
+	__u32 source_identity;
+	__u32 destination_identity;
+};
+
+struct admission {
+	struct ct_entry *restore; /* set: the source must become the entry's frontend again */
+	bool from_initiator; /* of an ICMP error: the sender is the one that began the quoted flow */
+};
+
+/* What policies call the port: of ICMP the type, of an echo always the request's. */
+inline_always __be16 policy_port(const struct packet *p, int direction)
+{
+	if (p->tuple.protocol == IPPROTO_ICMP || p->tuple.protocol == IPPROTO_ICMPV6) {
+		if (icmp_is_echo(p->family, p->icmp_type))
+			return bpf_htons(p->family == 4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST);
+		return bpf_htons(p->icmp_type);
+	}
+	return direction ? p->tuple.source_port : p->tuple.destination_port;
+}
+
+/* One endpoint's say about a connection. Tells of a denial's rule in `c`. */
+inline_always int judge(struct __sk_buff *skb, const struct packet *p, struct event_context *c,
+			const struct endpoint *ep, __u32 peer, __be16 port, __u8 direction,
+			bool tell)
+{
+	struct policy_query q = {
+		.policy = ep->policy,
+		.identity = peer,
+		.port = port,
+		.protocol = p->tuple.protocol,
+		.direction = direction,
+	};
+	struct policy_result r = {};
+	int err = policy_evaluate(&q, &r);
+
+	if (err > 0)
+		err = DROP(ENDPOINT_NOT_READY);
+	c->endpoint = ep->id;
+	c->cookie = r.cookie;
+	c->direction = direction;
+	if (!err && tell && r.cookie) {
+		c->type = EVENT_VERDICT;
+		c->reason = 0;
+		send_event(skb, p, c);
+	}
+	return err;
+}
+
+/* Returns 0 with `a` filled, or a negative drop reason. */
+inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_context *c,
+			const struct ends *ends, struct admission *a)
+{
+	struct ct_entry *e;
+	struct ct_key key;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	const struct endpoint *initiator, *responder;
+	__u32 initiator_identity, responder_identity, initiator_revision, responder_revision;
+	__u32 level;
+	bool source_high, known;
+	int direction = 0, err;
+	__be16 port;
+	__u8 fresh;
+
+	c->source_identity = ends->source_identity;
+	c->destination_identity = ends->destination_identity;
+	a->restore = NULL;
+
+	if (unlikely(p->flags & PACKET_ICMP_ERROR)) {
+		source_high = ct_make_key(&p->inner, &key);
+		e = bpf_map_lookup_elem(&pilus_ct, &key);
+		if (e && e->expires >= now) {
+			/* the error goes against the direction of what it quotes */
+			direction = ct_direction(e, source_high);
+			a->from_initiator = direction;
+			if ((e->flags & CT_SERVICE) && !direction)
+				a->restore = e;
+			c->status = STATUS_RELATED;
+			return 0;
+		}
+		/* an error about nothing that is known is a flow of its own */
+	}
+
+	source_high = ct_make_key(&p->tuple, &key);
+	e = bpf_map_lookup_elem(&pilus_ct, &key);
+	known = e && !ct_is_stale(e, p, now);
+	if (known)
+		direction = ct_direction(e, source_high);
+	initiator = direction ? ends->destination : ends->source;
+	responder = direction ? ends->source : ends->destination;
+	/* the compiler would test `direction` in place of the pointer, which the verifier cannot follow */
+	barrier_var(initiator);
+	barrier_var(responder);
+	initiator_revision = initiator ? initiator->revision : 0;
+	responder_revision = responder ? responder->revision : 0;
+	a->from_initiator = !direction;
+	c->status = !known ? STATUS_NEW : direction ? STATUS_REPLY : STATUS_ESTABLISHED;
+
+	if (unlikely(!known || e->initiator_revision != initiator_revision ||
+		     e->responder_revision != responder_revision)) {
+		level = trace_level();
+		initiator_identity = direction ? ends->destination_identity : ends->source_identity;
+		responder_identity = direction ? ends->source_identity : ends->destination_identity;
+		port = policy_port(p, direction);
+		if (initiator) {
+			err = judge(skb, p, c, initiator, responder_identity, port, POLICY_EGRESS,
+				    !known && level);
+			if (err)
+				return err;
+		}
+		if (responder) {
+			err = judge(skb, p, c, responder, initiator_identity, port, POLICY_INGRESS,
+				    !known && level);
+			if (err)
+				return err;
+		}
+		if (!known) {
+			struct ct_origin origin = {
+				.initiator_identity = initiator_identity,
+				.responder_identity = responder_identity,
+				.initiator_revision = initiator_revision,
+				.responder_revision = responder_revision,
+				.source_high = source_high,
+			};
+
+			err = ct_create(skb, p, &key, &origin);
+			if (err)
+				return err < 0 ? err : DROP(CT_CREATE_FAILED);
+			if (level) {
+				c->type = EVENT_TRACE;
+				c->reason = 0;
+				send_event(skb, p, c);
+			}
+			return 0;
+		}
+		e->initiator_identity = initiator_identity;
+		e->responder_identity = responder_identity;
+		e->initiator_revision = initiator_revision;
+		e->responder_revision = responder_revision;
+	}
+
+	fresh = ct_account(e, p, direction, skb->len, now);
+	if (direction && (e->flags & CT_SERVICE))
+		a->restore = e;
+	if (unlikely(fresh)) {
+		level = trace_level();
+		if (level) {
+			c->type = EVENT_TRACE;
+			c->reason = 0;
+			send_event(skb, p, c);
+		}
+	}
+	return 0;
+}
+
+/* Gives an answer the address that its receiver has asked. */
+inline_always int restore_frontend(struct __sk_buff *skb, struct packet *p,
+				   const struct ct_entry *e)
+{
+	int err;
+
+	if (!(p->flags & PACKET_ICMP_ERROR))
+		return rewrite(skb, p, REWRITE_SOURCE, &e->frontend, e->frontend_port);
+	/* an error from the backend itself, or from a router on the way to it */
+	if (address_equal(&p->tuple.source, &p->inner.destination)) {
+		err = rewrite_outer(skb, p, REWRITE_SOURCE, &e->frontend);
+		if (err)
+			return err;
+	}
+	return rewrite_inner(skb, p, REWRITE_DESTINATION, &e->frontend, e->frontend_port);
+}
+
+/* Finds out who an address is. */
+inline_always __u32 identify(const struct address *a, const struct ipcache_entry *e)
+{
+	return e && e->identity ? e->identity : identity_of_world(a);
+}

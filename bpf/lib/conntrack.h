@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * One row a connection, whichever way a packet of it goes and on how many devices it is seen. The
+ * row says who began, and under which policy revisions the connection was allowed.
+ */
+#pragma once
+#include "common.h"
+#include "config.h"
+#include "parse.h"
+
+/* Both directions have the same key: the smaller address-port pair is `low`. */
+struct ct_key {
+	struct address low;
+	struct address high;
+	__be16 low_port;
+	__be16 high_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+enum ct_flags {
+	CT_INITIATOR_HIGH = 1, /* the pair that began is `high` */
+	CT_REPLIED = 2,        /* a packet came back */
+	CT_CLOSING = 4,        /* FIN from both sides, or RST */
+	CT_SERVICE = 8,        /* the initiator talks to `frontend` */
+	CT_CHOICE = 16,        /* row of an untranslated tuple: `frontend` is the backend chosen */
+};
+
+/* Index of the per-direction fields: 0 from the initiator, 1 to it. */
+struct ct_entry {
+	__u64 expires; /* CLOCK_MONOTONIC, ns */
+	__u64 packets[2];
+	__u64 bytes[2];
+	__u32 initiator_identity;
+	__u32 responder_identity;
+	__u32 initiator_revision; /* of its egress policy; 0 when it is no endpoint of this node */
+	__u32 responder_revision; /* of its ingress policy; 0 likewise */
+	struct address frontend;  /* with CT_SERVICE: what the initiator believes to talk to */
+	__be16 frontend_port;
+	__u16 flags;       /* enum ct_flags */
+	__u8 tcp_flags[2]; /* seen */
+	__u8 pad[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 524288);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, struct ct_key);
+	__type(value, struct ct_entry);
+} pilus_ct SEC(".maps");
+
+/* Returns whether the tuple's source is the key's `high` side. */
+inline_always bool ct_make_key(const struct tuple *t, struct ct_key *key)
+{
+	__u64 s, d;
+
+	s = HALF(&t->source, 0);
+	d = HALF(&t->destination, 0);
+	if (s == d) {
+		s = HALF(&t->source, 1);
+		d = HALF(&t->destination, 1);
+		if (s == d) {
+			s = t->source_port;
+			d = t->destination_port;
+		}
+	}
+	*(__u32 *)&key->protocol = t->protocol;
+	if (s > d) {
+		key->low = t->destination;
+		key->high = t->source;
+		key->low_port = t->destination_port;
+		key->high_port = t->source_port;
+		return true;
+	}
+	key->low = t->source;
+	key->high = t->destination;
+	key->low_port = t->source_port;
+	key->high_port = t->destination_port;
+	return false;
+}
+
+/* 0: the packet comes from the initiator, 1: it goes to it. */
+inline_always int ct_direction(const struct ct_entry *e, bool source_high)
+{
+	return !!(e->flags & CT_INITIATOR_HIGH) != source_high;
+}
+
+inline_always __u64 ct_lifetime(__u8 protocol, __u16 flags)
+{
+	if (protocol != IPPROTO_TCP)
+		return ct_other_s * NS_PER_SECOND;
+	if (flags & CT_CLOSING)
+		return ct_tcp_closing_s * NS_PER_SECOND;
+	if (!(flags & CT_REPLIED))
+		return ct_tcp_opening_s * NS_PER_SECOND;
+	return ct_tcp_established_s * NS_PER_SECOND;
+}
+
+inline_always bool ct_is_syn(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/* A row that a new connection may take over: run out, or closed and now a SYN comes. */
+inline_always bool ct_is_stale(const struct ct_entry *e, const struct packet *p, __u64 now)
+{
+	if (e->expires < now)
+		return true;
+	return p->tuple.protocol == IPPROTO_TCP && (e->flags & CT_CLOSING) && ct_is_syn(p);
+}
+
+/*
+ * Accounts for a packet. Returns the TCP flags that this direction shows for the first time, which
+ * is when an event is worth sending. Counters may lose an increment to a race of two CPUs within
+ * one direction.
+ */
+inline_always __u8 ct_account(struct ct_entry *e, const struct packet *p, int direction,
+			      __u32 length, __u64 now)
+{
+	__u8 fresh = 0;
+	__u16 flags = e->flags;
+	__u64 expires;
+
+	e->packets[direction & 1]++;
+	e->bytes[direction & 1] += length;
+	if (direction && !(flags & CT_REPLIED))
+		flags |= CT_REPLIED;
+	if (p->tuple.protocol == IPPROTO_TCP && !(p->flags & PACKET_FRAGMENT_LATER)) {
+		__u8 seen = e->tcp_flags[direction & 1];
+
+		fresh = p->tcp_flags & ~seen & (TCP_SYN | TCP_FIN | TCP_RST);
+		if (p->tcp_flags & ~seen)
+			e->tcp_flags[direction & 1] = seen | p->tcp_flags;
+		if (fresh & TCP_RST || (e->tcp_flags[0] & e->tcp_flags[1] & TCP_FIN))
+			flags |= CT_CLOSING;
+	}
+	if (flags != e->flags)
+		e->flags = flags;
+	/* once a second is enough, and keeps the line clean for readers on other CPUs */
+	expires = now + ct_lifetime(p->tuple.protocol, flags);
+	if (expires - e->expires > NS_PER_SECOND)
+		e->expires = expires;
+	return fresh;
+}
+
+/* Who began, and under which policies, for a new row. */
+struct ct_origin {
+	__u32 initiator_identity;
+	__u32 responder_identity;
+	__u32 initiator_revision;
+	__u32 responder_revision;
+	__u32 source_high;
+};
+
+/* Makes the row of a new connection from its first packet. Returns 0 or a negative drop reason. */
+__noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const struct ct_key *key,
+			 const struct ct_origin *o)
+{
+	struct ct_entry row = {};
+	long err;
+
+	if (!p || !key || !o)
+		return DROP(CT_CREATE_FAILED);
+	row.initiator_identity = o->initiator_identity;
+	row.responder_identity = o->responder_identity;
+	row.initiator_revision = o->initiator_revision;
+	row.responder_revision = o->responder_revision;
+	row.flags = o->source_high ? CT_INITIATOR_HIGH : 0;
+	if (p->flags & PACKET_TRANSLATED) {
+		row.flags |= CT_SERVICE;
+		row.frontend = p->inner.destination;
+		row.frontend_port = p->inner.destination_port;
+	}
+	ct_account(&row, p, 0, skb->len, bpf_ktime_get_coarse_ns());
+	err = bpf_map_update_elem(&pilus_ct, key, &row, BPF_ANY);
+	if (err == -16) /* EBUSY: another CPU held the bucket */
+		err = bpf_map_update_elem(&pilus_ct, key, &row, BPF_ANY);
+	return err ? DROP(CT_CREATE_FAILED) : 0;
+}

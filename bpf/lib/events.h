@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* What the agent hears of, and what is only counted. */
+#pragma once
+#include "common.h"
+#include "config.h"
+#include "parse.h"
+#include "policy.h"
+#include "reasons.h"
+
+enum event_type {
+	EVENT_DROP = 1,
+	EVENT_TRACE = 2,
+	EVENT_VERDICT = 3,
+};
+
+/* Where a packet was seen or decided about. */
+enum observation_point {
+	POINT_FROM_ENDPOINT = 1,
+	POINT_TO_ENDPOINT = 2,
+	POINT_FROM_NETWORK = 3,
+	POINT_TO_NETWORK = 4,
+	POINT_FROM_OVERLAY = 5,
+	POINT_TO_OVERLAY = 6,
+	POINT_TO_HOST = 7,
+	POINT_FROM_HOST = 8,
+};
+
+enum connection_status {
+	STATUS_UNKNOWN = 0,
+	STATUS_NEW = 1,
+	STATUS_ESTABLISHED = 2,
+	STATUS_REPLY = 3,
+	STATUS_RELATED = 4,
+};
+
+#define EVENT_CAPTURE 96
+
+struct event {
+	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u32 length; /* of the packet, bytes */
+	__u32 ifindex;
+	__u32 source_identity;
+	__u32 destination_identity;
+	__u32 cookie; /* verdicts and policy drops: the deciding rule */
+	__u16 endpoint; /* id of the endpoint whose program or policy speaks; 0: none */
+	__u8 type;      /* enum event_type */
+	__u8 point;     /* enum observation_point */
+	__u8 reason;    /* enum drop_reason; 0: forwarded */
+	__u8 status;    /* enum connection_status */
+	__u8 direction; /* enum policy_direction, of verdicts and policy drops */
+	__u8 captured;  /* bytes of `data` in use, from the Ethernet header on */
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 family;
+	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 data[EVENT_CAPTURE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8388608);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} pilus_events SEC(".maps");
+
+struct metric {
+	__u64 packets;
+	__u64 bytes;
+};
+
+enum metric_direction {
+	METRIC_INGRESS = 0, /* towards an endpoint or this node */
+	METRIC_EGRESS = 1,
+	METRIC_DIRECTIONS = 2,
+};
+
+/* Index: enum drop_reason * METRIC_DIRECTIONS + enum metric_direction. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REASON_MAX * METRIC_DIRECTIONS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, __u32);
+	__type(value, struct metric);
+} pilus_metrics SEC(".maps");
+
+/* Events that found no room. Index: enum event_type. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 4);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, __u32);
+	__type(value, __u64);
+} pilus_lost SEC(".maps");
+
+inline_always void count(__u32 reason, __u32 direction, __u32 length)
+{
+	__u32 index = (reason & (REASON_MAX - 1)) * METRIC_DIRECTIONS + (direction & 1);
+	struct metric *m = bpf_map_lookup_elem(&pilus_metrics, &index);
+
+	if (m) {
+		m->packets++;
+		m->bytes += length;
+	}
+}
+
+/* What an event says beside the packet. */
+struct event_context {
+	__u32 source_identity;
+	__u32 destination_identity;
+	__u32 cookie;
+	__u16 endpoint;
+	__u8 type;
+	__u8 point;
+	__u8 reason;
+	__u8 status;
+	__u8 direction;
+	__u8 pad;
+};
+
+/* Traces and verdicts leave the last quarter of the buffer to drops. */
+#define EVENTS_FOR_DROPS_ONLY (8388608 / 4 * 3)
+
+/* One function of its own, so that every place that speaks costs a call and not a copy of this. */
+__noinline int send_event(struct __sk_buff *skb, const struct packet *p,
+			  const struct event_context *c)
+{
+	struct event *e;
+	__u32 length, type;
+
+	if (!p || !c)
+		return 0;
+	type = c->type & 3;
+	e = NULL;
+	if (type == EVENT_DROP ||
+	    bpf_ringbuf_query(&pilus_events, BPF_RB_AVAIL_DATA) < EVENTS_FOR_DROPS_ONLY)
+		e = bpf_ringbuf_reserve(&pilus_events, sizeof(*e), 0);
+	if (!e) {
+		__u64 *lost = bpf_map_lookup_elem(&pilus_lost, &type);
+
+		if (lost)
+			(*lost)++;
+		return 0;
+	}
+	e->time = bpf_ktime_get_ns();
+	e->length = skb->len;
+	e->ifindex = skb->ifindex;
+	e->source_identity = c->source_identity;
+	e->destination_identity = c->destination_identity;
+	e->cookie = c->cookie;
+	e->endpoint = c->endpoint;
+	e->type = c->type;
+	e->point = c->point;
+	e->reason = c->reason;
+	e->status = c->status;
+	e->direction = c->direction;
+	e->source = p->tuple.source;
+	e->destination = p->tuple.destination;
+	e->source_port = p->tuple.source_port;
+	e->destination_port = p->tuple.destination_port;
+	e->protocol = p->tuple.protocol;
+	e->family = p->family;
+	e->tcp_flags = p->tcp_flags;
+	e->icmp_type = p->icmp_type;
+	length = skb->len;
+	if (length > EVENT_CAPTURE)
+		length = EVENT_CAPTURE;
+	/* the verifier wants to see that the length is not zero */
+	e->captured = 0;
+	if (length >= 1 && length <= EVENT_CAPTURE &&
+	    !bpf_skb_load_bytes(skb, 0, e->data, length))
+		e->captured = length;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* Counts the drop, tells of it, and returns the verdict for the kernel. The one place for drops. */
+inline_always int drop(struct __sk_buff *skb, const struct packet *p, struct event_context *c,
+		       int reason, __u32 metric_direction)
+{
+	count(-reason, metric_direction, skb->len);
+	c->type = EVENT_DROP;
+	c->reason = -reason;
+	send_event(skb, p, c);
+	return TC_ACT_SHOT;
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* From bytes to a packet's description, for both families and for skb and XDP alike. */
+#pragma once
+#include "common.h"
+#include "reasons.h"
+
+enum packet_flags {
+	PACKET_FRAGMENT = 1,       /* part of a fragmented datagram */
+	PACKET_FRAGMENT_LATER = 2, /* not its first part: no L4 header in this packet */
+	PACKET_ICMP_ERROR = 4,     /* `inner` is the packet that the error is about */
+	PACKET_INNER_PORTS = 8,    /* the quoted part reaches the inner ports */
+	PACKET_TRANSLATED = 16,    /* sent to a service: `inner.destination` is its frontend */
+};
+
+/* Who talks to whom. ICMP echo has its identifier as both ports; protocols without ports have 0. */
+struct tuple {
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 pad[3];
+};
+
+struct packet {
+	struct tuple tuple;
+	struct tuple inner; /* with PACKET_ICMP_ERROR, as quoted */
+	__u32 fragment_id;
+	__u16 l3;       /* offset of the IP header */
+	__u16 l4;       /* offset of the L4 header */
+	__u16 inner_l3; /* with PACKET_ICMP_ERROR */
+	__u16 inner_l4;
+	__u8 family; /* 4 or 6 */
+	__u8 flags;  /* enum packet_flags */
+	__u8 tcp_flags;
+	__u8 ttl;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 pad[2];
+};
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+#define IPV6_EXTENSIONS_MAX 5
+
+/* Where a header ends, and what follows it. */
+struct cursor {
+	__u32 offset;
+	__u32 fragment_id; /* as in the packet */
+	__u8 protocol;
+	__u8 fragment; /* enum packet_flags */
+};
+
+inline_always int parse_ipv4(void *data, void *end, __u32 at, struct tuple *t, struct cursor *c,
+			     __u8 *ttl)
+{
+	struct iphdr *ip = data + at;
+	__u16 fragment;
+
+	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+		return DROP(INVALID_PACKET);
+	address_from_v4(&t->source, ip->saddr);
+	address_from_v4(&t->destination, ip->daddr);
+	t->protocol = ip->protocol;
+	*ttl = ip->ttl;
+	fragment = bpf_ntohs(ip->frag_off);
+	c->fragment = 0;
+	if (fragment & 0x3fff)
+		c->fragment = PACKET_FRAGMENT | (fragment & 0x1fff ? PACKET_FRAGMENT_LATER : 0);
+	c->fragment_id = ip->id;
+	c->protocol = ip->protocol;
+	c->offset = at + ip->ihl * 4;
+	return 0;
+}
+
+inline_always int parse_ipv6(void *data, void *end, __u32 at, struct tuple *t, struct cursor *c,
+			     __u8 *ttl)
+{
+	struct ipv6hdr *ip = data + at;
+	__u32 offset = at + sizeof(*ip);
+	__u8 next;
+
+	if ((void *)(ip + 1) > end || ip->version != 6)
+		return DROP(INVALID_PACKET);
+	__builtin_memcpy(&t->source, &ip->saddr, 16);
+	__builtin_memcpy(&t->destination, &ip->daddr, 16);
+	/* a mapped address on the wire would pass for an IPv4 one (RFC 4942 2.2) */
+	if (address_is_v4(&t->source) || address_is_v4(&t->destination))
+		return DROP(INVALID_PACKET);
+	*ttl = ip->hop_limit;
+	next = ip->nexthdr;
+	c->fragment = 0;
+	c->fragment_id = 0;
+
+	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+		__u8 *h;
+
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+		    next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
+			break;
+		if (c->fragment & PACKET_FRAGMENT_LATER)
+			break;
+		if (offset > 1024)
+			return DROP(INVALID_EXTENSION_HEADER);
+		h = data + offset;
+		if ((void *)(h + 8) > end)
+			return DROP(INVALID_EXTENSION_HEADER);
+		if (next == IPPROTO_FRAGMENT) {
+			__u16 fragment = (h[2] << 8) | h[3];
+
+			if (fragment & 0xfff9)
+				c->fragment = PACKET_FRAGMENT |
+					      (fragment & 0xfff8 ? PACKET_FRAGMENT_LATER : 0);
+			__builtin_memcpy(&c->fragment_id, h + 4, 4);
+			offset += 8;
+		} else if (next == IPPROTO_AH) {
+			offset += (h[1] + 2) * 4;
+		} else {
+			offset += (h[1] + 1) * 8;
+		}
+		next = h[0];
+	}
+	t->protocol = next;
+	c->protocol = next;
+	c->offset = offset;
+	return 0;
+}
+
+/* The first bytes after the IP header as ports. Returns false when the packet is too short. */
+inline_always bool parse_ports(void *data, void *end, __u32 at, struct tuple *t)
+{
+	__be16 *ports = data + at;
+
+	if (at > 1500 || (void *)(ports + 2) > end)
+		return false;
+	t->source_port = ports[0];
+	t->destination_port = ports[1];
+	return true;
+}
+
+inline_always bool icmp_is_error(__u8 family, __u8 type)
+{
+	if (family == 4)
+		return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
+		       type == ICMP_PARAMETERPROB;
+	return type >= ICMPV6_DEST_UNREACH && type <= ICMPV6_PARAMPROB;
+}
+
+inline_always bool icmp_is_echo(__u8 family, __u8 type)
+{
+	if (family == 4)
+		return type == ICMP_ECHO || type == ICMP_ECHOREPLY;
+	return type == ICMPV6_ECHO_REQUEST || type == ICMPV6_ECHO_REPLY;
+}
+
+/*
+ * Describes the packet whose IP header is at `at`. Returns 0 or a negative drop reason. The caller
+ * has zeroed `p` and checked the ethertype against `family`.
+ */
+inline_always int parse_packet(void *data, void *end, __u32 at, __u8 family, struct packet *p)
+{
+	struct cursor c = {};
+	int err;
+
+	p->family = family;
+	p->l3 = at;
+	if (family == 4)
+		err = parse_ipv4(data, end, at, &p->tuple, &c, &p->ttl);
+	else
+		err = parse_ipv6(data, end, at, &p->tuple, &c, &p->ttl);
+	if (err)
+		return err;
+	p->l4 = c.offset;
+	p->flags = c.fragment;
+	p->fragment_id = c.fragment_id;
+	if (c.fragment & PACKET_FRAGMENT_LATER)
+		return 0;
+
+	if (c.offset > 1024)
+		return DROP(CT_INVALID_HEADER);
+	switch (c.protocol) {
+	case IPPROTO_TCP: {
+		struct tcphdr *tcp = data + c.offset;
+
+		if ((void *)(tcp + 1) > end)
+			return DROP(CT_INVALID_HEADER);
+		p->tuple.source_port = tcp->source;
+		p->tuple.destination_port = tcp->dest;
+		p->tcp_flags = ((__u8 *)tcp)[13];
+		return 0;
+	}
+	case IPPROTO_UDP: {
+		struct udphdr *udp = data + c.offset;
+
+		if ((void *)(udp + 1) > end)
+			return DROP(CT_INVALID_HEADER);
+		p->tuple.source_port = udp->source;
+		p->tuple.destination_port = udp->dest;
+		return 0;
+	}
+	case IPPROTO_SCTP:
+		return parse_ports(data, end, c.offset, &p->tuple) ? 0 : DROP(CT_INVALID_HEADER);
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6: {
+		__u8 *icmp = data + c.offset;
+
+		if ((c.protocol == IPPROTO_ICMP) != (family == 4))
+			return DROP(UNKNOWN_L4);
+		if ((void *)(icmp + 8) > end)
+			return DROP(CT_INVALID_HEADER);
+		p->icmp_type = icmp[0];
+		p->icmp_code = icmp[1];
+		if (icmp_is_echo(family, icmp[0])) {
+			p->tuple.source_port = *(__be16 *)(icmp + 4);
+			p->tuple.destination_port = p->tuple.source_port;
+		} else if (icmp_is_error(family, icmp[0])) {
+			p->flags |= PACKET_ICMP_ERROR; /* parse_quote() is next */
+		}
+		return 0;
+	}
+	default:
+		return 0;
+	}
+}
+
+/* The packet that an ICMP error quotes; a short quote leaves PACKET_INNER_PORTS unset. */
+inline_always int parse_quote(void *data, void *end, struct packet *p)
+{
+	struct cursor c = {};
+	__u32 at = p->l4 + 8;
+	__u8 ttl;
+	int err;
+
+	if (at > 1500)
+		return DROP(INVALID_PACKET);
+	p->inner_l3 = at;
+	if (p->family == 4)
+		err = parse_ipv4(data, end, at, &p->inner, &c, &ttl);
+	else
+		err = parse_ipv6(data, end, at, &p->inner, &c, &ttl);
+	if (err)
+		return err;
+	p->inner_l4 = c.offset;
+	if (c.fragment & PACKET_FRAGMENT_LATER)
+		return 0;
+	if (c.protocol == IPPROTO_TCP || c.protocol == IPPROTO_UDP) {
+		if (parse_ports(data, end, c.offset, &p->inner))
+			p->flags |= PACKET_INNER_PORTS;
+	} else if (c.protocol == IPPROTO_ICMP || c.protocol == IPPROTO_ICMPV6) {
+		__be16 *icmp = data + c.offset;
+
+		if (c.offset > 1500 || (void *)(icmp + 4) > end)
+			return 0;
+		p->inner.source_port = icmp[2];
+		p->inner.destination_port = icmp[2];
+		p->flags |= PACKET_INNER_PORTS;
+	}
+	return 0;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Why a packet was not delivered. Functions return them negative; events and metrics carry them
+ * positive. The values up to 207 are Cilium's, so that Hubble's users read the same numbers.
+ */
+#pragma once
+
+enum drop_reason {
+	REASON_FORWARDED = 0,
+	REASON_IGNORED_MULTICAST = 1, /* multicast and link-local chatter of a pod: counted, no event */
+	REASON_INVALID_SOURCE_IP = 132,
+	REASON_POLICY_DENIED_BY_DEFAULT = 133,
+	REASON_INVALID_PACKET = 134,
+	REASON_CT_INVALID_HEADER = 135,
+	REASON_UNSUPPORTED_L3 = 139,
+	REASON_UNKNOWN_L4 = 142,
+	REASON_WRITE_ERROR = 141,
+	REASON_NO_TUNNEL_KEY = 147,
+	REASON_UNROUTABLE = 151,
+	REASON_CT_CREATE_FAILED = 155,
+	REASON_INVALID_EXTENSION_HEADER = 156,
+	REASON_SERVICE_BACKEND_NOT_FOUND = 158,
+	REASON_NO_TUNNEL_ENDPOINT = 160,
+	REASON_NO_NAT_MAPPING = 167,
+	REASON_FIB_LOOKUP_FAILED = 169,
+	REASON_ENCAP_PROHIBITED = 170,
+	REASON_INVALID_IDENTITY = 171,
+	REASON_FRAGMENT_NOT_FOUND = 175,
+	REASON_POLICY_DENIED = 181,
+	REASON_TTL_EXCEEDED = 196,
+	REASON_ENDPOINT_NOT_READY = 203,
+	REASON_NO_ENDPOINT = 210,
+	REASON_MAX = 256,
+};
+
+#define DROP(reason) (-(int)(REASON_##reason))

@@ -6,11 +6,12 @@
 #include "service.h"
 
 /*
- * DNAT of a packet to a service. The choice of the first packet is kept in conntrack under the
- * untranslated tuple, so that a changed backend set does not move a connection. Returns 0 or a
- * negative drop reason; PACKET_TRANSLATED tells whether it was a service.
+ * Chooses the backend of a packet to a service: with PACKET_TRANSLATED, `inner.source` is where it
+ * shall go and `inner.destination` where it was sent. The choice of the first packet is kept in
+ * conntrack under the untranslated tuple, so that a changed backend set does not move a connection.
+ * Returns 0 or a negative drop reason.
  */
-__noinline int translate_service(struct __sk_buff *skb, struct packet *p)
+__noinline int choose_backend(struct __sk_buff *skb, struct packet *p)
 {
 	struct ct_entry *known, choice = {};
 	struct ct_key key;
@@ -33,7 +34,9 @@ __noinline int translate_service(struct __sk_buff *skb, struct packet *p)
 	if (known && (known->flags & CT_CHOICE) && !ct_is_stale(known, p, now)) {
 		/* marks the flow as long-lived from its second packet on */
 		ct_account(known, p, 1, skb->len, now);
-		return rewrite(skb, p, REWRITE_DESTINATION, &known->frontend, known->frontend_port);
+		p->inner.source = known->frontend;
+		p->inner.source_port = known->frontend_port;
+		return 0;
 	}
 	b = service_backend(s, bpf_get_prandom_u32());
 	if (!b)
@@ -44,5 +47,17 @@ __noinline int translate_service(struct __sk_buff *skb, struct packet *p)
 	ct_account(&choice, p, 0, skb->len, now);
 	if (bpf_map_update_elem(&pilus_ct, &key, &choice, BPF_ANY))
 		return DROP(CT_CREATE_FAILED);
-	return rewrite(skb, p, REWRITE_DESTINATION, &choice.frontend, choice.frontend_port);
+	p->inner.source = choice.frontend;
+	p->inner.source_port = choice.frontend_port;
+	return 0;
+}
+
+/* DNAT of a packet to a service. Returns 0 or a negative drop reason. */
+inline_always int translate_service(struct __sk_buff *skb, struct packet *p)
+{
+	int err = choose_backend(skb, p);
+
+	if (err || !(p->flags & PACKET_TRANSLATED))
+		return err;
+	return rewrite(skb, p, REWRITE_DESTINATION, &p->inner.source, p->inner.source_port);
 }

@@ -1,0 +1,191 @@
+/** What the agent shows of itself: the JSON of the read-only half of its API. */
+
+/** Whether things are well; `reason` when they are not. */
+export interface Health {
+  ok: boolean;
+  reason?: string;
+}
+
+export interface ReconcilerView {
+  name: string;
+  rows: number;
+  pending: number;
+  errors: number;
+  repairs: number;
+  /** ISO 8601. */
+  lastSync?: string;
+  lastError?: { at: string; key: string; reason: string };
+}
+
+export interface MapView {
+  name: string;
+  type: string;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  /** Undefined for kinds that have no rows of their own (ring buffers). */
+  entries?: number;
+  /** Share of the rows in use, 0 to 1. */
+  pressure?: number;
+}
+
+export interface FeatureView {
+  name: string;
+  found: string;
+  /** What the slower choice costs; empty when it is the best one. */
+  cost: string;
+}
+
+export interface ProblemView {
+  source: string;
+  line?: number;
+  message: string;
+}
+
+/** `GET /v1/status` */
+export interface StatusView {
+  version: string;
+  node: string;
+  pid: number;
+  /** Seconds. */
+  uptime: number;
+  health: Health;
+  source: string;
+  routing: "native" | "vxlan";
+  masquerade: boolean;
+  devices: { name: string; ifindex: number; ipv4?: string; ipv6?: string; mtu: number }[];
+  podCidrs: string[];
+  addresses: { family: string; used: number; capacity: number }[];
+  endpoints: { total: number; ready: number };
+  identities: number;
+  services: number;
+  policies: number;
+  nodes: number;
+  reconcilers: ReconcilerView[];
+  /** Only the maps that are more than half full. */
+  pressure: MapView[];
+  features: FeatureView[];
+  problems: ProblemView[];
+  events: { seen: number; lost: number };
+  cni?: { config: string; binary: string };
+  memory: { rss: number };
+}
+
+/** `GET /v1/identities` */
+export interface IdentityView {
+  id: number;
+  labels: string[];
+  /** Endpoints of this node that have it. */
+  endpoints: number;
+}
+
+/** `GET /v1/nodes` */
+export interface NodeView {
+  name: string;
+  local: boolean;
+  ipv4?: string;
+  ipv6?: string;
+  podCidrs: string[];
+}
+
+/** `GET /v1/services` */
+export interface ServiceView {
+  id: number;
+  namespace: string;
+  name: string;
+  portName?: string;
+  type: string;
+  frontend: string;
+  port: number;
+  protocol: string;
+  backends: { address: string; port: number; state: string; pod?: string; node?: string }[];
+}
+
+/** One entry of a resolved policy, as the kernel has it. */
+export interface RuleView {
+  direction: "ingress" | "egress";
+  verdict: "allow" | "deny";
+  identity: number;
+  labels: string[];
+  protocol: string;
+  /** "any", "80" or "8080-8087". */
+  port: string;
+  precedence: number;
+  cookie: number;
+  /** The manifest's rule in words. */
+  rule: string;
+}
+
+/** `GET /v1/endpoints/{id}/policy` */
+export interface PolicyView {
+  endpoint: number;
+  pod: string;
+  policy: number;
+  revision: number;
+  ingress: { enforced: boolean };
+  egress: { enforced: boolean };
+  rules: RuleView[];
+}
+
+/** `GET /v1/ct` */
+export interface ConnectionView {
+  protocol: string;
+  initiator: string;
+  initiatorPort: number;
+  responder: string;
+  responderPort: number;
+  /** The service that the initiator believes to talk to. */
+  service?: string;
+  state: string;
+  /** Seconds until the row is dropped. */
+  expires: number;
+  packets: [number, number];
+  bytes: [number, number];
+  initiatorIdentity: number;
+  responderIdentity: number;
+}
+
+/** `GET /v1/ipcache` */
+export interface IpcacheView {
+  prefix: string;
+  identity: number;
+  kind: string;
+  /** Where the tunnel to it ends. */
+  tunnel?: string;
+}
+
+/** One end of a flow. */
+export interface FlowEnd {
+  ip: string;
+  port?: number;
+  identity: number;
+  /** `namespace/pod` where it is known. */
+  pod?: string;
+  labels?: string[];
+}
+
+/** A drop, trace or verdict; `GET /v1/monitor` is one a line. */
+export interface FlowView {
+  /** ISO 8601 with nanoseconds. */
+  time: string;
+  type: "drop" | "trace" | "verdict";
+  verdict: "forwarded" | "dropped";
+  /** Of a drop, in words. */
+  reason?: string;
+  reasonCode?: number;
+  point: string;
+  status: string;
+  /** Of verdicts and policy drops. */
+  direction?: "ingress" | "egress";
+  endpoint?: number;
+  interface: string;
+  protocol: string;
+  source: FlowEnd;
+  destination: FlowEnd;
+  tcpFlags?: string;
+  icmpType?: number;
+  /** Bytes of the packet. */
+  length: number;
+  /** The deciding rule. */
+  rule?: { cookie: number; text: string };
+}

@@ -19,6 +19,13 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   umount2: { parameters: ["buffer", "i32"], result: "i32" },
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   geteuid: { parameters: [], result: "u32" },
+  statfs: { parameters: ["buffer", "buffer"], result: "i32" },
+  mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
+  munmap: { parameters: ["pointer", "usize"], result: "i32" },
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  poll: { parameters: ["pointer", "u64", "i32"], result: "i32", nonblocking: true },
 });
 
 /** errno of the calling thread; read it right after the call that failed. */
@@ -138,4 +145,65 @@ export function monotonicNs(): bigint {
 /** The effective user id. */
 export function geteuid(): number {
   return c.geteuid();
+}
+
+/** The file system's magic number (statfs(2) f_type) of `path`. */
+export function statfsType(path: string): number {
+  const buffer = new BigUint64Array(15); // struct statfs of 64-bit Linux: 120 bytes, f_type first
+  check(c.statfs(cstring(path), buffer), "read the file system of", path);
+  return Number(buffer[0]!);
+}
+
+/** Protections of mmap(2). */
+export const PROT_READ = 1, PROT_WRITE = 2;
+
+/** A shared mapping of a descriptor, unmapped on dispose. Nothing may touch `buffer` after that. */
+export class Mapping implements Disposable {
+  readonly buffer: ArrayBuffer;
+  #pointer: Deno.PointerObject | null;
+  #size: number;
+
+  constructor(fd: number, size: number, protection: number, offset: number, target: string) {
+    const MAP_SHARED = 1;
+    const pointer = c.mmap(null, BigInt(size), protection, MAP_SHARED, fd, BigInt(offset));
+    const failed = Deno.UnsafePointer.value(pointer) === 0xffff_ffff_ffff_ffffn;
+    check(failed ? -1 : 0, "map", target);
+    this.#pointer = pointer as Deno.PointerObject;
+    this.#size = size;
+    this.buffer = Deno.UnsafePointerView.getArrayBuffer(this.#pointer, size);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#pointer !== null) c.munmap(this.#pointer, BigInt(this.#size));
+    this.#pointer = null;
+  }
+}
+
+/** eventfd(2): a descriptor that becomes readable when somebody calls `signal`. */
+export function eventfd(): FileDescriptor {
+  const EFD_CLOEXEC = O_CLOEXEC, EFD_NONBLOCK = 0o4000;
+  return new FileDescriptor(check(c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "open", "eventfd"));
+}
+
+/** Makes an eventfd readable. */
+export function signal(fd: number): void {
+  check(c.write(fd, new BigUint64Array([1n]), 8n), "signal", "eventfd");
+}
+
+/**
+ * poll(2) on another thread, so that this one goes on. `pollfds` holds `count` structs pollfd and
+ * must stay allocated until the promise settles. A negative number means interrupted or failed.
+ */
+export function poll(
+  pollfds: Deno.PointerObject,
+  count: number,
+  timeoutMs: number,
+): Promise<number> {
+  return c.poll(pollfds, BigInt(count), timeoutMs);
+}
+
+/** A second descriptor of the same thing, close-on-exec. */
+export function dupFd(fd: number): FileDescriptor {
+  const F_DUPFD_CLOEXEC = 1030;
+  return new FileDescriptor(check(c.fcntl(fd, F_DUPFD_CLOEXEC, 3), "duplicate", `fd ${fd}`));
 }

@@ -1,0 +1,89 @@
+/** How a value of a map lies in memory. */
+
+import { libbpf } from "../ffi/libbpf.ts";
+
+/** Fixed-size encoding of `T`. `view` may be larger than the value; `offset` is where it begins. */
+export interface Codec<T> {
+  /** Bytes, padding included. */
+  readonly size: number;
+  encode(view: DataView, offset: number, value: T): void;
+  decode(view: DataView, offset: number): T;
+}
+
+/** A number of 8 bits. */
+export const u8: Codec<number> = {
+  size: 1,
+  encode: (view, offset, value) => view.setUint8(offset, value),
+  decode: (view, offset) => view.getUint8(offset),
+};
+
+/** A number of 16 bits in the host's order (little-endian on every machine that Deno runs on). */
+export const u16: Codec<number> = {
+  size: 2,
+  encode: (view, offset, value) => view.setUint16(offset, value, true),
+  decode: (view, offset) => view.getUint16(offset, true),
+};
+
+/** A number of 32 bits in the host's order. */
+export const u32: Codec<number> = {
+  size: 4,
+  encode: (view, offset, value) => view.setUint32(offset, value, true),
+  decode: (view, offset) => view.getUint32(offset, true),
+};
+
+/** A signed number of 32 bits in the host's order. */
+export const i32: Codec<number> = {
+  size: 4,
+  encode: (view, offset, value) => view.setInt32(offset, value, true),
+  decode: (view, offset) => view.getInt32(offset, true),
+};
+
+/** A number of 64 bits in the host's order. */
+export const u64: Codec<bigint> = {
+  size: 8,
+  encode: (view, offset, value) => view.setBigUint64(offset, value, true),
+  decode: (view, offset) => view.getBigUint64(offset, true),
+};
+
+/** `size` bytes as they are; decode copies. */
+export function bytes(size: number): Codec<Uint8Array> {
+  return {
+    size,
+    encode(view, offset, value) {
+      if (value.length !== size) {
+        throw new RangeError(`Expected ${size} bytes, got ${value.length}`);
+      }
+      new Uint8Array(view.buffer, view.byteOffset + offset, size).set(value);
+    },
+    decode: (view, offset) =>
+      new Uint8Array(view.buffer, view.byteOffset + offset, size).slice() as Uint8Array<
+        ArrayBuffer
+      >,
+  };
+}
+
+/** The value of a per-CPU map: one `T` for each possible CPU, each in a slot of a multiple of 8 bytes. */
+export function perCpu<T>(codec: Codec<T>): Codec<T[]> {
+  const slot = (codec.size + 7) & ~7;
+  return {
+    get size() {
+      return slot * possibleCpus();
+    },
+    encode(view, offset, values) {
+      const cpus = possibleCpus();
+      if (values.length !== cpus) {
+        throw new RangeError(`Expected ${cpus} values, one per possible CPU, got ${values.length}`);
+      }
+      values.forEach((value, cpu) => codec.encode(view, offset + cpu * slot, value));
+    },
+    decode: (view, offset) =>
+      Array.from({ length: possibleCpus() }, (_, cpu) => codec.decode(view, offset + cpu * slot)),
+  };
+}
+
+let cpus: number | undefined;
+
+/** CPUs that the kernel may ever have: the number of values of a per-CPU map. */
+export function possibleCpus(): number {
+  return cpus ??= libbpf().libbpf_num_possible_cpus();
+}

@@ -1,0 +1,43 @@
+/**
+ * eBPF for Deno: load objects, attach programs, read and write maps, drain ring buffers. Needs root
+ * (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), libbpf 1.1 or later and `--allow-ffi --allow-read`.
+ * All calls are synchronous but `RingBuffer.wait`; failures are `KernelError`s; what holds a
+ * descriptor is disposable.
+ *
+ * ```ts
+ * using object = BpfObject.open("count.bpf.o");
+ * object.setConstants({ limit: 100 });            // volatile const, by name
+ * object.setMaxEntries("counters", 4096);
+ * object.pinMaps("/sys/fs/bpf/count");            // those with LIBBPF_PIN_BY_NAME; shared when there
+ * object.setAutoload(["count_ingress"]);
+ * object.load();
+ *
+ * using program = object.program("count_ingress");
+ * using link = attachTc(program, { ifindex: 2, direction: "ingress", pin: "/sys/fs/bpf/count/link" });
+ *
+ * using counters = new TypedMap(object.map("counters"), { key: u32, value: u64 });
+ * for (const [key, value] of counters.entries()) console.log(key, value);
+ *
+ * using events = object.map("events");
+ * using ring = new RingBuffer(events);
+ * while (await ring.wait(1000)) ring.drain((view, offset, length) => …);
+ * ```
+ *
+ * With `pin`, attachTc, attachXdp and attachCgroup replace the program of the link that is pinned
+ * there already, so that the same call is first start, restart and upgrade.
+ *
+ * @module
+ */
+
+export { ERRNO, isErrno, KernelError } from "../kernel_error.ts";
+export * from "./btf.ts";
+export * from "./codec.ts";
+export * from "./constants.ts";
+export * from "./features.ts";
+export * from "./link.ts";
+export * from "./map.ts";
+export * from "./object.ts";
+export { DEFAULT_BPFFS, isBpffs, makePinDirectory, requireBpffs, unpin } from "./pin.ts";
+export * from "./program.ts";
+export * from "./ringbuf.ts";
+export * from "./typed_map.ts";

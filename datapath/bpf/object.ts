@@ -1,0 +1,335 @@
+/** An object file of eBPF programs and maps on its way into the kernel. */
+
+import { ERRNO, KernelError } from "../kernel_error.ts";
+import { dupFd, errno, FileDescriptor } from "../ffi/libc.ts";
+import { cstring, fromCstring, NativeMemory } from "../ffi/memory.ts";
+import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
+import { Btf, type BtfType } from "./btf.ts";
+import { ProgramType } from "./constants.ts";
+import { bpfError, checkBpf } from "./errors.ts";
+import { kernelBtfMissing } from "./features.ts";
+import { BpfMap, layoutDifferences, type MapLayout } from "./map.ts";
+import { makePinDirectory, tryOpenPinFd } from "./pin.ts";
+import { BpfProgram } from "./program.ts";
+
+/** A value for a `volatile const` of the object: a number or bigint for integers, enums and bool; bytes for the rest. */
+export type ConstantValue = number | bigint | boolean | Uint8Array;
+
+export interface OpenOptions {
+  /** How errors and the kernel call it. @default {the path's last part without suffix, or "object"} */
+  name?: string;
+}
+
+const LOG_SIZE = 16 << 20; // virtual: only what the verifier writes takes memory
+const LOG_LINES = 24;
+
+/**
+ * An opened object file. Set what should differ from the file, `load()`, then take programs and maps.
+ * Programs and maps that were taken live on when the object is disposed.
+ */
+export class BpfObject implements Disposable {
+  readonly name: string;
+  /** The object's types. */
+  readonly btf: Btf;
+  #object: Deno.PointerValue;
+  #maps = new Map<string, Deno.PointerObject>();
+  #programs = new Map<string, Deno.PointerObject>();
+  #loaded = false;
+  // libbpf keeps pointers into it
+  #file: Uint8Array<ArrayBuffer>;
+
+  private constructor(file: Uint8Array<ArrayBuffer>, name: string) {
+    this.name = name;
+    this.#file = file;
+    const lib = libbpf();
+    this.#object = lib.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
+    if (this.#object === null) {
+      throw bpfError(errno(), "open object", name, { hint: "it is no eBPF object with BTF" });
+    }
+    const size = new Uint32Array(1);
+    const blob = lib.btf__raw_data(lib.bpf_object__btf(this.#object), size);
+    if (blob === null) throw bpfError(ERRNO.EINVAL, "open object", name, { hint: "it has no BTF" });
+    const raw = Deno.UnsafePointerView.getArrayBuffer(blob, size[0]!);
+    this.btf = Btf.parse(new Uint8Array(raw));
+    for (const map of pointers(lib.bpf_object__next_map, this.#object)) {
+      this.#maps.set(readCstring(lib.bpf_map__name(map)), map);
+      lib.bpf_map__set_pin_path(map, null); // pinned where pinMaps() says, not in libbpf's default
+    }
+    for (const program of pointers(lib.bpf_object__next_program, this.#object)) {
+      this.#programs.set(readCstring(lib.bpf_program__name(program)), program);
+      const section = readCstring(lib.bpf_program__section_name(program));
+      // libbpf before 1.3 does not know these sections
+      if (lib.bpf_program__type(program) === 0 && /^tcx?\//.test(section)) {
+        lib.bpf_program__set_type(program, ProgramType.SCHED_CLS);
+      }
+    }
+  }
+
+  /** Opens an ELF file, given as its path or its bytes. Nothing reaches the kernel before `load()`. */
+  static open(source: string | Uint8Array, { name }: OpenOptions = {}): BpfObject {
+    const file = typeof source === "string"
+      ? Deno.readFileSync(source)
+      : new Uint8Array(source) as Uint8Array<ArrayBuffer>;
+    const fromPath = typeof source === "string"
+      ? source.slice(source.lastIndexOf("/") + 1).replace(/(\.bpf)?\.o$/, "")
+      : "object";
+    return new BpfObject(file, name ?? fromPath);
+  }
+
+  /** Names of the programs in the file. */
+  get programNames(): string[] {
+    return [...this.#programs.keys()];
+  }
+
+  /** Names of the maps in the file, those of its sections (".rodata") among them. */
+  get mapNames(): string[] {
+    return [...this.#maps.keys()];
+  }
+
+  /**
+   * Sets `volatile const` variables by name. Integers are range-checked; bytes must have the
+   * variable's size. Throws RangeError for an unknown name or a value that does not fit.
+   */
+  setConstants(values: Record<string, ConstantValue>): void {
+    this.#requireState(false, "set constants of");
+    const variables = this.btf.variables(".rodata");
+    for (const [name, value] of Object.entries(values)) {
+      const variable = variables.find((v) => v.name === name);
+      if (!variable) {
+        throw new RangeError(
+          `Object ${this.name} has no constant ${name}; it has ` +
+            (variables.map((v) => v.name).join(", ") || "none"),
+        );
+      }
+      const memory = this.#sectionMemory(variable.section);
+      const target = memory.subarray(variable.offset, variable.offset + variable.size);
+      writeConstant(target, name, value, this.btf.resolve(variable.type));
+    }
+  }
+
+  /** Overrides a map's number of entries. */
+  setMaxEntries(map: string, maxEntries: number): void {
+    this.#requireState(false, "resize a map of");
+    const result = libbpf().bpf_map__set_max_entries(this.#mapPointer(map), maxEntries);
+    checkBpf(result, "set max entries of map", map);
+  }
+
+  /**
+   * Pins maps as `directory/<map name>` when the object is loaded; a map that is already pinned
+   * there is used instead of a new one, so that programs of several objects and processes share it.
+   * The directory is made when it is missing.
+   * @param maps names; by default those declared with `__uint(pinning, LIBBPF_PIN_BY_NAME)`
+   * @throws KernelError EINVAL when a pinned map has another layout, with each difference named
+   */
+  pinMaps(directory: string, maps: string[] = this.#declaredPins()): void {
+    makePinDirectory(directory);
+    for (const name of maps) this.pinMap(name, `${directory}/${name}`);
+  }
+
+  /** As `pinMaps` for one map and a path of its own. */
+  pinMap(name: string, path: string): void {
+    this.#requireState(false, "pin a map of");
+    const map = this.#mapPointer(name);
+    const fd = tryOpenPinFd(path);
+    if (fd !== undefined) {
+      using pinned = new BpfMap(new FileDescriptor(fd), name);
+      this.#requireLayout(name, pinned, path);
+    }
+    checkBpf(libbpf().bpf_map__set_pin_path(map, cstring(path)), "set the pin path of map", name);
+  }
+
+  /** Uses `existing` instead of a new map. Throws KernelError EINVAL when its layout is another. */
+  reuseMap(name: string, existing: BpfMap): void {
+    this.#requireState(false, "reuse a map of");
+    this.#requireLayout(name, existing, `map ${existing.id}`);
+    const result = libbpf().bpf_map__reuse_fd(this.#mapPointer(name), existing.fd);
+    checkBpf(result, "reuse map", name);
+  }
+
+  /** What the file says of a map, with what was set since. */
+  mapLayout(name: string): MapLayout {
+    const lib = libbpf();
+    const map = this.#mapPointer(name);
+    return {
+      type: lib.bpf_map__type(map),
+      keySize: lib.bpf_map__key_size(map),
+      valueSize: lib.bpf_map__value_size(map),
+      maxEntries: lib.bpf_map__max_entries(map),
+      flags: lib.bpf_map__map_flags(map),
+    };
+  }
+
+  /** Loads only the named programs. Throws RangeError for an unknown name. */
+  setAutoload(programs: string[]): void {
+    this.#requireState(false, "choose programs of");
+    for (const name of programs) this.#programPointer(name);
+    for (const [name, program] of this.#programs) {
+      checkBpf(
+        libbpf().bpf_program__set_autoload(program, programs.includes(name)),
+        "choose program",
+        name,
+      );
+    }
+  }
+
+  /**
+   * Creates the maps and loads the programs. Throws KernelError, for a rejected program with the
+   * last lines of the verifier's log. After an error the object can only be disposed.
+   */
+  load(): this {
+    this.#requireState(false, "load");
+    this.#loaded = true;
+    const lib = libbpf();
+    const logs: { name: string; memory: NativeMemory }[] = [];
+    try {
+      for (const [name, program] of this.#programs) {
+        if (!lib.bpf_program__autoload(program)) continue;
+        const memory = new NativeMemory(LOG_SIZE);
+        logs.push({ name, memory });
+        lib.bpf_program__set_log_buf(program, memory.pointer, BigInt(LOG_SIZE));
+      }
+      const result = lib.bpf_object__load(this.#object);
+      if (result < 0) throw this.#loadError(result, logs);
+    } finally {
+      for (const { memory } of logs) memory[Symbol.dispose]();
+    }
+    return this;
+  }
+
+  /** A loaded program; the caller disposes it. Throws RangeError for an unknown or unloaded name. */
+  program(name: string): BpfProgram {
+    const lib = libbpf();
+    const program = this.#programPointer(name);
+    const fd = this.#loaded ? lib.bpf_program__fd(program) : -1;
+    if (fd < 0) throw new RangeError(`Program ${name} of object ${this.name} is not loaded`);
+    return new BpfProgram(dupFd(fd), name, lib.bpf_program__expected_attach_type(program));
+  }
+
+  /** A map of the loaded object; the caller disposes it. Throws RangeError for an unknown name. */
+  map(name: string): BpfMap {
+    const map = this.#mapPointer(name);
+    const fd = this.#loaded ? libbpf().bpf_map__fd(map) : -1;
+    if (fd < 0) throw new RangeError(`Map ${name} of object ${this.name} is not loaded`);
+    return new BpfMap(dupFd(fd), name);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#object === null) return;
+    libbpf().bpf_object__close(this.#object);
+    this.#object = null;
+    this.#maps.clear();
+    this.#programs.clear();
+    this.#file = new Uint8Array(0);
+  }
+
+  #declaredPins(): string[] {
+    return this.btf.maps().filter((map) => map.pinned).map((map) => map.name);
+  }
+
+  #sectionMemory(section: string): Uint8Array {
+    const lib = libbpf();
+    const map = lib.bpf_object__find_map_by_name(this.#object, cstring(section));
+    const size = new BigUint64Array(1);
+    const pointer = map === null ? null : lib.bpf_map__initial_value(map, size);
+    if (pointer === null) {
+      throw bpfError(ERRNO.ENOENT, `find section ${section} of object`, this.name);
+    }
+    return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, Number(size[0]!)));
+  }
+
+  #requireLayout(name: string, actual: MapLayout, where: string): void {
+    const expected = this.mapLayout(name);
+    const differences = layoutDifferences(actual, expected);
+    if (differences.length === 0) return;
+    throw new KernelError({
+      operation: `reuse for map ${name}`,
+      target: where,
+      errno: ERRNO.EINVAL,
+      hint: `${differences.join("; ")}; remove the pin, or give the new layout another name`,
+    });
+  }
+
+  #loadError(result: number, logs: { name: string; memory: NativeMemory }[]): KernelError {
+    // libbpf stops at the first program that fails; those before it leave their log empty
+    const failed = logs.find(({ memory }) => memory.bytes[0] !== 0);
+    if (failed) {
+      const log = lastLines(fromCstring(failed.memory.bytes), LOG_LINES);
+      return bpfError(result, `load object ${this.name}: program`, failed.name, { log });
+    }
+    const hint = result === -ERRNO.ESRCH || result === -ERRNO.ENOENT
+      ? kernelBtfMissing()
+      : result === -ERRNO.E2BIG
+      ? "a map is larger than the kernel allows"
+      : undefined;
+    return bpfError(result, "load object", this.name, hint ? { hint } : {});
+  }
+
+  #requireState(loaded: boolean, verb: string): void {
+    if (this.#object === null) throw new TypeError(`Cannot ${verb} object ${this.name}: disposed`);
+    if (this.#loaded !== loaded) {
+      throw new TypeError(`Cannot ${verb} object ${this.name}: it is already loaded`);
+    }
+  }
+
+  #mapPointer(name: string): Deno.PointerObject {
+    const map = this.#maps.get(name);
+    if (map) return map;
+    throw new RangeError(
+      `Object ${this.name} has no map ${name}; it has ${this.mapNames.join(", ")}`,
+    );
+  }
+
+  #programPointer(name: string): Deno.PointerObject {
+    const program = this.#programs.get(name);
+    if (program) return program;
+    throw new RangeError(
+      `Object ${this.name} has no program ${name}; it has ${this.programNames.join(", ")}`,
+    );
+  }
+}
+
+let optionsName: NativeMemory | undefined; // libbpf copies it during the call
+
+function openOptions(name: string): Uint8Array<ArrayBuffer> {
+  const text = cstring(name.slice(0, 63));
+  optionsName ??= new NativeMemory(64);
+  optionsName.bytes.fill(0);
+  optionsName.bytes.set(text);
+  const view = new DataView(new ArrayBuffer(80)); // struct bpf_object_open_opts
+  view.setBigUint64(0, 80n, true);
+  view.setBigUint64(8, optionsName.address, true);
+  return new Uint8Array(view.buffer);
+}
+
+function writeConstant(target: Uint8Array, name: string, value: ConstantValue, type: BtfType) {
+  if (value instanceof Uint8Array) {
+    if (value.length !== target.length) {
+      throw new RangeError(
+        `Constant ${name} has ${target.length} bytes, and ${value.length} were given`,
+      );
+    }
+    target.set(value);
+    return;
+  }
+  if (type.kind !== "int" && type.kind !== "enum") {
+    throw new RangeError(`Constant ${name} is a ${type.kind}: give its ${target.length} bytes`);
+  }
+  const bits = target.length * 8;
+  const wanted = BigInt(value);
+  const stored = BigInt.asUintN(bits, wanted);
+  const back = type.signed ? BigInt.asIntN(bits, stored) : stored;
+  if (back !== wanted) {
+    throw new RangeError(
+      `Constant ${name} is ${type.signed ? "a signed" : "an unsigned"} ${bits}-bit number, ` +
+        `and ${value} does not fit`,
+    );
+  }
+  for (let i = 0; i < target.length; i++) {
+    target[i] = Number((stored >> BigInt(8 * i)) & 0xffn);
+  }
+}
+
+function lastLines(text: string, count: number): string {
+  const lines = text.trimEnd().split("\n");
+  return lines.slice(-count).join("\n");
+}

@@ -1,0 +1,136 @@
+/** A loaded program: its descriptor, its identity and test runs. */
+
+import { NativeMemory } from "../ffi/memory.ts";
+import { FileDescriptor } from "../ffi/libc.ts";
+import { libbpf } from "../ffi/libbpf.ts";
+import { constantName, ProgramType } from "./constants.ts";
+import { bpfError, checkBpf } from "./errors.ts";
+import { infoName, objectInfo } from "./info.ts";
+import { openPinFd, pinFd } from "./pin.ts";
+
+/** A made packet or context for BPF_PROG_TEST_RUN. */
+export interface TestRunOptions {
+  /** The packet, from its Ethernet header; at least 14 bytes for tc and XDP programs. */
+  data?: Uint8Array;
+  /** The context structure (struct __sk_buff, struct xdp_md, …) in the kernel's layout. */
+  ctx?: Uint8Array;
+  /** How often to run. The packet is not restored between runs. @default {1} */
+  repeat?: number;
+  /** Room for the packet after the run. @default {data's length + 512} */
+  dataOutSize?: number;
+}
+
+export interface TestRunResult {
+  /** What the program returned. */
+  retval: number;
+  /** The packet after the run. */
+  data: Uint8Array<ArrayBuffer>;
+  /** The context after the run; empty when none was given. */
+  ctx: Uint8Array<ArrayBuffer>;
+  /** Mean time of one run in nanoseconds. */
+  duration: number;
+}
+
+const OPTS_SIZE = 80; // struct bpf_test_run_opts
+
+/** Memory of test runs, grown on demand: options, packet in, packet out, context in, context out. */
+let scratch: NativeMemory | undefined;
+
+function testRunMemory(size: number): NativeMemory {
+  if (!scratch || scratch.size < size) {
+    scratch?.[Symbol.dispose]();
+    scratch = new NativeMemory(Math.max(size, 1 << 16));
+  }
+  return scratch;
+}
+
+/** A program in the kernel. */
+export class BpfProgram implements Disposable {
+  /** The kernel's id. */
+  readonly id: number;
+  /** The name: whole when it came from an object, else the kernel's first 15 characters. */
+  readonly name: string;
+  /** One of `ProgramType`. */
+  readonly type: number;
+  /** One of `AttachType`; undefined for a program opened from a pin, of which the kernel does not tell. */
+  readonly expectedAttachType: number | undefined;
+  #fd: FileDescriptor;
+
+  /** Takes over the descriptor. */
+  constructor(fd: FileDescriptor, name?: string, expectedAttachType?: number) {
+    this.#fd = fd;
+    const info = objectInfo(fd.fd, name ?? "program");
+    this.type = info.getUint32(0, true);
+    this.id = info.getUint32(4, true);
+    this.name = name ?? infoName(64);
+    this.expectedAttachType = expectedAttachType;
+  }
+
+  /** The program pinned at `path`. Throws KernelError ENOENT when nothing is there. */
+  static openPinned(path: string): BpfProgram {
+    return new BpfProgram(new FileDescriptor(openPinFd(path)));
+  }
+
+  /** The program with this id. Throws KernelError ENOENT when there is none. */
+  static byId(id: number): BpfProgram {
+    const fd = checkBpf(libbpf().bpf_prog_get_fd_by_id(id), "open", `program ${id}`);
+    return new BpfProgram(new FileDescriptor(fd));
+  }
+
+  /** The descriptor, owned by this object. */
+  get fd(): number {
+    return this.#fd.fd;
+  }
+
+  /** The type's name, "SCHED_CLS". */
+  get typeName(): string {
+    return constantName(ProgramType, this.type);
+  }
+
+  /** Pins at a path that does not exist yet, on a bpffs. */
+  pin(path: string): void {
+    pinFd(this.fd, path);
+  }
+
+  /** Runs the program in the kernel on a made packet (BPF_PROG_TEST_RUN). */
+  testRun({ data, ctx, repeat = 1, dataOutSize }: TestRunOptions): TestRunResult {
+    const dataSize = data?.length ?? 0, ctxSize = ctx?.length ?? 0;
+    const outSize = dataOutSize ?? (data ? dataSize + 512 : 0);
+    const dataIn = OPTS_SIZE, dataOut = dataIn + dataSize;
+    const ctxIn = align8(dataOut + outSize), ctxOut = ctxIn + align8(ctxSize);
+    const memory = testRunMemory(ctxOut + ctxSize);
+    const { bytes, view, address } = memory;
+    const pointer = (offset: number, size: number) => size ? address + BigInt(offset) : 0n;
+
+    bytes.fill(0, 0, OPTS_SIZE);
+    view.setBigUint64(0, BigInt(OPTS_SIZE), true);
+    view.setBigUint64(8, pointer(dataIn, dataSize), true);
+    view.setBigUint64(16, pointer(dataOut, outSize), true);
+    view.setUint32(24, dataSize, true);
+    view.setUint32(28, outSize, true);
+    view.setBigUint64(32, pointer(ctxIn, ctxSize), true);
+    view.setBigUint64(40, pointer(ctxOut, ctxSize), true);
+    view.setUint32(48, ctxSize, true);
+    view.setUint32(52, ctxSize, true);
+    view.setInt32(60, repeat, true);
+    if (data) bytes.set(data, dataIn);
+    if (ctx) bytes.set(ctx, ctxIn);
+
+    const result = libbpf().bpf_prog_test_run_opts(this.fd, memory.pointer);
+    if (result < 0) throw bpfError(result, "test-run", this.name);
+    return {
+      retval: view.getInt32(56, true),
+      data: bytes.slice(dataOut, dataOut + Math.min(view.getUint32(28, true), outSize)),
+      ctx: bytes.slice(ctxOut, ctxOut + Math.min(view.getUint32(52, true), ctxSize)),
+      duration: view.getUint32(64, true),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd[Symbol.dispose]();
+  }
+}
+
+function align8(size: number): number {
+  return (size + 7) & ~7;
+}

@@ -1,0 +1,112 @@
+/**
+ * libbpf's symbols, bound at the first use so that what needs no eBPF never loads the library.
+ * Every call here is in libbpf 1.1 (Debian 12) and later. Calls that give a number return a negative
+ * errno on failure; calls that give a pointer return null and set errno.
+ */
+
+import { openLibbpf } from "./library.ts";
+
+const SYMBOLS = {
+  libbpf_set_print: { parameters: ["pointer"], result: "pointer" },
+  libbpf_num_possible_cpus: { parameters: [], result: "i32" },
+  libbpf_probe_bpf_map_type: { parameters: ["i32", "pointer"], result: "i32" },
+  libbpf_probe_bpf_helper: { parameters: ["i32", "i32", "pointer"], result: "i32" },
+
+  bpf_object__open_mem: { parameters: ["buffer", "usize", "buffer"], result: "pointer" },
+  bpf_object__load: { parameters: ["pointer"], result: "i32" },
+  bpf_object__close: { parameters: ["pointer"], result: "void" },
+  bpf_object__btf: { parameters: ["pointer"], result: "pointer" },
+  btf__raw_data: { parameters: ["pointer", "buffer"], result: "pointer" },
+  bpf_object__next_map: { parameters: ["pointer", "pointer"], result: "pointer" },
+  bpf_object__next_program: { parameters: ["pointer", "pointer"], result: "pointer" },
+  bpf_object__find_map_by_name: { parameters: ["pointer", "buffer"], result: "pointer" },
+
+  bpf_map__name: { parameters: ["pointer"], result: "pointer" },
+  bpf_map__fd: { parameters: ["pointer"], result: "i32" },
+  bpf_map__type: { parameters: ["pointer"], result: "i32" },
+  bpf_map__key_size: { parameters: ["pointer"], result: "u32" },
+  bpf_map__value_size: { parameters: ["pointer"], result: "u32" },
+  bpf_map__max_entries: { parameters: ["pointer"], result: "u32" },
+  bpf_map__map_flags: { parameters: ["pointer"], result: "u32" },
+  bpf_map__set_max_entries: { parameters: ["pointer", "u32"], result: "i32" },
+  bpf_map__pin_path: { parameters: ["pointer"], result: "pointer" },
+  bpf_map__set_pin_path: { parameters: ["pointer", "buffer"], result: "i32" },
+  bpf_map__reuse_fd: { parameters: ["pointer", "i32"], result: "i32" },
+  bpf_map__initial_value: { parameters: ["pointer", "buffer"], result: "pointer" },
+
+  bpf_program__name: { parameters: ["pointer"], result: "pointer" },
+  bpf_program__section_name: { parameters: ["pointer"], result: "pointer" },
+  bpf_program__fd: { parameters: ["pointer"], result: "i32" },
+  bpf_program__type: { parameters: ["pointer"], result: "i32" },
+  bpf_program__set_type: { parameters: ["pointer", "i32"], result: "i32" },
+  bpf_program__expected_attach_type: { parameters: ["pointer"], result: "i32" },
+  bpf_program__set_autoload: { parameters: ["pointer", "bool"], result: "i32" },
+  bpf_program__autoload: { parameters: ["pointer"], result: "bool" },
+  bpf_program__set_log_buf: { parameters: ["pointer", "pointer", "usize"], result: "i32" },
+
+  bpf_map_create: {
+    parameters: ["i32", "buffer", "u32", "u32", "u32", "buffer"],
+    result: "i32",
+  },
+  bpf_map_lookup_elem: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  bpf_map_update_elem: { parameters: ["i32", "buffer", "buffer", "u64"], result: "i32" },
+  bpf_map_delete_elem: { parameters: ["i32", "buffer"], result: "i32" },
+  bpf_map_lookup_and_delete_elem: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  bpf_map_get_next_key: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  bpf_map_lookup_batch: {
+    parameters: ["i32", "buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
+    result: "i32",
+  },
+  bpf_map_update_batch: {
+    parameters: ["i32", "buffer", "buffer", "buffer", "buffer"],
+    result: "i32",
+  },
+  bpf_map_delete_batch: { parameters: ["i32", "buffer", "buffer", "buffer"], result: "i32" },
+  bpf_map_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  bpf_prog_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  bpf_obj_get_info_by_fd: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  bpf_obj_pin: { parameters: ["i32", "buffer"], result: "i32" },
+  bpf_obj_get: { parameters: ["buffer"], result: "i32" },
+
+  bpf_prog_load: {
+    parameters: ["i32", "buffer", "buffer", "buffer", "usize", "buffer"],
+    result: "i32",
+  },
+  bpf_prog_test_run_opts: { parameters: ["i32", "pointer"], result: "i32" },
+  bpf_link_create: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  bpf_link_update: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+  bpf_link_detach: { parameters: ["i32"], result: "i32" },
+  bpf_prog_attach: { parameters: ["i32", "i32", "i32", "u32"], result: "i32" },
+  bpf_prog_detach2: { parameters: ["i32", "i32", "i32"], result: "i32" },
+
+  bpf_tc_hook_create: { parameters: ["buffer"], result: "i32" },
+  bpf_tc_attach: { parameters: ["buffer", "buffer"], result: "i32" },
+  bpf_tc_detach: { parameters: ["buffer", "buffer"], result: "i32" },
+  bpf_tc_query: { parameters: ["buffer", "buffer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+export type Libbpf = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+let symbols: Libbpf | undefined;
+
+/** libbpf, loaded at the first call and silent: what it would print, KernelError says. */
+export function libbpf(): Libbpf {
+  if (!symbols) {
+    symbols = openLibbpf(SYMBOLS).symbols;
+    symbols.libbpf_set_print(null);
+  }
+  return symbols;
+}
+
+/** The C string at `pointer`, or "" for null. */
+export function readCstring(pointer: Deno.PointerValue): string {
+  return pointer === null ? "" : Deno.UnsafePointerView.getCString(pointer);
+}
+
+/** Each element of one of libbpf's `next(object, previous)` lists. */
+export function* pointers(
+  next: (object: Deno.PointerValue, previous: Deno.PointerValue) => Deno.PointerValue,
+  object: Deno.PointerValue,
+): Generator<Deno.PointerObject> {
+  for (let at = next(object, null); at !== null; at = next(object, at)) yield at;
+}

@@ -1,7 +1,5 @@
 /** How a value of a map lies in memory. */
 
-import { libbpf } from "../ffi/libbpf.ts";
-
 /** Fixed-size encoding of `T`. `view` may be larger than the value; `offset` is where it begins. */
 export interface Codec<T> {
   /** Bytes, padding included. */
@@ -85,5 +83,12 @@ let cpus: number | undefined;
 
 /** CPUs that the kernel may ever have: the number of values of a per-CPU map. */
 export function possibleCpus(): number {
-  return cpus ??= libbpf().libbpf_num_possible_cpus();
+  return cpus ??= cpuCount(Deno.readTextFileSync("/sys/devices/system/cpu/possible"));
+}
+
+function cpuCount(ranges: string): number {
+  return ranges.trim().split(",").reduce((total, range) => {
+    const [first, last = first] = range.split("-").map(Number);
+    return total + last! - first! + 1;
+  }, 0);
 }

@@ -54,7 +54,7 @@ let found: Features | undefined;
 export function features(): Features {
   return found ??= {
     tcx: probeTcx(),
-    ringBuffer: libbpf().libbpf_probe_bpf_map_type(MapType.RINGBUF, null) === 1,
+    ringBuffer: libbpf.libbpf_probe_bpf_map_type(MapType.RINGBUF, null) === 1,
     batch: probeBatch(),
     netnsCookieSocket: helper(ProgramType.CGROUP_SOCK_ADDR, Helper.get_netns_cookie),
     netnsCookieTc: helper(ProgramType.SCHED_CLS, Helper.get_netns_cookie),
@@ -86,7 +86,7 @@ export function requireKernelBtf(path = KERNEL_BTF): void {
 }
 
 function helper(programType: number, id: number): boolean {
-  return libbpf().libbpf_probe_bpf_helper(programType, id, null) === 1;
+  return libbpf.libbpf_probe_bpf_helper(programType, id, null) === 1;
 }
 
 /** A tc program that lets everything pass: r0 = -1 (TCX_NEXT, TC_ACT_UNSPEC); exit. */
@@ -96,7 +96,7 @@ function loadPass(): FileDescriptor {
   view.setUint8(0, 0xb7); // BPF_ALU64 | BPF_MOV | BPF_K
   view.setInt32(4, -1, true);
   view.setUint8(8, 0x95); // BPF_JMP | BPF_EXIT
-  const fd = libbpf().bpf_prog_load(
+  const fd = libbpf.bpf_prog_load(
     ProgramType.SCHED_CLS,
     cstring("probe"),
     cstring("GPL"),
@@ -110,16 +110,23 @@ function loadPass(): FileDescriptor {
 function probeTcx(): boolean {
   using program = loadPass();
   const NOWHERE = 0x7fff_ffff; // no such device: ENODEV where tcx is known, EINVAL where it is not
-  const result = libbpf().bpf_link_create(program.fd, NOWHERE, AttachType.TCX_INGRESS, null);
+  const result = libbpf.bpf_link_create(program.fd, NOWHERE, AttachType.TCX_INGRESS, null);
   return result === -ERRNO.ENODEV;
 }
 
 function probeBatch(): boolean {
-  const fd = libbpf().bpf_map_create(MapType.HASH, cstring("probe"), 4, 4, 1, null);
+  const fd = libbpf.bpf_map_create(MapType.HASH, cstring("probe"), 4, 4, 1, null);
   using map = new FileDescriptor(checkBpf(fd, "create", "a probe map"));
   const count = new Uint32Array([1]);
   const buffer = () => new Uint8Array(8);
-  const result = libbpf()
-    .bpf_map_lookup_batch(map.fd, null, buffer(), buffer(), buffer(), count, null);
+  const result = libbpf.bpf_map_lookup_batch(
+    map.fd,
+    null,
+    buffer(),
+    buffer(),
+    buffer(),
+    count,
+    null,
+  );
   return result >= 0 || result === -ERRNO.ENOENT;
 }

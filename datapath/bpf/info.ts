@@ -13,7 +13,7 @@ const length = new Uint32Array(1);
 export function objectInfo(fd: number, target: string): DataView {
   buffer.fill(0);
   length[0] = SIZE;
-  checkBpf(libbpf().bpf_obj_get_info_by_fd(fd, buffer, length), "read info of", target);
+  checkBpf(libbpf.bpf_obj_get_info_by_fd(fd, buffer, length), "read info of", target);
   return view;
 }
 

@@ -71,7 +71,7 @@ export class BpfLink implements Attachment {
   }
 
   update(program: BpfProgram): void {
-    const result = libbpf().bpf_link_update(this.fd, program.fd, null);
+    const result = libbpf.bpf_link_update(this.fd, program.fd, null);
     checkBpf(
       result,
       `put program ${program.name} into link`,
@@ -81,7 +81,7 @@ export class BpfLink implements Attachment {
   }
 
   detach(): void {
-    const result = libbpf().bpf_link_detach(this.fd);
+    const result = libbpf.bpf_link_detach(this.fd);
     if (result < 0 && result !== -ERRNO.ENOLINK) throw bpfError(result, "detach link", "");
     if (this.#pin) unpin(this.#pin);
     this[Symbol.dispose]();
@@ -262,7 +262,7 @@ function attachLink(plan: LinkPlan): BpfLink {
   const options = new DataView(new ArrayBuffer(64)); // struct bpf_link_create_opts
   options.setBigUint64(0, 64n, true);
   options.setUint32(8, plan.flags ?? 0, true);
-  const result = libbpf().bpf_link_create(
+  const result = libbpf.bpf_link_create(
     program.fd,
     plan.target,
     plan.attachType,
@@ -298,24 +298,24 @@ class TcFilter implements Attachment {
   update(program: BpfProgram): void {
     const hook = this.#hook();
     const where = `ifindex ${this.#ifindex}`;
-    const created = libbpf().bpf_tc_hook_create(hook);
+    const created = libbpf.bpf_tc_hook_create(hook);
     if (created < 0 && created !== -ERRNO.EEXIST) {
       throw bpfError(created, "add a clsact qdisc to", where);
     }
     const BPF_TC_F_REPLACE = 1;
     checkBpf(
-      libbpf().bpf_tc_attach(hook, filterOptions(program.fd, BPF_TC_F_REPLACE)),
+      libbpf.bpf_tc_attach(hook, filterOptions(program.fd, BPF_TC_F_REPLACE)),
       `attach program ${program.name} by clsact ${this.#direction} to`,
       where,
     );
   }
 
   exists(): boolean {
-    return libbpf().bpf_tc_query(this.#hook(), filterOptions()) >= 0;
+    return libbpf.bpf_tc_query(this.#hook(), filterOptions()) >= 0;
   }
 
   detach(): void {
-    const result = libbpf().bpf_tc_detach(this.#hook(), filterOptions());
+    const result = libbpf.bpf_tc_detach(this.#hook(), filterOptions());
     const gone = [-ERRNO.ENOENT, -ERRNO.ENODEV, -ERRNO.EINVAL];
     if (result < 0 && !gone.includes(result)) {
       throw bpfError(result, "detach from", `ifindex ${this.#ifindex}`);
@@ -324,7 +324,7 @@ class TcFilter implements Attachment {
 
   info(): AttachmentInfo {
     const options = filterOptions();
-    const result = libbpf().bpf_tc_query(this.#hook(), options);
+    const result = libbpf.bpf_tc_query(this.#hook(), options);
     checkBpf(result, "query the filter of", `ifindex ${this.#ifindex}`);
     return {
       linkType: 0,

@@ -95,7 +95,7 @@ export class BpfMap implements MapLayout, Disposable {
     const options = new DataView(new ArrayBuffer(56)); // struct bpf_map_create_opts
     options.setBigUint64(0, 56n, true);
     options.setUint32(28, flags, true);
-    const fd = libbpf().bpf_map_create(
+    const fd = libbpf.bpf_map_create(
       type,
       cstring(name),
       keySize,
@@ -119,7 +119,7 @@ export class BpfMap implements MapLayout, Disposable {
 
   /** The map with this id. Throws KernelError ENOENT when there is none. */
   static byId(id: number): BpfMap {
-    const fd = checkBpf(libbpf().bpf_map_get_fd_by_id(id), "open", `map ${id}`);
+    const fd = checkBpf(libbpf.bpf_map_get_fd_by_id(id), "open", `map ${id}`);
     return new BpfMap(new FileDescriptor(fd));
   }
 
@@ -139,7 +139,7 @@ export class BpfMap implements MapLayout, Disposable {
     | undefined {
     this.#checkKey(key);
     this.#checkValue(into);
-    const result = libbpf().bpf_map_lookup_elem(this.fd, key as Bytes, into as Bytes);
+    const result = libbpf.bpf_map_lookup_elem(this.fd, key as Bytes, into as Bytes);
     if (result >= 0) return into;
     if (result === -ERRNO.ENOENT) return undefined;
     throw bpfError(result, "look up in map", this.name);
@@ -152,14 +152,14 @@ export class BpfMap implements MapLayout, Disposable {
   set(key: Uint8Array, value: Uint8Array, flag: bigint = UpdateFlag.ANY): void {
     this.#checkKey(key);
     this.#checkValue(value);
-    const result = libbpf().bpf_map_update_elem(this.fd, key as Bytes, value as Bytes, flag);
+    const result = libbpf.bpf_map_update_elem(this.fd, key as Bytes, value as Bytes, flag);
     if (result < 0) throw this.#writeError(result);
   }
 
   /** Removes a key; false when it was not there. */
   delete(key: Uint8Array): boolean {
     this.#checkKey(key);
-    const result = libbpf().bpf_map_delete_elem(this.fd, key as Bytes);
+    const result = libbpf.bpf_map_delete_elem(this.fd, key as Bytes);
     if (result >= 0) return true;
     if (result === -ERRNO.ENOENT) return false;
     throw bpfError(result, "delete from map", this.name);
@@ -171,7 +171,7 @@ export class BpfMap implements MapLayout, Disposable {
    */
   nextKey(key: Uint8Array | undefined, into: Uint8Array): boolean {
     this.#checkKey(into);
-    const result = libbpf().bpf_map_get_next_key(
+    const result = libbpf.bpf_map_get_next_key(
       this.fd,
       key === undefined ? null : key as Bytes,
       into as Bytes,
@@ -212,7 +212,7 @@ export class BpfMap implements MapLayout, Disposable {
     let begun = false;
     while (true) {
       this.#count[0] = size;
-      const result = libbpf().bpf_map_lookup_batch(
+      const result = libbpf.bpf_map_lookup_batch(
         this.fd,
         begun ? from : null,
         to,
@@ -289,8 +289,13 @@ export class BpfMap implements MapLayout, Disposable {
     this.#checkPacked(values, count * this.storedValueSize, "values");
     if (this.#batchWorks) {
       this.#count[0] = count;
-      const result = libbpf()
-        .bpf_map_update_batch(this.fd, keys as Bytes, values as Bytes, this.#count, null);
+      const result = libbpf.bpf_map_update_batch(
+        this.fd,
+        keys as Bytes,
+        values as Bytes,
+        this.#count,
+        null,
+      );
       if (result >= 0) return;
       if (!refusesBatches(result)) {
         throw this.#writeError(result, `entry ${this.#count[0]} of ${count}`);
@@ -312,7 +317,7 @@ export class BpfMap implements MapLayout, Disposable {
     while (this.#batchWorks && at < count) {
       this.#count[0] = count - at;
       const rest = keys.subarray(at * this.keySize) as Bytes;
-      const result = libbpf().bpf_map_delete_batch(this.fd, rest, this.#count, null);
+      const result = libbpf.bpf_map_delete_batch(this.fd, rest, this.#count, null);
       if (result >= 0) return;
       if (result === -ERRNO.ENOENT) at += this.#count[0]! + 1; // the kernel stops at a missing key
       else if (refusesBatches(result)) this.#batchWorks = false;

@@ -41,26 +41,25 @@ export class BpfObject implements Disposable {
   private constructor(file: Uint8Array<ArrayBuffer>, name: string) {
     this.name = name;
     this.#file = file;
-    const lib = libbpf();
-    this.#object = lib.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
+    this.#object = libbpf.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
     if (this.#object === null) {
       throw bpfError(errno(), "open object", name, { hint: "it is no eBPF object with BTF" });
     }
     const size = new Uint32Array(1);
-    const blob = lib.btf__raw_data(lib.bpf_object__btf(this.#object), size);
+    const blob = libbpf.btf__raw_data(libbpf.bpf_object__btf(this.#object), size);
     if (blob === null) throw bpfError(ERRNO.EINVAL, "open object", name, { hint: "it has no BTF" });
     const raw = Deno.UnsafePointerView.getArrayBuffer(blob, size[0]!);
     this.btf = Btf.parse(new Uint8Array(raw));
-    for (const map of pointers(lib.bpf_object__next_map, this.#object)) {
-      this.#maps.set(readCstring(lib.bpf_map__name(map)), map);
-      lib.bpf_map__set_pin_path(map, null); // pinned where pinMaps() says, not in libbpf's default
+    for (const map of pointers(libbpf.bpf_object__next_map, this.#object)) {
+      this.#maps.set(readCstring(libbpf.bpf_map__name(map)), map);
+      libbpf.bpf_map__set_pin_path(map, null); // pinned where pinMaps() says, not in libbpf's default
     }
-    for (const program of pointers(lib.bpf_object__next_program, this.#object)) {
-      this.#programs.set(readCstring(lib.bpf_program__name(program)), program);
-      const section = readCstring(lib.bpf_program__section_name(program));
+    for (const program of pointers(libbpf.bpf_object__next_program, this.#object)) {
+      this.#programs.set(readCstring(libbpf.bpf_program__name(program)), program);
+      const section = readCstring(libbpf.bpf_program__section_name(program));
       // libbpf before 1.3 does not know these sections
-      if (lib.bpf_program__type(program) === 0 && /^tcx?\//.test(section)) {
-        lib.bpf_program__set_type(program, ProgramType.SCHED_CLS);
+      if (libbpf.bpf_program__type(program) === 0 && /^tcx?\//.test(section)) {
+        libbpf.bpf_program__set_type(program, ProgramType.SCHED_CLS);
       }
     }
   }
@@ -110,7 +109,7 @@ export class BpfObject implements Disposable {
   /** Overrides a map's number of entries. */
   setMaxEntries(map: string, maxEntries: number): void {
     this.#requireState(false, "resize a map of");
-    const result = libbpf().bpf_map__set_max_entries(this.#mapPointer(map), maxEntries);
+    const result = libbpf.bpf_map__set_max_entries(this.#mapPointer(map), maxEntries);
     checkBpf(result, "set max entries of map", map);
   }
 
@@ -135,27 +134,26 @@ export class BpfObject implements Disposable {
       using pinned = new BpfMap(new FileDescriptor(fd), name);
       this.#requireLayout(name, pinned, path);
     }
-    checkBpf(libbpf().bpf_map__set_pin_path(map, cstring(path)), "set the pin path of map", name);
+    checkBpf(libbpf.bpf_map__set_pin_path(map, cstring(path)), "set the pin path of map", name);
   }
 
   /** Uses `existing` instead of a new map. Throws KernelError EINVAL when its layout is another. */
   reuseMap(name: string, existing: BpfMap): void {
     this.#requireState(false, "reuse a map of");
     this.#requireLayout(name, existing, `map ${existing.id}`);
-    const result = libbpf().bpf_map__reuse_fd(this.#mapPointer(name), existing.fd);
+    const result = libbpf.bpf_map__reuse_fd(this.#mapPointer(name), existing.fd);
     checkBpf(result, "reuse map", name);
   }
 
   /** What the file says of a map, with what was set since. */
   mapLayout(name: string): MapLayout {
-    const lib = libbpf();
     const map = this.#mapPointer(name);
     return {
-      type: lib.bpf_map__type(map),
-      keySize: lib.bpf_map__key_size(map),
-      valueSize: lib.bpf_map__value_size(map),
-      maxEntries: lib.bpf_map__max_entries(map),
-      flags: lib.bpf_map__map_flags(map),
+      type: libbpf.bpf_map__type(map),
+      keySize: libbpf.bpf_map__key_size(map),
+      valueSize: libbpf.bpf_map__value_size(map),
+      maxEntries: libbpf.bpf_map__max_entries(map),
+      flags: libbpf.bpf_map__map_flags(map),
     };
   }
 
@@ -165,7 +163,7 @@ export class BpfObject implements Disposable {
     for (const name of programs) this.#programPointer(name);
     for (const [name, program] of this.#programs) {
       checkBpf(
-        libbpf().bpf_program__set_autoload(program, programs.includes(name)),
+        libbpf.bpf_program__set_autoload(program, programs.includes(name)),
         "choose program",
         name,
       );
@@ -179,16 +177,15 @@ export class BpfObject implements Disposable {
   load(): this {
     this.#requireState(false, "load");
     this.#loaded = true;
-    const lib = libbpf();
     const logs: { name: string; memory: NativeMemory }[] = [];
     try {
       for (const [name, program] of this.#programs) {
-        if (!lib.bpf_program__autoload(program)) continue;
+        if (!libbpf.bpf_program__autoload(program)) continue;
         const memory = new NativeMemory(LOG_SIZE);
         logs.push({ name, memory });
-        lib.bpf_program__set_log_buf(program, memory.pointer, BigInt(LOG_SIZE));
+        libbpf.bpf_program__set_log_buf(program, memory.pointer, BigInt(LOG_SIZE));
       }
-      const result = lib.bpf_object__load(this.#object);
+      const result = libbpf.bpf_object__load(this.#object);
       if (result < 0) throw this.#loadError(result, logs);
     } finally {
       for (const { memory } of logs) memory[Symbol.dispose]();
@@ -198,24 +195,23 @@ export class BpfObject implements Disposable {
 
   /** A loaded program; the caller disposes it. Throws RangeError for an unknown or unloaded name. */
   program(name: string): BpfProgram {
-    const lib = libbpf();
     const program = this.#programPointer(name);
-    const fd = this.#loaded ? lib.bpf_program__fd(program) : -1;
+    const fd = this.#loaded ? libbpf.bpf_program__fd(program) : -1;
     if (fd < 0) throw new RangeError(`Program ${name} of object ${this.name} is not loaded`);
-    return new BpfProgram(dupFd(fd), name, lib.bpf_program__expected_attach_type(program));
+    return new BpfProgram(dupFd(fd), name, libbpf.bpf_program__expected_attach_type(program));
   }
 
   /** A map of the loaded object; the caller disposes it. Throws RangeError for an unknown name. */
   map(name: string): BpfMap {
     const map = this.#mapPointer(name);
-    const fd = this.#loaded ? libbpf().bpf_map__fd(map) : -1;
+    const fd = this.#loaded ? libbpf.bpf_map__fd(map) : -1;
     if (fd < 0) throw new RangeError(`Map ${name} of object ${this.name} is not loaded`);
     return new BpfMap(dupFd(fd), name);
   }
 
   [Symbol.dispose](): void {
     if (this.#object === null) return;
-    libbpf().bpf_object__close(this.#object);
+    libbpf.bpf_object__close(this.#object);
     this.#object = null;
     this.#maps.clear();
     this.#programs.clear();
@@ -227,10 +223,9 @@ export class BpfObject implements Disposable {
   }
 
   #sectionMemory(section: string): Uint8Array {
-    const lib = libbpf();
-    const map = lib.bpf_object__find_map_by_name(this.#object, cstring(section));
+    const map = libbpf.bpf_object__find_map_by_name(this.#object, cstring(section));
     const size = new BigUint64Array(1);
-    const pointer = map === null ? null : lib.bpf_map__initial_value(map, size);
+    const pointer = map === null ? null : libbpf.bpf_map__initial_value(map, size);
     if (pointer === null) {
       throw bpfError(ERRNO.ENOENT, `find section ${section} of object`, this.name);
     }

@@ -43,7 +43,7 @@ export function makePinDirectory(directory: string): void {
 
 /** Pins `fd` at `path`, which must not exist. */
 export function pinFd(fd: number, path: string): void {
-  const result = libbpf().bpf_obj_pin(fd, cstring(path));
+  const result = libbpf.bpf_obj_pin(fd, cstring(path));
   if (result >= 0) return;
   const directory = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
   if (exists(directory)) requireBpffs(directory);
@@ -52,12 +52,12 @@ export function pinFd(fd: number, path: string): void {
 
 /** The descriptor of what is pinned at `path`. */
 export function openPinFd(path: string): number {
-  return checkBpf(libbpf().bpf_obj_get(cstring(path)), "open pinned", path);
+  return checkBpf(libbpf.bpf_obj_get(cstring(path)), "open pinned", path);
 }
 
 /** As `openPinFd`, but undefined when nothing is there. */
 export function tryOpenPinFd(path: string): number | undefined {
-  const result = libbpf().bpf_obj_get(cstring(path));
+  const result = libbpf.bpf_obj_get(cstring(path));
   if (result >= 0) return result;
   if (result === -ERRNO.ENOENT) return undefined;
   throw bpfError(result, "open pinned", path);

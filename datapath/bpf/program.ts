@@ -73,7 +73,7 @@ export class BpfProgram implements Disposable {
 
   /** The program with this id. Throws KernelError ENOENT when there is none. */
   static byId(id: number): BpfProgram {
-    const fd = checkBpf(libbpf().bpf_prog_get_fd_by_id(id), "open", `program ${id}`);
+    const fd = checkBpf(libbpf.bpf_prog_get_fd_by_id(id), "open", `program ${id}`);
     return new BpfProgram(new FileDescriptor(fd));
   }
 
@@ -116,7 +116,7 @@ export class BpfProgram implements Disposable {
     if (data) bytes.set(data, dataIn);
     if (ctx) bytes.set(ctx, ctxIn);
 
-    const result = libbpf().bpf_prog_test_run_opts(this.fd, memory.pointer);
+    const result = libbpf.bpf_prog_test_run_opts(this.fd, memory.pointer);
     if (result < 0) throw bpfError(result, "test-run", this.name);
     return {
       retval: view.getInt32(56, true),

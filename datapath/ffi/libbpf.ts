@@ -1,5 +1,5 @@
 /**
- * libbpf's symbols, bound at the first use so that what needs no eBPF never loads the library.
+ * libbpf's symbols. Importing this module loads the library, so only what uses eBPF imports it.
  * Every call here is in libbpf 1.1 (Debian 12) and later. Calls that give a number return a negative
  * errno on failure; calls that give a pointer return null and set errno.
  */
@@ -8,7 +8,6 @@ import { openLibbpf } from "./library.ts";
 
 const SYMBOLS = {
   libbpf_set_print: { parameters: ["pointer"], result: "pointer" },
-  libbpf_num_possible_cpus: { parameters: [], result: "i32" },
   libbpf_probe_bpf_map_type: { parameters: ["i32", "pointer"], result: "i32" },
   libbpf_probe_bpf_helper: { parameters: ["i32", "i32", "pointer"], result: "i32" },
 
@@ -85,18 +84,9 @@ const SYMBOLS = {
   bpf_tc_query: { parameters: ["buffer", "buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-export type Libbpf = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
-
-let symbols: Libbpf | undefined;
-
-/** libbpf, loaded at the first call and silent: what it would print, KernelError says. */
-export function libbpf(): Libbpf {
-  if (!symbols) {
-    symbols = openLibbpf(SYMBOLS).symbols;
-    symbols.libbpf_set_print(null);
-  }
-  return symbols;
-}
+/** libbpf, silent: what it would print, KernelError says. */
+export const libbpf = openLibbpf(SYMBOLS).symbols;
+libbpf.libbpf_set_print(null);
 
 /** The C string at `pointer`, or "" for null. */
 export function readCstring(pointer: Deno.PointerValue): string {

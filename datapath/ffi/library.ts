@@ -6,13 +6,10 @@
 /** Dependencies first: each finds what it needs already loaded, by its soname. */
 const EMBEDDED = ["libz.so.1", "libelf.so.1", "libbpf.so.1"] as const;
 
-let embedded: URL | undefined;
-const keepLoaded: unknown[] = [];
+/** In the compiled program, beside the bundle. */
+const FOLDER = new URL("./lib/", import.meta.url);
 
-/** Names the folder, inside the compiled program, that holds libz, libelf and libbpf. */
-export function setEmbeddedLibraries(folder: URL): void {
-  embedded = folder;
-}
+const keepLoaded: unknown[] = [];
 
 /**
  * Opens libbpf.so.1 with the given symbols.
@@ -23,7 +20,7 @@ export function setEmbeddedLibraries(folder: URL): void {
 export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
   symbols: S,
 ): Deno.DynamicLibrary<S> {
-  if (!embedded) {
+  if (!Deno.build.standalone) {
     try {
       return Deno.dlopen("libbpf.so.1", symbols);
     } catch (cause) {
@@ -35,7 +32,7 @@ export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
   const directory = Deno.makeTempDirSync({ dir: "/run", prefix: "pilus-lib-" }); // 0700
   try {
     for (const name of EMBEDDED) {
-      const bytes = Deno.readFileSync(new URL(name, embedded));
+      const bytes = Deno.readFileSync(new URL(name, FOLDER));
       Deno.writeFileSync(`${directory}/${name}`, bytes, { mode: 0o700, createNew: true });
     }
     for (const name of EMBEDDED.slice(0, -1)) {

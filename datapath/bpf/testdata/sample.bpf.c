@@ -5,7 +5,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-volatile const __u32 verdict = 0;
+volatile const __u32 verdict __attribute__((btf_decl_tag("what tc_verdict returns"))) = 0;
 volatile const __u64 cookie = 0;
 volatile const __s16 offset = 0;
 volatile const __u8 address[16] = {};
@@ -28,6 +28,7 @@ struct flow {
 	__u32 bytes;
 	__u8 mac[6];
 	__u16 pad;
+	enum kind kind;
 	struct {
 		__u32 first;
 		__u32 second;
@@ -38,7 +39,7 @@ struct event {
 	__u64 cookie;
 	__u32 length;
 	enum kind kind;
-} __attribute__((btf_decl_tag("user")));
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -1,0 +1,199 @@
+/** Routes. Constants: include/uapi/linux/rtnetlink.h. */
+
+import { SCOPE_LINK, SCOPE_UNIVERSE } from "./address.ts";
+import {
+  type Cidr,
+  formatCidr,
+  formatIp,
+  ipFromRaw,
+  IPV4_PREFIX_BITS,
+  isIpv4,
+  isIpv4Cidr,
+  maskCidr,
+  parseIp,
+  rawIp,
+} from "./ip.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  attributeNumber,
+  deleteIfThere,
+  NetlinkBody,
+  type NetlinkSocket,
+  NLM_F_CREATE,
+  NLM_F_REPLACE,
+  parseAttributes,
+  structOf,
+} from "./netlink.ts";
+
+const RTM_NEWROUTE = 24, RTM_DELROUTE = 25, RTM_GETROUTE = 26;
+const RTA_DST = 1, RTA_OIF = 4, RTA_GATEWAY = 5, RTA_PRIORITY = 6, RTA_PREFSRC = 7;
+const RTA_METRICS = 8, RTA_TABLE = 15, RTA_VIA = 18;
+const RTAX_MTU = 2;
+const RTNH_F_ONLINK = 4, RTM_F_CLONED = 0x200;
+const RTPROT_BOOT = 3;
+/** In a deletion: whatever the scope is. */
+const SCOPE_NOWHERE = 255;
+const RTMSG_SIZE = 12;
+const ROUTE_TYPES = [
+  "unspec",
+  "unicast",
+  "local",
+  "broadcast",
+  "anycast",
+  "multicast",
+  "blackhole",
+  "unreachable",
+  "prohibit",
+] as const;
+
+/** Route tables. */
+export const TABLE_MAIN = 254, TABLE_LOCAL = 255;
+
+export type RouteType = typeof ROUTE_TYPES[number];
+
+/** A route with one next hop. */
+export interface Route {
+  destination: Cidr;
+  /** @default {"unicast"} */
+  type?: RouteType;
+  /** The device. */
+  ifindex?: number;
+  /** The next hop, of either family. */
+  via?: Uint8Array<ArrayBuffer>;
+  /** The next hop is on the device's link although no address of the device says so. */
+  onlink?: boolean;
+  /** The source address that the host takes. */
+  source?: Uint8Array<ArrayBuffer>;
+  /** Path MTU in bytes. */
+  mtu?: number;
+  /** Metric: lower wins. The kernel makes 0 for IPv6 into 1024. */
+  priority?: number;
+  /** @default {TABLE_MAIN} */
+  table?: number;
+  /** Who made it, RTPROT_…. @default {3} boot, as iproute2 has it */
+  protocol?: number;
+  /** @default link where there is no next hop, else universe */
+  scope?: number;
+}
+
+function body(route: Route): NetlinkBody {
+  const { via, table = TABLE_MAIN, type = "unicast" } = route;
+  const destination = maskCidr(route.destination);
+  const ipv4 = isIpv4Cidr(destination);
+  const bits = ipv4 ? destination.prefixLength - IPV4_PREFIX_BITS : destination.prefixLength;
+  const scope = route.scope ??
+    (ipv4 && !via && type === "unicast" ? SCOPE_LINK : SCOPE_UNIVERSE);
+  const result = new NetlinkBody().struct(RTMSG_SIZE, (view) => {
+    view.setUint8(0, ipv4 ? AF_INET : AF_INET6);
+    view.setUint8(1, bits);
+    view.setUint8(4, table < 256 ? table : 0);
+    view.setUint8(5, route.protocol ?? RTPROT_BOOT);
+    view.setUint8(6, scope);
+    view.setUint8(7, ROUTE_TYPES.indexOf(type));
+    view.setUint32(8, route.onlink ? RTNH_F_ONLINK : 0, true);
+  });
+  if (bits > 0) result.attribute(RTA_DST, rawIp(destination.address));
+  result.u32(RTA_TABLE, table);
+  if (route.ifindex !== undefined) result.u32(RTA_OIF, route.ifindex);
+  if (via && isIpv4(via) === ipv4) {
+    result.attribute(RTA_GATEWAY, rawIp(via));
+  } else if (via) {
+    // struct rtvia: family, then the address.
+    const raw = rawIp(via);
+    const value = new Uint8Array(2 + raw.length);
+    new DataView(value.buffer).setUint16(0, ipv4 ? AF_INET6 : AF_INET, true);
+    value.set(raw, 2);
+    result.attribute(RTA_VIA, value);
+  }
+  if (route.source) result.attribute(RTA_PREFSRC, rawIp(route.source));
+  if (route.priority !== undefined) result.u32(RTA_PRIORITY, route.priority);
+  if (route.mtu !== undefined) {
+    const mtu = route.mtu;
+    result.nest(RTA_METRICS, (metrics) => metrics.u32(RTAX_MTU, mtu));
+  }
+  return result;
+}
+
+/** The route in words, as iproute2 would have it. */
+export function formatRoute({ destination, via, ifindex, table }: Route): string {
+  return formatCidr(destination) +
+    (via ? ` via ${formatIp(via)}` : "") +
+    (ifindex === undefined ? "" : ` dev ${ifindex}`) +
+    (table === undefined || table === TABLE_MAIN ? "" : ` table ${table}`);
+}
+
+/** Adds a route or replaces the one of the same destination, priority and table. Throws KernelError. */
+export function replaceRoute(netlink: NetlinkSocket, route: Route): void {
+  netlink.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body(route), {
+    operation: "set route",
+    target: formatRoute(route),
+  });
+}
+
+/** Deletes a route. Returns false when it was not there. */
+export function deleteRoute(netlink: NetlinkSocket, route: Route): boolean {
+  return deleteIfThere(() =>
+    netlink.request(RTM_DELROUTE, 0, body({ scope: SCOPE_NOWHERE, protocol: 0, ...route }), {
+      operation: "delete route",
+      target: formatRoute(route),
+    })
+  );
+}
+
+export interface RouteFilter {
+  /** @default {TABLE_MAIN} */
+  table?: number;
+  ifindex?: number;
+}
+
+/** The routes of one table, both families; of several next hops the first is shown. */
+export function listRoutes(
+  netlink: NetlinkSocket,
+  { table = TABLE_MAIN, ifindex }: RouteFilter = {},
+): Route[] {
+  const routes: Route[] = [];
+  for (const family of [AF_INET, AF_INET6]) {
+    const request = new NetlinkBody().struct(RTMSG_SIZE, (view) => view.setUint8(0, family));
+    const rows = netlink.dump(RTM_GETROUTE, request, { operation: "list", target: "routes" });
+    for (const row of rows) {
+      const route = parseRoute(row);
+      if (!route || route.table !== table) continue;
+      if (ifindex !== undefined && route.ifindex !== ifindex) continue;
+      routes.push(route);
+    }
+  }
+  return routes;
+}
+
+function parseRoute(bytes: Uint8Array): Route | undefined {
+  const view = structOf(bytes, RTMSG_SIZE);
+  const flags = view.getUint32(8, true);
+  if (flags & RTM_F_CLONED) return undefined;
+  const ipv4 = view.getUint8(0) === AF_INET;
+  const attributes = parseAttributes(bytes.subarray(RTMSG_SIZE));
+  const bits = view.getUint8(1);
+  const destination = attributes.get(RTA_DST);
+  const gateway = attributes.get(RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
+  const ifindex = attributeNumber(attributes.get(RTA_OIF));
+  const source = attributes.get(RTA_PREFSRC);
+  const metrics = attributes.get(RTA_METRICS);
+  const mtu = metrics ? attributeNumber(parseAttributes(metrics).get(RTAX_MTU)) : undefined;
+  const priority = attributeNumber(attributes.get(RTA_PRIORITY));
+  return {
+    destination: {
+      address: destination ? ipFromRaw(destination) : parseIp(ipv4 ? "0.0.0.0" : "::"),
+      prefixLength: ipv4 ? bits + IPV4_PREFIX_BITS : bits,
+    },
+    type: ROUTE_TYPES[view.getUint8(7)] ?? "unspec",
+    table: attributeNumber(attributes.get(RTA_TABLE)) ?? view.getUint8(4),
+    protocol: view.getUint8(5),
+    scope: view.getUint8(6),
+    onlink: (flags & RTNH_F_ONLINK) !== 0,
+    ...(ifindex === undefined ? {} : { ifindex }),
+    ...(gateway ? { via: ipFromRaw(gateway) } : {}),
+    ...(source ? { source: ipFromRaw(source) } : {}),
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(priority === undefined ? {} : { priority }),
+  };
+}

@@ -43,20 +43,55 @@ export const u64: Codec<bigint> = {
   decode: (view, offset) => view.getBigUint64(offset, true),
 };
 
+/** Copies `size` bytes from `offset`. */
+export function readBytes(view: DataView, offset: number, size: number): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(size);
+  copy.set(new Uint8Array(view.buffer, view.byteOffset + offset, size));
+  return copy;
+}
+
+/** Writes exactly `size` bytes at `offset`. Throws RangeError when `value` has another length. */
+export function writeBytes(view: DataView, offset: number, size: number, value: Uint8Array): void {
+  if (value.length !== size) {
+    throw new RangeError(`Expected ${size} bytes, and ${value.length} were given`);
+  }
+  new Uint8Array(view.buffer, view.byteOffset + offset, size).set(value);
+}
+
+/** The `bits` bits (32 at most) from bit `bit` of the byte at `offset`. */
+export function readBits(view: DataView, offset: number, bit: number, bits: number): number {
+  let value = 0;
+  for (let i = 0; i < bits; i++) {
+    const at = bit + i;
+    value += ((view.getUint8(offset + (at >>> 3)) >>> (at & 7)) & 1) * 2 ** i;
+  }
+  return value;
+}
+
+/** Writes a bitfield. Throws RangeError when `value` does not fit. */
+export function writeBits(
+  view: DataView,
+  offset: number,
+  bit: number,
+  bits: number,
+  value: number,
+): void {
+  if (!(value >= 0 && value < 2 ** bits)) {
+    throw new RangeError(`Value ${value} does not fit into ${bits} bits`);
+  }
+  for (let i = 0; i < bits; i++) {
+    const at = offset + ((bit + i) >>> 3), mask = 1 << ((bit + i) & 7);
+    const set = Math.floor(value / 2 ** i) % 2 === 1;
+    view.setUint8(at, set ? view.getUint8(at) | mask : view.getUint8(at) & ~mask);
+  }
+}
+
 /** `size` bytes as they are; decode copies. */
 export function bytes(size: number): Codec<Uint8Array> {
   return {
     size,
-    encode(view, offset, value) {
-      if (value.length !== size) {
-        throw new RangeError(`Expected ${size} bytes, got ${value.length}`);
-      }
-      new Uint8Array(view.buffer, view.byteOffset + offset, size).set(value);
-    },
-    decode: (view, offset) =>
-      new Uint8Array(view.buffer, view.byteOffset + offset, size).slice() as Uint8Array<
-        ArrayBuffer
-      >,
+    encode: (view, offset, value) => writeBytes(view, offset, size, value),
+    decode: (view, offset) => readBytes(view, offset, size),
   };
 }
 

@@ -15,7 +15,7 @@ export function compileBpf(source: string, includes: string[] = []): Uint8Array<
     if (!source.endsWith(".c")) Deno.writeTextFileSync(file = `${directory}/text.c`, source);
     const object = `${directory}/object.o`;
     run("clang-19", [
-      ...["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror"],
+      ...["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fno-strict-aliasing", "-Wall", "-Werror"],
       ...["-isystem", ASM_INCLUDE],
       ...includes.flatMap((path) => ["-I", path]),
       ...["-c", file, "-o", object],

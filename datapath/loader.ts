@@ -1,0 +1,243 @@
+/**
+ * Which program goes where. Programs are loaded once and attached many times; maps and links are
+ * pinned, so that traffic goes on without the agent, and an upgrade replaces each program in place.
+ */
+
+import {
+  attachCgroup,
+  attachTc,
+  AttachType,
+  BpfLink,
+  BpfObject,
+  type BpfProgram,
+  type ConstantValue,
+  features,
+  makePinDirectory,
+  openTc,
+  requireBpffs,
+  requireKernelBtf,
+  type TcDirection,
+  unpin,
+} from "./bpf/mod.ts";
+import { dirname } from "@std/path";
+import { type ObjectName, readObject } from "./objects.ts";
+import { geteuid } from "./ffi/libc.ts";
+import { ERRNO, KernelError } from "./kernel_error.ts";
+
+/** How packets reach pods of other nodes. The numbers are those of bpf/lib/config.h. */
+export const ROUTING_MODES = { native: 0, vxlan: 1 } as const;
+
+export type RoutingMode = keyof typeof ROUTING_MODES;
+
+/** Rows of maps whose size depends on the node; the others have theirs in bpf/lib. */
+export interface MapSizes {
+  /** Connections. @default {524288} */
+  pilus_ct?: number;
+  /** Masqueraded flows, two rows each. @default {262144} */
+  pilus_nat?: number;
+  /** Sockets that talk to services. @default {131072} */
+  pilus_reverse?: number;
+  /** Policy entries. @default {1048576} */
+  pilus_rules?: number;
+  /** Addresses. @default {262144} */
+  pilus_ipcache?: number;
+  /** Bytes of the event buffer, a power of two and a multiple of the page size. @default {8388608} */
+  pilus_events?: number;
+}
+
+export interface LoaderOptions {
+  /** A directory of our own on a bpffs. */
+  bpffs: string;
+  routing: RoutingMode;
+  masquerade: boolean;
+  /** ifindex of the tunnel device, 0 without one. */
+  tunnelIfindex: number;
+  /** UDP port of the tunnel. */
+  tunnelPort: number;
+  mapSizes?: MapSizes;
+}
+
+/** The cgroup hooks by program name. */
+const SOCKET_HOOKS = {
+  connect4: AttachType.CGROUP_INET4_CONNECT,
+  connect6: AttachType.CGROUP_INET6_CONNECT,
+  sendmsg4: AttachType.CGROUP_UDP4_SENDMSG,
+  sendmsg6: AttachType.CGROUP_UDP6_SENDMSG,
+  recvmsg4: AttachType.CGROUP_UDP4_RECVMSG,
+  recvmsg6: AttachType.CGROUP_UDP6_RECVMSG,
+  getpeername4: AttachType.CGROUP_INET4_GETPEERNAME,
+  getpeername6: AttachType.CGROUP_INET6_GETPEERNAME,
+} as const;
+
+/** A kind of device, and its two programs. */
+const DEVICE_PROGRAMS = {
+  pod: { ingress: "from_pod", egress: "to_pod" },
+  host: { ingress: "from_netdev", egress: "to_netdev" },
+  overlay: { ingress: "from_overlay", egress: "to_overlay" },
+} as const;
+
+export type DeviceKind = keyof typeof DEVICE_PROGRAMS;
+
+/**
+ * Throws an error that names the fix when this process cannot work with eBPF here: not root, no BTF
+ * in the kernel, no bpffs.
+ */
+export function checkRequirements(bpffs: string): void {
+  if (geteuid() !== 0) {
+    throw new KernelError({
+      operation: "load",
+      target: "eBPF programs",
+      errno: ERRNO.EPERM,
+      hint: "pilus agent must run as root; use sudo",
+    });
+  }
+  requireKernelBtf();
+  requireBpffs(dirname(bpffs));
+}
+
+/** The loaded programs, their hooks and the directory of their maps. */
+export class Loader implements Disposable {
+  readonly #links: string;
+  readonly #programs = new Map<string, BpfProgram>();
+  readonly mapDirectory: string;
+
+  private constructor(bpffs: string) {
+    this.mapDirectory = `${bpffs}/maps`;
+    this.#links = `${bpffs}/links`;
+    makePinDirectory(bpffs);
+    makePinDirectory(this.mapDirectory);
+    makePinDirectory(this.#links);
+  }
+
+  /** Loads all programs; attaches nothing. Throws KernelError. */
+  static load(options: LoaderOptions): Loader {
+    const loader = new Loader(options.bpffs);
+    const constants: Record<string, ConstantValue> = {
+      routing_mode: ROUTING_MODES[options.routing],
+      masquerade: options.masquerade ? 1 : 0,
+      tunnel_ifindex: options.tunnelIfindex,
+      tunnel_port: options.tunnelPort,
+    };
+    for (const name of ["pod", "host", "overlay", "socket"] as const) {
+      loader.#loadObject(name, constants, options.mapSizes ?? {});
+    }
+    return loader;
+  }
+
+  #loadObject(
+    name: ObjectName,
+    constants: Record<string, ConstantValue>,
+    sizes: MapSizes,
+  ): void {
+    using object = BpfObject.open(readObject(name), { name: `pilus_${name}` });
+    const known = new Set(object.btf.variables(".rodata").map((v) => v.name));
+    object.setConstants(
+      Object.fromEntries(Object.entries(constants).filter(([key]) => known.has(key))),
+    );
+    for (const [map, size] of Object.entries(sizes)) {
+      if (object.mapNames.includes(map)) object.setMaxEntries(map, size);
+    }
+    object.pinMaps(this.mapDirectory);
+    object.load();
+    for (const program of object.programNames) {
+      this.#programs.set(program, object.program(program));
+    }
+  }
+
+  /** Attaches, or replaces, both programs of a device. `name` is what the pins are called by. */
+  attachDevice(kind: DeviceKind, ifindex: number, name: string): void {
+    for (const direction of ["ingress", "egress"] as const) {
+      using _link = attachTc(this.#program(DEVICE_PROGRAMS[kind][direction]), {
+        ifindex,
+        direction,
+        pin: this.#pin(name, direction),
+      });
+    }
+  }
+
+  /** Takes both programs off a device; one that is gone is no error. */
+  detachDevice(ifindex: number, name: string): void {
+    for (const direction of ["ingress", "egress"] as const) {
+      const pin = this.#pin(name, direction);
+      openTc({ ifindex, direction, pin })?.detach();
+      unpin(pin);
+    }
+  }
+
+  /** Devices that have pinned links, by name. With clsact there are none. */
+  attachedDevices(): string[] {
+    const names = new Set<string>();
+    for (const { name } of Deno.readDirSync(this.#links)) {
+      const match = /^(.*)-(ingress|egress)$/.exec(name);
+      if (match && !(match[1]! in SOCKET_HOOKS)) names.add(match[1]!.replaceAll("%", "."));
+    }
+    return [...names];
+  }
+
+  /** Translates services at the sockets of every process in the cgroup. */
+  attachSockets(cgroup: string): void {
+    for (const [name, attachType] of Object.entries(SOCKET_HOOKS)) {
+      using _link = attachCgroup(this.#program(name), {
+        cgroup,
+        attachType,
+        pin: `${this.#links}/socket-${name}`,
+      });
+    }
+  }
+
+  /** Takes the socket programs off. */
+  detachSockets(): void {
+    for (const name of Object.keys(SOCKET_HOOKS)) {
+      const pin = `${this.#links}/socket-${name}`;
+      using link = BpfLink.tryOpenPinned(pin);
+      link?.detach();
+    }
+  }
+
+  /** Removes every link and map: the node is as if pilus had never been. */
+  static removeAll(bpffs: string): void {
+    for (const directory of [`${bpffs}/links`, `${bpffs}/maps`]) {
+      for (const { name } of readDirectory(directory)) unpin(`${directory}/${name}`);
+      removeDirectory(directory);
+    }
+    removeDirectory(bpffs);
+  }
+
+  #program(name: string): BpfProgram {
+    const program = this.#programs.get(name);
+    if (!program) throw new RangeError(`No eBPF program ${name} is loaded`);
+    return program;
+  }
+
+  /** bpffs refuses dots in names. */
+  #pin(name: string, direction: TcDirection): string {
+    return `${this.#links}/${name.replaceAll(".", "%")}-${direction}`;
+  }
+
+  [Symbol.dispose](): void {
+    for (const program of this.#programs.values()) program[Symbol.dispose]();
+    this.#programs.clear();
+  }
+}
+
+/** How programs are attached to devices here, and what the choice costs. */
+export function attachMode(): "tcx" | "clsact" {
+  return features().tcx ? "tcx" : "clsact";
+}
+
+function readDirectory(path: string): Deno.DirEntry[] {
+  try {
+    return [...Deno.readDirSync(path)];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+function removeDirectory(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,14 @@
+/** pilus is one program; who it is follows from how it is called. Each role is imported when needed. */
+
+import { setEmbeddedObjects } from "./datapath/objects.ts";
+
+if (Deno.build.standalone) setEmbeddedObjects(new URL("./bpf/", import.meta.url));
+
+// A container runtime calls a CNI plugin with this variable set (CNI specification 1.1, section 2).
+if (Deno.env.has("CNI_COMMAND")) {
+  const { runCni } = await import("./cli/cni.ts");
+  Deno.exitCode = await runCni();
+} else {
+  const { run } = await import("./cli/main.ts");
+  Deno.exitCode = await run(Deno.args);
+}

@@ -1,0 +1,60 @@
+#!/bin/bash
+# Sets up, builds, checks and runs all tests. Arguments choose test files. The last line counts.
+set -uo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT" || exit 1
+export NO_COLOR=1
+passed=0 failed=0 skipped=0
+
+# Each check is one test: its output is shown when it fails.
+check() { # name command...
+	local name=$1 output
+	shift
+	if output=$("$@" 2>&1); then
+		passed=$((passed + 1))
+		echo "$name ... ok"
+	else
+		failed=$((failed + 1))
+		printf '%s\n%s ... FAILED\n' "$output" "$name"
+	fi
+}
+
+# Runs Deno's tests and adds what its summary says: "ok | 1 passed (2 steps) | 0 failed | 3 ignored".
+run_tests() { # path...
+	local log status summary
+	log=$(mktemp)
+	deno test --frozen -A --no-check "$@" 2>&1 | tee "$log"
+	status=${PIPESTATUS[0]}
+	summary=$(grep -E '^(ok|FAILED) \| [0-9]+ passed' "$log" | tail -1)
+	passed=$((passed + $(count "$summary" passed)))
+	failed=$((failed + $(count "$summary" failed)))
+	skipped=$((skipped + $(count "$summary" ignored)))
+	# a run that broke without counting a failure (a file that does not load) is one
+	if [ "$status" != 0 ] && [ "$(count "$summary" failed)" = 0 ]; then failed=$((failed + 1)); fi
+	rm -f "$log"
+}
+
+count() { # summary word
+	local number
+	number=$(grep -oE "[0-9]+ $2" <<<"$1" | head -1 | cut -d' ' -f1)
+	echo "${number:-0}"
+}
+
+finish() {
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ]
+	exit
+}
+
+check setup scripts/setup.sh
+check build scripts/build.sh
+[ "$failed" = 0 ] || finish
+if [ $# -gt 0 ]; then
+	run_tests "$@"
+else
+	check format deno fmt --check
+	check lint deno lint
+	check types deno check .
+	run_tests
+fi
+finish

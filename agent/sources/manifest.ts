@@ -1,0 +1,137 @@
+/** From the text of a manifest file to resources, or to what is wrong with it. */
+
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
+import type { Resource, ResourceKind, ResourceKinds } from "../resources.ts";
+import { KINDS } from "./kinds.ts";
+import type { CheckContext } from "./schema.ts";
+
+/** A resource and where it stands. */
+export interface ManifestResource {
+  kind: ResourceKind;
+  resource: ResourceKinds[ResourceKind];
+  /** Counted from 1. */
+  line: number;
+}
+
+/** What is wrong and where. */
+export interface ManifestProblem {
+  /** Counted from 1. */
+  line: number;
+  message: string;
+}
+
+/** What a file holds. */
+export interface Manifest {
+  resources: ManifestResource[];
+  /** When there is one, the file as a whole is not to be used. */
+  problems: ManifestProblem[];
+  /** How many resources there were of kinds that pilus does not read, by `apiVersion/kind`. */
+  ignored: Map<string, number>;
+}
+
+/** Without the fields whose value is null: they count as missing. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).filter(([, field]) => field !== null)
+      .map(([name, field]) => [name, withoutNulls(field)]),
+  );
+}
+
+function scalarText(node: unknown): string | undefined {
+  return isScalar(node) && typeof node.value === "string" ? node.value : undefined;
+}
+
+function apiGroup(apiVersion: string): string {
+  return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.lastIndexOf("/")) : "";
+}
+
+/** Reads the YAML or JSON documents of a file. Never throws: what is wrong is in `problems`. */
+export function parseManifest(text: string): Manifest {
+  const lines = new LineCounter();
+  const result: Manifest = { resources: [], problems: [], ignored: new Map() };
+  const lineOf = (offset: number | undefined) => Math.max(1, lines.linePos(offset ?? 0).line);
+  const problem = (offset: number | undefined, message: string) =>
+    result.problems.push({ line: lineOf(offset), message });
+
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+  if ("empty" in documents) return result;
+  for (const document of documents) {
+    for (const error of document.errors) problem(error.pos[0], `not valid YAML: ${error.message}`);
+    if (document.errors.length > 0 || document.contents === null) continue;
+    const contents: Node = document.contents;
+    if (isScalar(contents) && contents.value === null) continue;
+
+    const readResource = (node: Node, path: string, impliedKind?: string) => {
+      const offset = node.range?.[0];
+      const at = path === "" ? "" : `${path}: `;
+      if (!isMap(node)) {
+        problem(offset, `${at}a resource must be a map with apiVersion, kind and metadata`);
+        return;
+      }
+      const kind = scalarText(node.get("kind", true)) ?? impliedKind;
+      const apiVersion = scalarText(node.get("apiVersion", true)) ??
+        (impliedKind ? "v1" : undefined);
+      if (kind === undefined || apiVersion === undefined) {
+        const missing = kind === undefined ? "kind" : "apiVersion";
+        problem(offset, `${at}${missing} is missing, and must be there`);
+        return;
+      }
+      const items = node.get("items", true);
+      if (kind.endsWith("List") && isSeq(items)) {
+        const itemKind = kind === "List" ? undefined : kind.slice(0, -"List".length);
+        for (const [i, item] of items.items.entries()) {
+          readResource(item as Node, `${path}items[${i}]`, itemKind);
+        }
+        return;
+      }
+      const definition = Object.hasOwn(KINDS, kind) ? KINDS[kind as ResourceKind] : undefined;
+      const implied = scalarText(node.get("apiVersion", true)) === undefined;
+      if (
+        !definition || (!implied && apiGroup(apiVersion) !== apiGroup(definition.apiVersion))
+      ) {
+        const name = `${apiVersion}/${kind}`;
+        result.ignored.set(name, (result.ignored.get(name) ?? 0) + 1);
+        return;
+      }
+      if (!implied && apiVersion !== definition.apiVersion) {
+        problem(
+          offset,
+          `${at}apiVersion is ${apiVersion}, and must be ${definition.apiVersion} for ${kind}`,
+        );
+        return;
+      }
+      const before = result.problems.length;
+      const name = scalarText(node.getIn(["metadata", "name"], true));
+      const title = name === undefined ? kind : `${kind} ${name}`;
+      const context: CheckContext = {
+        document,
+        report: (where, field, message) =>
+          problem(
+            where?.range?.[0] ?? offset,
+            `${at}${title}: ${field === "" ? message : `${field} ${message}`}`,
+          ),
+      };
+      definition.schema(node, "", context);
+      if (result.problems.length > before) return;
+      const resource = withoutNulls(node.toJS(document)) as
+        & Resource
+        & { metadata: Partial<Resource["metadata"]> };
+      const { metadata } = resource;
+      resource.kind = kind;
+      resource.metadata = {
+        ...metadata,
+        namespace: definition.namespaced ? metadata.namespace ?? "default" : "",
+        labels: metadata.labels ?? {},
+      };
+      result.resources.push({
+        kind: kind as ResourceKind,
+        resource: resource as ResourceKinds[ResourceKind],
+        line: lineOf(offset),
+      });
+    };
+    readResource(contents, "");
+  }
+  return result;
+}

@@ -31,7 +31,7 @@ export interface PolicyInstallerOptions {
   wanted: Table<WantedPolicy>;
   policies: Table<PolicyRow>;
   assignments: Table<PolicyAssignment>;
-  /** Of `policies`; running. */
+  /** Of `policies`; started after this is constructed, which fills in what the kernel has. */
   reconciler: Reconciler<PolicyRow>;
   /** What the kernel has from an earlier agent. */
   before: { policies: Iterable<PolicyRow>; assignments: Iterable<PolicyAssignment> };
@@ -64,9 +64,10 @@ export class PolicyInstaller {
   constructor(options: PolicyInstallerOptions) {
     this.#options = options;
     this.#graceMs = options.graceMs ?? 5000;
-    for (const { number, content } of options.before.policies) {
-      this.#numbers.set(content, number);
-      this.#next = Math.max(this.#next, number + 1);
+    for (const row of options.before.policies) {
+      this.#numbers.set(row.content, row.number);
+      this.#next = Math.max(this.#next, row.number + 1);
+      options.policies.set(row);
     }
     for (const row of options.before.assignments) {
       this.#lastRevision = Math.max(this.#lastRevision, row.revision);

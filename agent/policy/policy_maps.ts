@@ -35,8 +35,13 @@ export function policyTable(): Table<PolicyRow> {
   return new Table<PolicyRow>({
     name: "policies",
     key: ({ number }) => String(number),
-    equal: (a, b) => a.content === b.content && a.fingerprint === b.fingerprint,
+    equal: (a, b) => samePolicy(a, b) && (a.policy === undefined) === (b.policy === undefined),
   });
+}
+
+/** Whether the kernel's row has what the desired one wants. */
+export function samePolicy(a: PolicyRow, b: PolicyRow): boolean {
+  return a.content === b.content && a.fingerprint === b.fingerprint;
 }
 
 /** The row of a policy. `content` is its hash in hexadecimal. */
@@ -140,7 +145,11 @@ export function policyTarget(
         deleteRules(new Set(deletes.map(({ number }) => number)));
       }
       for (const row of upserts) {
-        const entries = row.policy?.entries ?? [];
+        if (!row.policy) {
+          failed.push({ row, error: new Error("Its entries are not known yet") });
+          continue;
+        }
+        const { entries } = row.policy;
         const failures = setAll(rules, entries, (e) => [ruleKey(row.number, e), ruleValue(e)]);
         if (failures.length > 0) {
           deleteRules(new Set([row.number]));
@@ -153,7 +162,7 @@ export function policyTarget(
           });
           continue;
         }
-        policies.set(row.number, policyValue(row, row.policy!));
+        policies.set(row.number, policyValue(row, row.policy));
       }
       return { failed };
     },

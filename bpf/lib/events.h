@@ -121,7 +121,11 @@ struct event_context {
 };
 
 /* Traces and verdicts leave the last quarter of the buffer to drops. */
-#define EVENTS_FOR_DROPS_ONLY (8388608 / 4 * 3)
+inline_always bool room_beside_drops(void)
+{
+	return bpf_ringbuf_query(&pilus_events, BPF_RB_AVAIL_DATA) <
+	       bpf_ringbuf_query(&pilus_events, BPF_RB_RING_SIZE) / 4 * 3;
+}
 
 /* One function of its own, so that every place that speaks costs a call and not a copy of this. */
 __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
@@ -134,8 +138,7 @@ __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 		return 0;
 	type = c->type & 3;
 	e = NULL;
-	if (type == EVENT_DROP ||
-	    bpf_ringbuf_query(&pilus_events, BPF_RB_AVAIL_DATA) < EVENTS_FOR_DROPS_ONLY)
+	if (type == EVENT_DROP || room_beside_drops())
 		e = bpf_ringbuf_reserve(&pilus_events, sizeof(*e), 0);
 	if (!e) {
 		__u64 *lost = bpf_map_lookup_elem(&pilus_lost, &type);

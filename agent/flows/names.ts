@@ -1,0 +1,81 @@
+/** Words for the numbers that programs use. */
+
+import {
+  ConnectionStatus,
+  DropReason,
+  EventType,
+  ObservationPoint,
+} from "../../datapath/maps/generated.ts";
+
+/** Why a packet was dropped, in words; by the reason's number. */
+const REASONS: Record<number, string> = {
+  [DropReason.IGNORED_MULTICAST]: "Multicast or link-local chatter",
+  [DropReason.INVALID_SOURCE_IP]: "Invalid source IP",
+  [DropReason.POLICY_DENIED_BY_DEFAULT]: "Policy denied",
+  [DropReason.INVALID_PACKET]: "Invalid packet",
+  [DropReason.CT_INVALID_HEADER]: "Truncated or invalid L4 header",
+  [DropReason.UNSUPPORTED_L3]: "Unsupported L3 protocol",
+  [DropReason.WRITE_ERROR]: "Error while rewriting the packet",
+  [DropReason.UNKNOWN_L4]: "Unknown L4 protocol",
+  [DropReason.NO_TUNNEL_KEY]: "No tunnel key",
+  [DropReason.UNROUTABLE]: "Address is of no endpoint here",
+  [DropReason.CT_CREATE_FAILED]: "No room in the connection table",
+  [DropReason.INVALID_EXTENSION_HEADER]: "Invalid IPv6 extension header",
+  [DropReason.SERVICE_BACKEND_NOT_FOUND]: "Service has no backend",
+  [DropReason.NO_TUNNEL_ENDPOINT]: "No tunnel endpoint for the address",
+  [DropReason.NO_NAT_MAPPING]: "No free port to masquerade with",
+  [DropReason.FIB_LOOKUP_FAILED]: "No route",
+  [DropReason.ENCAP_PROHIBITED]: "Pod spoke to the tunnel port",
+  [DropReason.INVALID_IDENTITY]: "Invalid identity in the tunnel header",
+  [DropReason.FRAGMENT_NOT_FOUND]: "First fragment not seen",
+  [DropReason.POLICY_DENIED]: "Policy denied by a deny rule",
+  [DropReason.TTL_EXCEEDED]: "TTL exceeded",
+  [DropReason.ENDPOINT_NOT_READY]: "Endpoint not ready",
+  [DropReason.NO_ENDPOINT]: "Device is of no endpoint",
+};
+
+/** Directions of the metrics map. */
+export const METRIC_DIRECTIONS = ["ingress", "egress"] as const;
+
+/** The reason in words, or its number. */
+export function reasonText(reason: number): string {
+  return REASONS[reason] ?? `reason ${reason}`;
+}
+
+/** A constant object's name for a value, in lower case with dashes. */
+function nameOf(constants: Record<string, number>, value: number): string {
+  const name = Object.keys(constants).find((key) => constants[key] === value);
+  return name ? name.toLowerCase().replaceAll("_", "-") : String(value);
+}
+
+export function eventTypeName(type: number): string {
+  return nameOf(EventType, type);
+}
+
+export function pointName(point: number): string {
+  return nameOf(ObservationPoint, point);
+}
+
+export function statusName(status: number): string {
+  return nameOf(ConnectionStatus, status);
+}
+
+/** IANA protocol numbers. */
+const PROTOCOLS: Record<number, string> = {
+  1: "ICMP",
+  6: "TCP",
+  17: "UDP",
+  58: "ICMPv6",
+  132: "SCTP",
+};
+
+export function protocolName(protocol: number): string {
+  return PROTOCOLS[protocol] ?? String(protocol);
+}
+
+const TCP_FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+
+/** TCP flags as text: "SYN,ACK". */
+export function tcpFlagsText(flags: number): string {
+  return TCP_FLAGS.filter((_, bit) => flags & (1 << bit)).join(",");
+}

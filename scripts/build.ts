@@ -6,7 +6,7 @@
  * folder keeps the program small and its start fast.
  */
 
-import { compileAll, compileShared, format, GENERATED, generate } from "./generate_codecs.ts";
+import { compileAll, compileShared, format, generate, GENERATED } from "./generate_codecs.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const DIST = `${ROOT}dist`;
@@ -82,10 +82,15 @@ function buildProgram(): void {
     Deno.mkdirSync(`${folder}/lib`);
     for (const name of LIBRARIES) Deno.copyFileSync(findLibrary(name), `${folder}/lib/${name}`);
     const denort = Deno.env.get("DENORT_BIN") ?? `${CACHE}/denort-${Deno.version.deno}`;
-    run(Deno.execPath(), [
-      ...["compile", "--quiet", "--no-config", "--no-check", "--no-code-cache", "-A"],
-      ...["--include", "bpf", "--include", "lib", "--output", `${DIST}/pilus.new`, "main.js"],
-    ], exists(denort) ? { DENORT_BIN: denort } : {}, folder);
+    run(
+      Deno.execPath(),
+      [
+        ...["compile", "--quiet", "--no-config", "--no-check", "--no-code-cache", "-A"],
+        ...["--include", "bpf", "--include", "lib", "--output", `${DIST}/pilus.new`, "main.js"],
+      ],
+      exists(denort) ? { DENORT_BIN: denort } : {},
+      folder,
+    );
     Deno.renameSync(`${DIST}/pilus.new`, `${DIST}/pilus`); // a running one keeps its file
   } finally {
     Deno.removeSync(folder, { recursive: true });
@@ -155,7 +160,15 @@ await step(
   `${DIST}/bpf`,
   buildObjects,
 );
-const sources = ["main.ts", "cli", "agent", "datapath", "deno.json", "deno.lock", "scripts/build.ts"];
+const sources = [
+  "main.ts",
+  "cli",
+  "agent",
+  "datapath",
+  "deno.json",
+  "deno.lock",
+  "scripts/build.ts",
+];
 await step(
   "program",
   [...sources.map((path) => `${ROOT}${path}`), `${DIST}/bpf`],

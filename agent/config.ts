@@ -1,0 +1,44 @@
+/** What an agent is started with. */
+
+import type { MapSizes, RoutingMode } from "../datapath/loader.ts";
+import type { LogLevel } from "./log.ts";
+
+export interface AgentConfig {
+  nodeName: string;
+  /** Directory of Kubernetes manifests. */
+  manifests: string;
+  stateDir: string;
+  /** Has the socket, `pilus.sock`. */
+  runDir: string;
+  /** A directory of our own on a bpffs. */
+  bpffs: string;
+  /** Directory of a cgroup v2: the sockets of its processes are translated. */
+  cgroup: string;
+  /** Names of the node's devices; empty: those with a default route. */
+  devices: string[];
+  routing: RoutingMode;
+  /** UDP port. */
+  tunnelPort: number;
+  /** Prefixes that pods' addresses come from, over all nodes. */
+  clusterCidrs: string[];
+  masquerade: boolean;
+  /** Empty: no configuration is written. */
+  cniConfDir: string;
+  /** Empty: the binary is not installed. */
+  cniBinDir: string;
+  mapSizes: MapSizes;
+  /** Seconds between comparisons of the kernel with the tables. */
+  repairInterval: number;
+  logLevel: LogLevel;
+  /** HOST:PORT for /metrics; empty: none. */
+  metrics: string;
+}
+
+/** Version of pilus. */
+export const VERSION = "0.1.0";
+
+/** The tunnel device. */
+export const TUNNEL_DEVICE = "pilus_vxlan";
+
+/** Bytes that VXLAN adds: outer Ethernet, IP, UDP, VXLAN and inner Ethernet less the outer Ethernet (RFC 7348). */
+export const VXLAN_OVERHEAD = { ipv4: 50, ipv6: 70 } as const;

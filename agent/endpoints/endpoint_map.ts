@@ -1,0 +1,58 @@
+/** Rows of pilus_endpoints: what the programs know of a pod. */
+
+import type { Endpoint as EndpointValue } from "../../datapath/maps/generated.ts";
+import { parseIp } from "../../datapath/net/ip.ts";
+import { parseMac } from "../../datapath/net/mac.ts";
+import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
+import type { PolicyAssignment } from "../policy/installer.ts";
+import { type MapRow, mapTable } from "../state/map_target.ts";
+import type { Table } from "../state/table.ts";
+
+/** Slots of pilus_endpoints (bpf/lib/endpoint.h). */
+export const ENDPOINT_SLOTS = 0x10000;
+
+const NONE = new Uint8Array(16);
+
+/** What an unused slot holds. */
+export const NO_ENDPOINT: EndpointValue = {
+  ifindex: 0,
+  identity: 0,
+  policy: 0,
+  revision: 0,
+  id: 0,
+  mac: new Uint8Array(6),
+  hostMac: new Uint8Array(6),
+  ipv4: NONE,
+  ipv6: NONE,
+};
+
+/** The slot of a device. */
+export function slotOf(ifindex: number): number {
+  return ifindex % ENDPOINT_SLOTS;
+}
+
+/** A table of the map's rows by slot. */
+export function endpointMapTable(): Table<MapRow<number, EndpointValue>> {
+  return mapTable("endpoint-rows", String);
+}
+
+/** The row of an endpoint; without an assignment it is judged by no policy yet and nothing passes. */
+export function endpointMapRow(
+  { endpoint, identity }: IdentifiedEndpoint,
+  assignment: PolicyAssignment | undefined,
+): MapRow<number, EndpointValue> {
+  return {
+    key: slotOf(endpoint.hostIfindex),
+    value: {
+      ifindex: endpoint.hostIfindex,
+      identity,
+      policy: assignment?.policy ?? 0,
+      revision: assignment?.revision ?? 0,
+      id: endpoint.id,
+      mac: parseMac(endpoint.podMac),
+      hostMac: parseMac(endpoint.hostMac),
+      ipv4: endpoint.ipv4 ? parseIp(endpoint.ipv4) : NONE,
+      ipv6: endpoint.ipv6 ? parseIp(endpoint.ipv6) : NONE,
+    },
+  };
+}

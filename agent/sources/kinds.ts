@@ -9,6 +9,7 @@ import type {
   NetworkPolicyPort,
   ResourceKind,
 } from "../resources.ts";
+import { ICMP_TYPES } from "./icmp_types.ts";
 import {
   anything,
   boolean,
@@ -307,46 +308,6 @@ const entities = list(oneOf(
   "kube-apiserver",
 ));
 
-/** ICMP types by the names that a policy may use: RFC 792 and RFC 4443. */
-export const ICMP_TYPES: Record<"IPv4" | "IPv6", Readonly<Record<string, number>>> = {
-  IPv4: {
-    EchoReply: 0,
-    DestinationUnreachable: 3,
-    Redirect: 5,
-    Echo: 8,
-    EchoRequest: 8,
-    RouterAdvertisement: 9,
-    RouterSelection: 10,
-    TimeExceeded: 11,
-    ParameterProblem: 12,
-    Timestamp: 13,
-    TimestampReply: 14,
-    Photuris: 40,
-    ExtendedEchoRequest: 42,
-    ExtendedEchoReply: 43,
-  },
-  IPv6: {
-    DestinationUnreachable: 1,
-    PacketTooBig: 2,
-    TimeExceeded: 3,
-    ParameterProblem: 4,
-    EchoRequest: 128,
-    EchoReply: 129,
-    MulticastListenerQuery: 130,
-    MulticastListenerReport: 131,
-    MulticastListenerDone: 132,
-    RouterSolicitation: 133,
-    RouterAdvertisement: 134,
-    NeighborSolicitation: 135,
-    NeighborAdvertisement: 136,
-    RedirectMessage: 137,
-    RouterRenumbering: 138,
-    ICMPNodeInformationQuery: 139,
-    ICMPNodeInformationResponse: 140,
-    ExtendedEchoRequest: 160,
-    ExtendedEchoReply: 161,
-  },
-};
 const icmps = list(object({
   fields: list(refine<{ family?: "IPv4" | "IPv6"; type: number | string }>(
     object({

@@ -192,7 +192,7 @@ async function readJson<T>(request: Request): Promise<T> {
   for await (const part of request.body ?? []) {
     size += part.length;
     if (size > MAX_BODY) throw refuse(413, `The request has more than ${MAX_BODY} bytes`);
-    parts.push(part);
+    parts.push(part.slice());
   }
   let value: unknown;
   try {

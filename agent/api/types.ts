@@ -2,6 +2,8 @@
 
 import type { Endpoint } from "../endpoints/endpoint.ts";
 
+export { deleteQueueDirectory, type QueuedDelete } from "../endpoints/queued_delete.ts";
+
 /** Where the agent listens. */
 export const DEFAULT_SOCKET = "/run/pilus/pilus.sock";
 
@@ -14,7 +16,7 @@ export interface ErrorBody {
   code: string;
   message: string;
   /** What the user can do. */
-  hint?: string;
+  hint?: string | undefined;
 }
 
 /** `POST /v1/endpoints` */
@@ -44,17 +46,4 @@ export interface EndpointView extends Endpoint {
   labels?: string[];
   /** Whether policy is enforced in each direction. */
   enforcing?: { ingress: boolean; egress: boolean };
-}
-
-/** The file in `<stateDir>/delete-queue/` of a DEL that came while the agent was down. */
-export interface QueuedDelete {
-  containerId: string;
-  ifname: string;
-  /** ISO 8601; endpoints made later are not meant. */
-  at: string;
-}
-
-/** The folder of queued deletions in a state directory. */
-export function deleteQueueDirectory(stateDir: string): string {
-  return `${stateDir}/delete-queue`;
 }

@@ -1,0 +1,81 @@
+/** Tells the container runtime that pilus is the network: configuration and plugin binary. */
+
+/** Name of the configuration: sorts before what others leave there. */
+export const CNI_CONFIG_NAME = "05-pilus.conflist";
+
+/** Options for {@linkcode writeCniConfig}. */
+export interface CniConfigOptions {
+  /** @default {"/etc/cni/net.d"} */
+  directory?: string;
+  socket: string;
+  stateDir: string;
+}
+
+/**
+ * Writes the configuration list, whole or not at all: to be called when the agent is ready.
+ * Returns its path.
+ */
+export function writeCniConfig(
+  { directory = "/etc/cni/net.d", socket, stateDir }: CniConfigOptions,
+): string {
+  const config = {
+    cniVersion: "1.1.0",
+    cniVersions: ["0.4.0", "1.0.0", "1.1.0"],
+    name: "pilus",
+    plugins: [{ type: "pilus", socket, stateDir }],
+  };
+  Deno.mkdirSync(directory, { recursive: true });
+  const path = `${directory}/${CNI_CONFIG_NAME}`;
+  replaceFile(path, (fresh) => {
+    Deno.writeTextFileSync(fresh, JSON.stringify(config, null, 2) + "\n", {
+      createNew: true,
+      mode: 0o644,
+    });
+  });
+  return path;
+}
+
+/**
+ * Puts the program into the runtime's plugin directory as `pilus`: a hard link where the file
+ * system allows, else a copy. Returns its path.
+ */
+export function installCniBinary(
+  program: string,
+  { directory = "/opt/cni/bin" }: { directory?: string } = {},
+): string {
+  Deno.mkdirSync(directory, { recursive: true });
+  const path = `${directory}/pilus`;
+  if (sameFile(program, path)) return path;
+  replaceFile(path, (fresh) => {
+    try {
+      Deno.linkSync(program, fresh);
+    } catch {
+      Deno.copyFileSync(program, fresh);
+      Deno.chmodSync(fresh, 0o755);
+    }
+  });
+  return path;
+}
+
+/** Makes `path` by `write` under another name and a rename. A leftover of that other name is replaced. */
+function replaceFile(path: string, write: (fresh: string) => void): void {
+  const slash = path.lastIndexOf("/");
+  // Hidden, so that a runtime that scans the directory does not take it for a configuration.
+  const fresh = `${path.slice(0, slash)}/.${path.slice(slash + 1)}.new`;
+  try {
+    Deno.removeSync(fresh);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  write(fresh);
+  Deno.renameSync(fresh, path);
+}
+
+function sameFile(a: string, b: string): boolean {
+  try {
+    const first = Deno.statSync(a), second = Deno.statSync(b);
+    return first.dev === second.dev && first.ino === second.ino;
+  } catch {
+    return false;
+  }
+}

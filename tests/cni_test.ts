@@ -1,0 +1,374 @@
+// The CNI plugin as a real process against an endpoint manager in this one: what a runtime sees.
+// The programs are not there; the namespaces, devices, routes and packets are.
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import type { DatabaseSync } from "node:sqlite";
+import { endpointRoutes } from "../agent/api/endpoint_routes.ts";
+import { type ApiServer, serveApi } from "../agent/api/server.ts";
+import { deleteQueueDirectory } from "../agent/api/types.ts";
+import { drainDeleteQueue } from "../agent/endpoints/delete_queue.ts";
+import type { Endpoint } from "../agent/endpoints/endpoint.ts";
+import { type EndpointDatapath, EndpointManager } from "../agent/endpoints/endpoint_manager.ts";
+import { openDatabase } from "../agent/state/database.ts";
+import { deleteLink, listLinks, setLink } from "../datapath/net/link.ts";
+import { listNeighbours } from "../datapath/net/neighbour.ts";
+import { NetlinkSocket } from "../datapath/net/netlink.ts";
+import {
+  createNamespace,
+  deleteNamespace,
+  inNamespace,
+  openNamespace,
+  writeSysctls,
+} from "../datapath/net/netns.ts";
+import { deleteRoute, listRoutes } from "../datapath/net/route.ts";
+
+const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
+const ROUTER_ADDRESSES = ["10.11.0.1", "fd11::1"];
+
+/** Counts what it is asked to do. */
+class Attached implements EndpointDatapath {
+  readonly ids = new Set<number>();
+  refusal: Error | undefined;
+
+  attach({ id }: Endpoint): Promise<void> {
+    if (this.refusal) return Promise.reject(this.refusal);
+    this.ids.add(id);
+    return Promise.resolve();
+  }
+
+  detach({ id }: Endpoint): Promise<void> {
+    this.ids.delete(id);
+    return Promise.resolve();
+  }
+}
+
+interface CniAnswer {
+  code: number;
+  // deno-lint-ignore no-explicit-any
+  json: any;
+  milliseconds: number;
+}
+
+/** A node in a namespace of its own: manager and API here, plugin and pods as a runtime has them. */
+class Node implements AsyncDisposable {
+  readonly directory = Deno.makeTempDirSync({ prefix: "pilus-cni-" });
+  readonly netns = `${this.directory}/node`;
+  readonly socket = `${this.directory}/run/pilus.sock`;
+  readonly stateDir = `${this.directory}/state`;
+  readonly datapath = new Attached();
+  readonly pods: string[] = [];
+  readonly netlink: NetlinkSocket;
+  readonly podCidrs: string[];
+  database!: DatabaseSync;
+  manager!: EndpointManager;
+  server: ApiServer | undefined;
+
+  constructor(podCidrs = ["10.11.0.0/24", "fd11::/64"]) {
+    this.podCidrs = podCidrs;
+    createNamespace(this.netns);
+    using namespace = openNamespace(this.netns);
+    this.netlink = NetlinkSocket.open({ netns: namespace.fd });
+    inNamespace(
+      namespace.fd,
+      () => writeSysctls([["ipv4/ip_forward", "1"], ["ipv6/conf/all/forwarding", "1"]]),
+    );
+  }
+
+  async start(): Promise<this> {
+    this.database = openDatabase(this.stateDir);
+    this.manager = new EndpointManager({
+      database: this.database,
+      podCidrs: this.podCidrs,
+      clusterCidrs: ["10.0.0.0/8", "fd00::/8"],
+      mtu: 1500,
+      clusterMtu: 1450,
+      datapath: this.datapath,
+      netns: this.netns,
+    });
+    await this.manager.restore();
+    this.server = await serveApi({
+      socket: this.socket,
+      routes: { ...endpointRoutes(this.manager), "GET /v1/health": () => ({ ok: true }) },
+    });
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    await this.server?.[Symbol.asyncDispose]();
+    this.server = undefined;
+    this.manager[Symbol.dispose]();
+    this.database.close();
+  }
+
+  pod(name: string): string {
+    const path = `${this.directory}/pod-${name}`;
+    createNamespace(path);
+    this.pods.push(path);
+    return path;
+  }
+
+  config(more: Record<string, unknown> = {}): Record<string, unknown> {
+    const { socket, stateDir } = this;
+    return { cniVersion: "1.1.0", name: "pilus", type: "pilus", socket, stateDir, ...more };
+  }
+
+  /** Runs the plugin as a process. */
+  async cni(
+    command: string,
+    name: string,
+    { config = this.config(), env = {} }: {
+      config?: unknown;
+      env?: Record<string, string>;
+    } = {},
+  ): Promise<CniAnswer> {
+    const begin = performance.now();
+    await using child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", "--no-check", MAIN],
+      env: {
+        NO_COLOR: "1",
+        CNI_COMMAND: command,
+        CNI_CONTAINERID: `container-${name}`,
+        CNI_NETNS: `${this.directory}/pod-${name}`,
+        CNI_IFNAME: "eth0",
+        CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=demo;K8S_POD_NAME=${name}`,
+        CNI_PATH: "/nowhere",
+        ...env,
+      },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const writer = child.stdin.getWriter();
+    const text = typeof config === "string" ? config : JSON.stringify(config);
+    await writer.write(new TextEncoder().encode(text)).catch(() => {});
+    await writer.close().catch(() => {});
+    const { code, stdout, stderr } = await child.output();
+    const out = new TextDecoder().decode(stdout);
+    assertEquals(new TextDecoder().decode(stderr), "");
+    return {
+      code,
+      json: out === "" ? undefined : JSON.parse(out),
+      milliseconds: performance.now() - begin,
+    };
+  }
+
+  /** What is left of pods on the node, in words. */
+  leftovers(): string[] {
+    const links = listLinks(this.netlink).map((l) => l.name).filter((name) => name !== "lo");
+    const routes = listRoutes(this.netlink).map((r) => `route ${r.destination.address}`);
+    const neighbours = listNeighbours(this.netlink).map((n) => `neighbour ${n.ip}`);
+    return [...links, ...routes, ...neighbours];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.server) await this.stop();
+    this.netlink[Symbol.dispose]();
+    for (const path of [...this.pods, this.netns]) deleteNamespace(path);
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
+
+async function ping(netns: string, address: string): Promise<boolean> {
+  const { success } = await new Deno.Command("nsenter", {
+    args: [`--net=${netns}`, "ping", "-n", "-c1", "-W2", address],
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return success;
+}
+
+/** `count` numbers, `width` at a time. */
+async function inParallel(
+  count: number,
+  width: number,
+  work: (n: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      while (next < count) await work(next++);
+    }),
+  );
+}
+
+Deno.test("CNI adds 20 pods 4 at a time, which talk with the host, and leaves nothing behind", async () => {
+  await using node = await new Node().start();
+  const added: CniAnswer[] = [];
+  await inParallel(20, 4, async (n) => {
+    node.pod(`${n}`);
+    added[n] = await node.cni("ADD", `${n}`);
+    assertEquals(added[n]!.code, 0, JSON.stringify(added[n]!.json));
+  });
+  const addresses = added.flatMap(({ json }) =>
+    json.ips.map((ip: { address: string }) => ip.address)
+  );
+  assertEquals(new Set(addresses).size, 40);
+  assertEquals(node.manager.table.size, 20);
+  assertEquals(node.datapath.ids.size, 20);
+  assertEquals(new Set(node.manager.table.rows().map((e) => e.pod)).size, 20);
+
+  await inParallel(20, 4, async (n) => {
+    for (const router of ROUTER_ADDRESSES) {
+      assert(await ping(node.pods[n]!, router), `pod ${n} to host at ${router}`);
+    }
+    for (const { address } of added[n]!.json.ips) {
+      assert(await ping(node.netns, address.split("/")[0]), `host to pod ${n} at ${address}`);
+    }
+    const checked = await node.cni("CHECK", `${n}`, {
+      config: node.config({ prevResult: added[n]!.json }),
+    });
+    assertEquals([checked.code, checked.json], [0, undefined]);
+  });
+  assert(await ping(node.pods[0]!, addresses.at(-1)!.split("/")[0]), "pod to pod");
+
+  await inParallel(20, 4, async (n) => {
+    assertEquals((await node.cni("DEL", `${n}`)).code, 0);
+  });
+  assertEquals(node.leftovers(), []);
+  assertEquals([node.manager.table.size, node.datapath.ids.size], [0, 0]);
+  assertEquals(node.manager.usage().map((u) => u.used), [0, 0]);
+});
+
+Deno.test("CNI ADD and DEL can be repeated, and every version has its result", async () => {
+  await using node = await new Node().start();
+  node.pod("a");
+  const first = await node.cni("ADD", "a");
+  const again = await node.cni("ADD", "a");
+  assertEquals(again.json, first.json);
+  assertEquals(first.json.interfaces[1].mtu, 1500);
+  assertEquals(first.json.ips[0], {
+    interface: 1,
+    address: "10.11.0.2/32",
+    gateway: "10.11.0.1",
+  });
+  const old = await node.cni("ADD", "a", { config: node.config({ cniVersion: "0.3.1" }) });
+  assertEquals(old.json.ips.map((ip: { version: string }) => ip.version), ["4", "6"]);
+  assertEquals(old.json.interfaces[1].mtu, undefined);
+  const versions = await node.cni("VERSION", "a");
+  assertEquals(versions.json.supportedVersions.at(-1), "1.1.0");
+  for (let i = 0; i < 2; i++) assertEquals((await node.cni("DEL", "a")).code, 0);
+  assertEquals((await node.cni("DEL", "never")).code, 0);
+});
+
+Deno.test("CNI GC deletes what is not listed, and STATUS follows the agent", async () => {
+  await using node = await new Node().start();
+  for (const name of ["keep", "drop"]) {
+    node.pod(name);
+    assertEquals((await node.cni("ADD", name)).code, 0);
+  }
+  assertEquals((await node.cni("STATUS", "keep")).code, 0);
+  const attachments = [{ containerID: "container-keep", ifname: "eth0" }];
+  const config = node.config({ "cni.dev/valid-attachments": attachments });
+  assertEquals((await node.cni("GC", "keep", { config })).code, 0);
+  assertEquals(node.manager.table.rows().map((e) => e.pod), ["keep"]);
+  await node.stop();
+  const down = await node.cni("STATUS", "keep");
+  assertEquals([down.code, down.json.code], [1, 50]);
+  assertMatch(
+    down.json.msg,
+    /^Cannot reach the agent at .*pilus\.sock: .*Start it with `pilus agent`$/,
+  );
+});
+
+Deno.test("CNI DEL without agent is queued and done when it is back; live pods are restored", async () => {
+  await using node = await new Node().start();
+  for (const name of ["stays", "goes", "dead"]) {
+    node.pod(name);
+    assertEquals((await node.cni("ADD", name)).code, 0);
+  }
+  const before = node.manager.table.get("container-stays/eth0")!;
+  await node.stop();
+  const down = await node.cni("ADD", "stays");
+  assertEquals(down.json.code, 50);
+  assertEquals((await node.cni("DEL", "goes")).code, 0);
+  deleteLink(node.netlink, node.manager.table.get("container-dead/eth0")!.hostIfname);
+  node.datapath.ids.clear();
+
+  await node.start();
+  const report = await drainDeleteQueue(node.stateDir, (...args) => node.manager.delete(...args));
+  assertEquals(report, { deleted: ["container-goes/eth0"], failed: [] });
+  assertEquals([...Deno.readDirSync(deleteQueueDirectory(node.stateDir))], []);
+  assertEquals(node.manager.table.rows(), [before]);
+  assertEquals([...node.datapath.ids], [before.id]);
+  assertEquals(node.manager.usage().map((u) => u.used), [1, 1]);
+  assert(await ping(node.pods[0]!, ROUTER_ADDRESSES[0]!));
+});
+
+Deno.test("EndpointManager rolls back when the programs refuse, and repairs routes that are lost", async () => {
+  await using node = await new Node().start();
+  node.pod("a");
+  node.datapath.refusal = new Error("no programs today");
+  const refused = await node.cni("ADD", "a");
+  assertEquals(refused.json.code, 100);
+  assertMatch(refused.json.msg, /no programs today/);
+  assertEquals(node.leftovers(), []);
+  assertEquals(node.manager.usage().map((u) => u.used), [0, 0]);
+
+  node.datapath.refusal = undefined;
+  assertEquals((await node.cni("ADD", "a")).code, 0);
+  const [route] = listRoutes(node.netlink);
+  deleteRoute(node.netlink, { destination: route!.destination, ifindex: route!.ifindex! });
+  assertEquals([node.manager.repair(), node.manager.repair()], [1, 0]);
+  const prevResult = { cniVersion: "1.1.0" };
+  using pod = openNamespace(node.pods[0]!);
+  using inside = NetlinkSocket.open({ netns: pod.fd });
+  setLink(inside, "eth0", { up: false });
+  const sick = await node.cni("CHECK", "a", { config: node.config({ prevResult }) });
+  assertEquals(sick.json.code, 101);
+  assertMatch(sick.json.msg, /link eth0 of the pod is down/);
+});
+
+Deno.test("CNI ADD on an exhausted pod range says so and asks to try later", async () => {
+  await using node = await new Node(["10.11.0.0/30"]).start();
+  node.pod("a");
+  node.pod("b");
+  assertEquals((await node.cni("ADD", "a")).code, 0);
+  const full = await node.cni("ADD", "b");
+  assertEquals(full.json.code, 11);
+  assertMatch(
+    full.json.msg,
+    /Pod range 10\.11\.0\.0\/30 is exhausted: 1 of 1 addresses are in use/,
+  );
+});
+
+Deno.test("CNI refuses wrong input with the specification's code and the reason", async (t) => {
+  await using node = await new Node().start();
+  node.pod("a");
+  const cases: [string, number, RegExp, Parameters<Node["cni"]>[2]][] = [
+    ["no JSON", 6, /Cannot decode/, { config: "{" }],
+    ["an array", 6, /not an object/, { config: "[]" }],
+    ["huge input", 6, /more than 1048576 bytes/, { config: " ".repeat(3 << 20) }],
+    ["a future version", 1, /Incompatible cniVersion "9.0.0"/, {
+      config: node.config({ cniVersion: "9.0.0" }),
+    }],
+    ["no version", 1, /cniVersion missing/, { config: node.config({ cniVersion: undefined }) }],
+    ["a wrong type", 7, /name must be/, { config: node.config({ name: 7 }) }],
+    ["a path as name", 7, /name must be/, { config: node.config({ name: "../x" }) }],
+    ["a relative socket", 7, /socket must be an absolute path/, {
+      config: node.config({ socket: "/run/../x" }),
+    }],
+    ["ipam", 2, /pilus gives addresses itself/, { config: node.config({ ipam: {} }) }],
+    ["a chain", 2, /cannot follow another plugin/, { config: node.config({ prevResult: {} }) }],
+    ["no container", 4, /CNI_CONTAINERID is missing/, { env: { CNI_CONTAINERID: "" } }],
+    ["a path as container", 4, /CNI_CONTAINERID is invalid/, { env: { CNI_CONTAINERID: "../x" } }],
+    ["a path as device", 4, /CNI_IFNAME is invalid/, { env: { CNI_IFNAME: "a/b" } }],
+    ["a long device name", 4, /CNI_IFNAME is invalid/, { env: { CNI_IFNAME: "x".repeat(16) } }],
+    ["a relative namespace", 4, /CNI_NETNS is invalid/, { env: { CNI_NETNS: "x" } }],
+    ["a missing namespace", 4, /ENOENT/, { env: { CNI_NETNS: "/run/netns/no-such" } }],
+    ["a file as namespace", 4, /EINVAL/, { env: { CNI_NETNS: "/etc/hostname" } }],
+    ["the node's namespace", 4, /the node's own/, { env: { CNI_NETNS: node.netns } }],
+    ["a device that is there", 100, /EEXIST/, { env: { CNI_IFNAME: "lo" } }],
+    ["malformed arguments", 4, /CNI_ARGS is invalid/, { env: { CNI_ARGS: "=x" } }],
+  ];
+  for (const [name, code, message, options] of cases) {
+    await t.step(name, async () => {
+      const answer = await node.cni("ADD", "a", options);
+      assertEquals([answer.code, answer.json.code], [1, code], JSON.stringify(answer.json));
+      assertMatch(answer.json.msg, message);
+    });
+  }
+  const unknown = await node.cni("DANCE", "a");
+  assertEquals(unknown.json.code, 4);
+  assertEquals(node.leftovers(), []);
+});

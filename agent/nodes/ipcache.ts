@@ -1,0 +1,180 @@
+/** What each address and prefix is: whose identity it has and how it is reached. */
+
+import {
+  type Cidr,
+  equalIp,
+  formatCidr,
+  formatIp,
+  isIpv4,
+  tryParseIp,
+} from "../../datapath/net/ip.ts";
+import { RESERVED_IDENTITIES } from "../identity/allocator.ts";
+import type { CidrIdentity } from "../identity/cidr.ts";
+import { type CiliumEndpoint, resourceKey } from "../resources.ts";
+import type { Frontend } from "../services/frontends.ts";
+import { type Derivation, derive } from "../state/derive.ts";
+import { type Problem, problemTable } from "../state/resource_tables.ts";
+import { Table } from "../state/table.ts";
+import type { ClusterNode } from "./nodes.ts";
+
+/** endpoint: of this node; remote: a pod of another; node: a node's own; service; cidr: a policy's prefix. */
+export type IpcacheKind = "endpoint" | "remote" | "node" | "service" | "cidr";
+
+/** What a prefix is. */
+export interface IpcacheRow {
+  /** Of 128 bits for all but `cidr`. */
+  prefix: Cidr;
+  identity: number;
+  kind: IpcacheKind;
+  /** The node at which the tunnel to it ends, 16 bytes; null: none is needed. */
+  tunnel: Uint8Array<ArrayBuffer> | null;
+  /** The endpoint's number, of `endpoint`. */
+  endpointId?: number;
+}
+
+/** An endpoint of this node, as the ipcache sees it. */
+export interface LocalAddress {
+  id: number;
+  /** `namespace/name` of its pod. */
+  pod: string;
+  identity: number;
+  /** 16 bytes. */
+  addresses: Uint8Array<ArrayBuffer>[];
+}
+
+/** A table of this node's endpoints. */
+export function localAddressTable(): Table<LocalAddress> {
+  return new Table<LocalAddress>({ name: "local-addresses", key: ({ id }) => String(id) });
+}
+
+/** What {@linkcode deriveIpcache} reads. */
+export interface IpcacheInputs {
+  nodes: Table<ClusterNode>;
+  endpoints: Table<CiliumEndpoint>;
+  local: Table<LocalAddress>;
+  frontends: Table<Frontend>;
+  cidrs: Table<CidrIdentity>;
+}
+
+/** Tables that follow those inputs. Dispose of it to stop that. */
+export interface IpcacheTables extends Disposable {
+  ipcache: Table<IpcacheRow>;
+  problems: Table<Problem>;
+  derivations: readonly Derivation[];
+}
+
+/** The prefix as text: the key in the table. */
+export function ipcacheKey({ prefix }: Pick<IpcacheRow, "prefix">): string {
+  return formatCidr(prefix);
+}
+
+interface Result {
+  rows: IpcacheRow[];
+  problems: Problem[];
+}
+
+function compute({ nodes, endpoints, local, frontends, cidrs }: IpcacheInputs): Result {
+  const rows = new Map<string, IpcacheRow & { owner: string }>();
+  const problems: Problem[] = [];
+  const add = (owner: string, row: IpcacheRow) => {
+    const key = ipcacheKey(row);
+    const first = rows.get(key);
+    if (!first) {
+      rows.set(key, { ...row, owner });
+    } else if (first.owner !== owner) {
+      const address = formatIp(row.prefix.address);
+      problems.push({
+        source: owner,
+        message: `address ${address} is of ${first.owner} already, which keeps it; change one`,
+      });
+    }
+  };
+  const host = (address: Uint8Array<ArrayBuffer>): Cidr => ({ address, prefixLength: 128 });
+
+  for (const node of nodes.rows()) {
+    const identity = node.local ? RESERVED_IDENTITIES.host : RESERVED_IDENTITIES["remote-node"];
+    for (const address of node.addresses) {
+      add(`Node ${node.name}`, { prefix: host(address), identity, kind: "node", tunnel: null });
+    }
+    for (const router of [node.routerIpv4, node.routerIpv6]) {
+      if (!router) continue;
+      const tunnel = node.local ? null : node.ipv4 ?? node.ipv6 ?? null;
+      add(`Node ${node.name}`, { prefix: host(router), identity, kind: "node", tunnel });
+    }
+  }
+
+  for (const { id, pod, identity, addresses } of local.rows()) {
+    for (const address of addresses) {
+      const prefix = host(address);
+      add(`Pod ${pod}`, { prefix, identity, kind: "endpoint", tunnel: null, endpointId: id });
+    }
+  }
+
+  const own = nodes.rows().find((node) => node.local);
+  const ownAddresses = own?.addresses ?? [];
+  const published = endpoints.rows().sort((a, b) => resourceKey(a) < resourceKey(b) ? -1 : 1);
+  for (const endpoint of published) {
+    const { identity, networking } = endpoint.status;
+    const node = tryParseIp(networking.node);
+    // What this node has published: its endpoints are the truth about its own pods.
+    if (!node || ownAddresses.some((address) => equalIp(address, node))) continue;
+    for (const { ipv4, ipv6 } of networking.addressing) {
+      for (const text of [ipv4, ipv6]) {
+        const address = text === undefined ? undefined : tryParseIp(text);
+        if (!address) continue;
+        add(`Pod ${resourceKey(endpoint)}`, {
+          prefix: host(address),
+          identity: identity.id,
+          kind: "remote",
+          tunnel: node,
+        });
+      }
+    }
+  }
+
+  const serviceAddresses = new Map<string, Frontend>();
+  for (const frontend of frontends.rows()) {
+    serviceAddresses.set(formatIp(frontend.address), frontend);
+  }
+  for (const { address, namespace, name } of serviceAddresses.values()) {
+    add(`Service ${namespace}/${name}`, {
+      prefix: host(address),
+      identity: RESERVED_IDENTITIES[isIpv4(address) ? "world-ipv4" : "world-ipv6"],
+      kind: "service",
+      tunnel: null,
+    });
+  }
+
+  for (const { id, cidr } of cidrs.rows()) {
+    const key = formatCidr(cidr);
+    // A prefix of one address that is a pod's, a node's or a service's: those are known better.
+    if (rows.has(key)) continue;
+    rows.set(key, { prefix: cidr, identity: id, kind: "cidr", tunnel: null, owner: `cidr ${key}` });
+  }
+  return { rows: [...rows.values()].map(({ owner: _, ...row }) => row), problems };
+}
+
+/** Wires the derivation of the ipcache. Of two that claim one address the first keeps it. */
+export function deriveIpcache(inputs: IpcacheInputs): IpcacheTables {
+  const ipcache = new Table<IpcacheRow>({ name: "ipcache", key: ipcacheKey });
+  const problems = problemTable("address-problems");
+  const tables = [
+    inputs.nodes,
+    inputs.endpoints,
+    inputs.local,
+    inputs.frontends,
+    inputs.cidrs,
+  ];
+  const derivations = [
+    derive(tables, () => compute(inputs).rows, ipcache),
+    derive(tables, () => compute(inputs).problems, problems),
+  ];
+  return {
+    ipcache,
+    problems,
+    derivations,
+    [Symbol.dispose]() {
+      for (const derivation of derivations) derivation[Symbol.dispose]();
+    },
+  };
+}

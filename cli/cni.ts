@@ -241,12 +241,8 @@ async function status(config: CniConfig): Promise<void> {
 }
 
 async function gc(config: CniConfig): Promise<void> {
-  if (!config.validAttachments) {
-    throw new CniError(
-      CNI_ERROR.invalidConfig,
-      "Invalid configuration: GC needs cni.dev/valid-attachments",
-    );
-  }
+  // Without a list nothing is known to be stale; cnitool calls so.
+  if (!config.validAttachments) return;
   await client(config).call("/v1/endpoints/gc", {
     method: "POST",
     body: { valid: config.validAttachments },

@@ -161,6 +161,7 @@ export function checkConfig(
 }
 
 function checkAttachments(value: unknown): CniAttachment[] {
+  if (value === null) return []; // An empty list of Go.
   if (!Array.isArray(value)) return invalid("cni.dev/valid-attachments must be a list");
   return value.map((entry) => {
     const { containerID, ifname } = record(entry) ?? {};

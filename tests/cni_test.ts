@@ -372,3 +372,44 @@ Deno.test("CNI refuses wrong input with the specification's code and the reason"
   assertEquals(unknown.json.code, 4);
   assertEquals(node.leftovers(), []);
 });
+
+Deno.test("cnitool drives add, check, del, gc and status", async () => {
+  const cache = Deno.env.get("PILUS_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
+  const tool = `${cache}/bin/cnitool`;
+  await using node = await new Node().start();
+  const bin = `${node.directory}/bin`, conf = `${node.directory}/net.d`;
+  Deno.mkdirSync(bin);
+  Deno.mkdirSync(conf);
+  const run = `exec ${Deno.execPath()} run -A --quiet --no-check ${MAIN}`;
+  Deno.writeTextFileSync(`${bin}/pilus`, `#!/bin/sh\n${run}\n`, { mode: 0o755 });
+  const { socket, stateDir } = node;
+  Deno.writeTextFileSync(
+    `${conf}/05-pilus.conflist`,
+    JSON.stringify({
+      cniVersion: "1.1.0",
+      name: "pilus",
+      plugins: [{ type: "pilus", socket, stateDir }],
+    }),
+  );
+  const cnitool = async (verb: string, netns: string) => {
+    const { code, stdout, stderr } = await new Deno.Command(tool, {
+      args: [verb, "pilus", netns],
+      env: { CNI_PATH: bin, NETCONFPATH: conf, NO_COLOR: "1" },
+    }).output();
+    const text = new TextDecoder();
+    assertEquals(code, 0, `${verb}: ${text.decode(stdout)}${text.decode(stderr)}`);
+  };
+  const [a, b] = [node.pod("a"), node.pod("b")];
+  await cnitool("status", a);
+  for (const pod of [a, b]) {
+    await cnitool("add", pod);
+    await cnitool("check", pod);
+    assert(await ping(pod, ROUTER_ADDRESSES[0]!));
+  }
+  await cnitool("del", a);
+  assertEquals(node.manager.table.size, 1);
+  await cnitool("gc", b);
+  assertEquals(node.manager.table.size, 1, "cnitool gives no list, so nothing is stale");
+  await cnitool("del", b);
+  assertEquals(node.leftovers(), []);
+});

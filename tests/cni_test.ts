@@ -408,8 +408,7 @@ Deno.test("cnitool drives add, check, del, gc and status", async () => {
   }
   await cnitool("del", a);
   assertEquals(node.manager.table.size, 1);
+  // It gives no list of valid attachments: its library then asks for DEL of each one it has cached.
   await cnitool("gc", b);
-  assertEquals(node.manager.table.size, 1, "cnitool gives no list, so nothing is stale");
-  await cnitool("del", b);
   assertEquals(node.leftovers(), []);
 });

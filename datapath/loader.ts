@@ -45,6 +45,16 @@ export interface MapSizes {
   pilus_events?: number;
 }
 
+/** The maps of {@linkcode MapSizes}. */
+export const MAP_SIZE_NAMES = [
+  "pilus_ct",
+  "pilus_nat",
+  "pilus_reverse",
+  "pilus_rules",
+  "pilus_ipcache",
+  "pilus_events",
+] as const satisfies readonly (keyof MapSizes)[];
+
 export interface LoaderOptions {
   /** A directory of our own on a bpffs. */
   bpffs: string;

@@ -42,8 +42,12 @@ export interface EndpointGcRequest {
 
 /** An endpoint as `GET /v1/endpoints` shows it. */
 export interface EndpointView extends Endpoint {
-  identity?: number;
-  labels?: string[];
+  /** 0: not known yet. */
+  identity: number;
+  labels: string[];
   /** Whether policy is enforced in each direction. */
-  enforcing?: { ingress: boolean; egress: boolean };
+  enforcing: { ingress: boolean; egress: boolean };
+  /** Number of the policy that the kernel judges by; 0: none yet, and nothing passes. */
+  policy: number;
+  revision: number;
 }

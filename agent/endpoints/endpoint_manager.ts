@@ -126,6 +126,11 @@ export class EndpointManager implements Disposable {
     return this.#pool.usage();
   }
 
+  /** The endpoints that are on disk: after restore() those of `table`. */
+  stored(): Endpoint[] {
+    return this.#store.all();
+  }
+
   /** The endpoint with that number. */
   byId(id: number): Endpoint | undefined {
     return this.table.rows().find((endpoint) => endpoint.id === id);

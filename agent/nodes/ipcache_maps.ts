@@ -1,11 +1,7 @@
 /** The rows of pilus_ipcache and pilus_cidrs: single addresses in the one, prefixes in the other. */
 
-import {
-  type CidrKey,
-  type IpcacheEntry,
-  IpcacheFlags,
-} from "../../datapath/maps/generated.ts";
-import { formatCidr, formatIp, parseIp } from "../../datapath/net/ip.ts";
+import { type CidrKey, type IpcacheEntry, IpcacheFlags } from "../../datapath/maps/generated.ts";
+import { formatCidr, formatIp } from "../../datapath/net/ip.ts";
 import { type MapRow, mapTable } from "../state/map_target.ts";
 import type { Table } from "../state/table.ts";
 import type { IpcacheRow } from "./ipcache.ts";
@@ -39,7 +35,7 @@ function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | unde
   return {
     identity: row.identity,
     ifindex: ifindex ?? 0,
-    node: row.tunnel ? parseIp(row.tunnel) : NO_ADDRESS,
+    node: row.tunnel ?? NO_ADDRESS,
     flags,
   };
 }
@@ -49,15 +45,15 @@ export function addressRows(
   rows: Iterable<IpcacheRow>,
   ifindexOf: (endpoint: number) => number | undefined,
 ): MapRow<Uint8Array, IpcacheEntry>[] {
-  return [...rows].filter(({ prefixLength }) => prefixLength === ADDRESS_BITS)
-    .map((row) => ({ key: row.address, value: entryOf(row, ifindexOf) }));
+  return [...rows].filter(({ prefix }) => prefix.prefixLength === ADDRESS_BITS)
+    .map((row) => ({ key: row.prefix.address, value: entryOf(row, ifindexOf) }));
 }
 
 /** The rows that are prefixes. */
 export function prefixRows(rows: Iterable<IpcacheRow>): MapRow<CidrKey, IpcacheEntry>[] {
-  return [...rows].filter(({ prefixLength }) => prefixLength < ADDRESS_BITS)
+  return [...rows].filter(({ prefix }) => prefix.prefixLength < ADDRESS_BITS)
     .map((row) => ({
-      key: { prefixLength: row.prefixLength, address: row.address },
+      key: { prefixLength: row.prefix.prefixLength, address: row.prefix.address },
       value: entryOf(row, () => undefined),
     }));
 }

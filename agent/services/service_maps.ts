@@ -5,10 +5,11 @@
 
 import type { TypedMap } from "../../datapath/bpf/mod.ts";
 import type { Backend, BackendKey, Service, ServiceKey } from "../../datapath/maps/generated.ts";
-import { formatIp } from "../../datapath/net/ip.ts";
+import { equalIp, formatIp } from "../../datapath/net/ip.ts";
 import { setAll } from "../state/map_target.ts";
 import type { ApplyResult, RowFailure, Target } from "../state/reconciler.ts";
 import { Table } from "../state/table.ts";
+import { type Frontend, frontendKey } from "./frontends.ts";
 
 /** One address, port and protocol that is a service, and who answers there. */
 export interface ServiceRow {
@@ -26,6 +27,42 @@ function keyText({ address, port, protocol }: ServiceKey): string {
 /** A table of frontends. */
 export function serviceTable(): Table<ServiceRow> {
   return new Table<ServiceRow>({ name: "services", key: ({ key }) => keyText(key) });
+}
+
+/** Whether the kernel's row has what the desired one wants. */
+export function sameService(a: ServiceRow, b: ServiceRow): boolean {
+  return a.id === b.id && a.backends.length === b.backends.length &&
+    a.backends.every((backend, i) => {
+      const other = b.backends[i];
+      return other !== undefined && backend.port === other.port &&
+        equalIp(backend.address, other.address);
+    });
+}
+
+/** IANA protocol numbers of service ports; SCTP is not served. */
+const PROTOCOLS = { TCP: 6, UDP: 17 } as const;
+
+/** Gives frontends their numbers, which stay for as long as this lives. */
+export class FrontendNumbers {
+  readonly #numbers = new Map<string, number>();
+  #next = 1;
+
+  /** The rows for the kernel: frontends of protocols that are served, with their active backends. */
+  rows(frontends: readonly Frontend[]): ServiceRow[] {
+    return frontends.flatMap((frontend) => {
+      if (frontend.protocol === "SCTP") return [];
+      const protocol = PROTOCOLS[frontend.protocol];
+      const key = frontendKey(frontend);
+      let id = this.#numbers.get(key);
+      if (id === undefined) this.#numbers.set(key, id = this.#next++);
+      return [{
+        key: { address: frontend.address, port: frontend.port, protocol },
+        id,
+        backends: frontend.backends.filter(({ state }) => state === "active")
+          .map(({ address, port }) => ({ address, port })),
+      }];
+    });
+  }
 }
 
 /** Milliseconds that a replaced backend set stays, for packets on their way through a program. */

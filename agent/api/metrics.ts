@@ -1,0 +1,104 @@
+/** Metrics: rows, and their Prometheus text. The names are Cilium's with our prefix. */
+
+import { formatIp } from "../../datapath/net/ip.ts";
+import { METRIC_DIRECTIONS, reasonText } from "../flows/names.ts";
+import type { Agent } from "../node.ts";
+
+/** One sample. */
+export interface MetricRow {
+  name: string;
+  type: "counter" | "gauge";
+  help: string;
+  labels: Record<string, string>;
+  value: number;
+}
+
+/** Everything that the agent counts, now. */
+export function metricRows(agent: Agent): MetricRow[] {
+  const rows: MetricRow[] = [];
+  const add = (
+    type: MetricRow["type"],
+    name: string,
+    help: string,
+    value: number,
+    labels: Record<string, string> = {},
+  ) => rows.push({ name: `pilus_${name}`, type, help, labels, value });
+
+  const totals = [...agent.maps.pilus_metrics.entries()].map(([index, perCpu]) => ({
+    reason: index >> 1,
+    direction: METRIC_DIRECTIONS[index & 1]!,
+    packets: Number(perCpu.reduce((sum, { packets }) => sum + packets, 0n)),
+    bytes: Number(perCpu.reduce((sum, { bytes }) => sum + bytes, 0n)),
+  })).filter(({ packets }) => packets > 0);
+  for (const { reason, direction, packets, bytes } of totals) {
+    if (reason === 0) {
+      add("counter", "forward_count_total", "Packets forwarded", packets, { direction });
+      add("counter", "forward_bytes_total", "Bytes forwarded", bytes, { direction });
+    } else {
+      const labels = { reason: reasonText(reason), direction };
+      add("counter", "drop_count_total", "Packets dropped", packets, labels);
+      add("counter", "drop_bytes_total", "Bytes dropped", bytes, labels);
+    }
+  }
+
+  const states = Object.groupBy(agent.manager.table.rows(), ({ state }) => state);
+  for (const [state, list] of Object.entries(states)) {
+    add("gauge", "endpoint_state", "Endpoints by state", list?.length ?? 0, { state });
+  }
+  add("gauge", "identity", "Identities known", agent.policyTables.identities.size);
+  add("gauge", "policy", "Policies in force", agent.policyTables.compiled.size);
+  for (const { family, range, used, capacity } of agent.manager.usage()) {
+    const labels = { family: String(family), range };
+    add("gauge", "ip_addresses", "Addresses given to pods", Number(used), labels);
+    add("gauge", "ipam_capacity", "Addresses there are for pods", Number(capacity), labels);
+  }
+  for (const { name, rows: count, pending, errors, repairs } of agent.reconcilers()) {
+    const labels = { reconciler: name };
+    add("gauge", "reconciler_rows", "Rows desired", count, labels);
+    add("gauge", "reconciler_pending", "Rows still to be applied", pending, labels);
+    add("gauge", "reconciler_errors", "Rows that cannot be applied", errors, labels);
+    add("counter", "reconciler_repairs_total", "Rows found changed and put right", repairs, labels);
+  }
+  for (
+    const name of [
+      "pilus_ct",
+      "pilus_nat",
+      "pilus_rules",
+      "pilus_ipcache",
+      "pilus_services",
+      "pilus_backends",
+    ] as const
+  ) {
+    const map = agent.maps[name];
+    const labels = { map_name: name };
+    add("gauge", "bpf_map_pressure", "Share of rows in use", map.count() / map.maxEntries, labels);
+    add("gauge", "bpf_map_capacity", "Rows there is room for", map.maxEntries, labels);
+  }
+  add("counter", "events_seen_total", "Events read from the ring buffer", agent.flows.seen);
+  add("counter", "events_lost_total", "Events that found no room", agent.flows.lost);
+  const self = agent.self;
+  add("gauge", "node_info", "This node", 1, {
+    node: agent.config.nodeName,
+    routing: agent.config.routing,
+    ...(self?.ipv4 ? { ipv4: formatIp(self.ipv4) } : {}),
+  });
+  add("gauge", "process_resident_memory_bytes", "Memory of the agent", Deno.memoryUsage().rss);
+  return rows;
+}
+
+/** Exposition format 0.0.4. */
+export function metricsText(rows: readonly MetricRow[]): string {
+  const lines: string[] = [];
+  for (const [name, samples] of Map.groupBy(rows, (row) => row.name)) {
+    lines.push(`# HELP ${name} ${samples[0]!.help}`, `# TYPE ${name} ${samples[0]!.type}`);
+    for (const { labels, value } of samples) {
+      const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escape(text)}"`);
+      lines.push(`${name}${pairs.length ? `{${pairs.join(",")}}` : ""} ${value}`);
+    }
+  }
+  return lines.join("\n") + "\n";
+}
+
+function escape(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}

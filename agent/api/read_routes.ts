@@ -1,0 +1,415 @@
+/** The read-only half of the API: what the tables and the kernel say. */
+
+import { BpfMap, features, MapType, type TypedMap } from "../../datapath/bpf/mod.ts";
+import { type RuleKey, RuleVerdict, TraceLevel } from "../../datapath/maps/generated.ts";
+import { formatCidr, formatIp } from "../../datapath/net/ip.ts";
+import { VERSION } from "../config.ts";
+import { endpointKey } from "../endpoints/endpoint.ts";
+import { flushConnections, listConnections } from "../flows/connections.ts";
+import { protocolName } from "../flows/names.ts";
+import { formatLabels } from "../identity/labels.ts";
+import type { Agent } from "../node.ts";
+import { metricRows, metricsText } from "./metrics.ts";
+import { ApiError, type ApiRequest, type ApiRoutes } from "./server.ts";
+import type { EndpointView } from "./types.ts";
+import type {
+  FeatureView,
+  FlowView,
+  Health,
+  IdentityView,
+  IpcacheView,
+  MapView,
+  NodeView,
+  PolicyView,
+  ProblemView,
+  ReconcilerView,
+  RuleView,
+  ServiceView,
+  StatusView,
+} from "./views.ts";
+
+/** Share of a map's rows from which on status names it. */
+const PRESSURE = 0.5;
+
+/** Rows of a map that one answer has at most, unless asked for more. */
+const DUMP_LIMIT = 10_000;
+
+function notFound(message: string): ApiError {
+  return new ApiError(404, { code: "not-found", message });
+}
+
+/** Well, when every reconciler is done and the sources have nothing broken. */
+export function health(agent: Agent): Health {
+  if (agent.failure) return { ok: false, reason: agent.failure };
+  const failing = agent.reconcilers().find(({ errors }) => errors > 0);
+  if (failing) {
+    const { name, errors, lastError } = failing;
+    return { ok: false, reason: `${name}: ${errors} rows in error: ${lastError?.reason}` };
+  }
+  const failed = agent.manager.table.rows().filter(({ state }) => state === "failed");
+  if (failed.length > 0) {
+    return { ok: false, reason: `endpoint ${endpointKey(failed[0]!)}: ${failed[0]!.reason}` };
+  }
+  return { ok: true };
+}
+
+function problems(agent: Agent): ProblemView[] {
+  return [
+    agent.tables.problems,
+    agent.nodeTables.problems,
+    agent.policyTables.problems,
+    agent.frontendTables.problems,
+    agent.ipcacheTables.problems,
+  ].flatMap((table) => table.rows()).map(({ source, line, message }) => ({
+    source,
+    ...(line === undefined ? {} : { line }),
+    message,
+  }));
+}
+
+function reconcilerView(status: ReturnType<Agent["reconcilers"]>[number]): ReconcilerView {
+  const { lastSync, lastError, ...counts } = status;
+  return {
+    ...counts,
+    ...(lastSync ? { lastSync: lastSync.toISOString() } : {}),
+    ...(lastError ? { lastError: { ...lastError, at: lastError.at.toISOString() } } : {}),
+  };
+}
+
+/** The maps that have rows; the ring buffer has none, and those of arrays mean nothing. */
+function typedMaps(agent: Agent): TypedMap<unknown, unknown>[] {
+  return Object.values(agent.maps).filter((map) =>
+    typeof map === "object" && !(map instanceof BpfMap)
+  ) as unknown as TypedMap<unknown, unknown>[];
+}
+
+const ARRAYS: readonly number[] = [MapType.ARRAY, MapType.PERCPU_ARRAY];
+
+function mapView(map: TypedMap<unknown, unknown>): MapView {
+  const { type, keySize, valueSize, maxEntries } = map.raw;
+  const name = Object.entries(MapType).find(([, value]) => value === type)?.[0] ?? String(type);
+  const entries = ARRAYS.includes(type) ? undefined : map.count();
+  return {
+    name: map.name,
+    type: name.toLowerCase(),
+    keySize,
+    valueSize,
+    maxEntries,
+    ...(entries === undefined ? {} : { entries, pressure: entries / maxEntries }),
+  };
+}
+
+function featureViews(): FeatureView[] {
+  const found = features();
+  const row = (name: string, has: boolean, yes: string, no: string, cost: string) => ({
+    name,
+    found: has ? yes : no,
+    cost: has ? "" : cost,
+  });
+  return [
+    row(
+      "attach",
+      found.tcx,
+      "tcx",
+      "clsact",
+      "a program is swapped with its filter, not as a link",
+    ),
+    row("map batches", found.batch, "yes", "no", "one call a row when tables are filled"),
+    row(
+      "refusal at connect()",
+      found.setRetval,
+      "ECONNREFUSED",
+      "EPERM",
+      "a service without backend fails with another errno",
+    ),
+  ];
+}
+
+function statusView(agent: Agent): StatusView {
+  const { config, manager } = agent;
+  const endpoints = manager.table.rows();
+  const self = agent.self;
+  return {
+    version: VERSION,
+    node: config.nodeName,
+    pid: Deno.pid,
+    uptime: Math.round((Date.now() - agent.startedAt.getTime()) / 1000),
+    health: health(agent),
+    source: `files:${config.manifests}`,
+    routing: config.routing,
+    masquerade: config.masquerade,
+    devices: agent.devices,
+    podCidrs: [self?.podCidrIpv4, self?.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
+    addresses: manager.usage().map(({ family, used, capacity }) => ({
+      family: String(family),
+      used: Number(used),
+      capacity: Number(capacity),
+    })),
+    endpoints: {
+      total: endpoints.length,
+      ready: endpoints.filter(({ state }) => state === "ready").length,
+    },
+    identities: agent.tables.CiliumIdentity.size,
+    services: agent.frontendTables.frontends.size,
+    policies: agent.policyTables.compiled.size,
+    nodes: agent.nodeTables.nodes.size,
+    reconcilers: agent.reconcilers().map(reconcilerView),
+    pressure: typedMaps(agent).map(mapView).filter(({ pressure = 0 }) => pressure > PRESSURE),
+    features: featureViews(),
+    problems: problems(agent),
+    events: { seen: agent.flows.seen, lost: agent.flows.lost },
+    ...(config.cniConfDir ? { cni: { config: config.cniConfDir, binary: config.cniBinDir } } : {}),
+    memory: { rss: Deno.memoryUsage().rss },
+  };
+}
+
+function identityViews(agent: Agent): IdentityView[] {
+  const counts = new Map<number, number>();
+  for (const { identity } of agent.identified.rows()) {
+    counts.set(identity, (counts.get(identity) ?? 0) + 1);
+  }
+  return agent.policyTables.identities.rows().map(({ id, labels }) => ({
+    id,
+    labels: formatLabels(labels),
+    endpoints: counts.get(id) ?? 0,
+  })).sort((a, b) => a.id - b.id);
+}
+
+function nodeViews(agent: Agent): NodeView[] {
+  return agent.nodeTables.nodes.rows().map((node) => ({
+    name: node.name,
+    local: node.local,
+    ...(node.ipv4 ? { ipv4: formatIp(node.ipv4) } : {}),
+    ...(node.ipv6 ? { ipv6: formatIp(node.ipv6) } : {}),
+    podCidrs: [node.podCidrIpv4, node.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
+  }));
+}
+
+function serviceViews(agent: Agent): ServiceView[] {
+  const numbers = new Map(
+    agent.services.rows().map(({ key, id }) => [
+      `${formatIp(key.address)}|${key.port}|${protocolName(key.protocol)}`,
+      id,
+    ]),
+  );
+  return agent.frontendTables.frontends.rows().map((f) => ({
+    id: numbers.get(`${formatIp(f.address)}|${f.port}|${f.protocol}`) ?? 0,
+    namespace: f.namespace,
+    name: f.name,
+    ...(f.portName ? { portName: f.portName } : {}),
+    type: f.kind,
+    frontend: formatIp(f.address),
+    port: f.port,
+    protocol: f.protocol,
+    backends: f.backends.map(({ address, port, state, pod, node }) => ({
+      address: formatIp(address),
+      port,
+      state,
+      ...(pod ? { pod } : {}),
+      ...(node ? { node } : {}),
+    })),
+  })).sort((a, b) => a.id - b.id);
+}
+
+function endpointViews(agent: Agent): EndpointView[] {
+  return agent.manager.table.rows().map((endpoint) => {
+    const row = agent.identified.get(String(endpoint.id));
+    const wanted = agent.policyTables.wanted.get(String(endpoint.id));
+    const assignment = agent.assignments.get(String(endpoint.id));
+    return {
+      ...endpoint,
+      identity: row?.identity ?? 0,
+      labels: row ? formatLabels(row.labels) : [],
+      enforcing: {
+        ingress: wanted?.policy.ingress.enforced ?? false,
+        egress: wanted?.policy.egress.enforced ?? false,
+      },
+      policy: assignment?.policy ?? 0,
+      revision: assignment?.revision ?? 0,
+    };
+  }).sort((a, b) => a.id - b.id);
+}
+
+function oneEndpoint(agent: Agent, reference: string): EndpointView {
+  const found = endpointViews(agent).find((e) =>
+    String(e.id) === reference || `${e.namespace}/${e.pod}` === reference
+  );
+  if (!found) throw notFound(`There is no endpoint ${reference}; see \`pilus endpoint list\``);
+  return found;
+}
+
+function portText({ port, prefixLength, protocol }: RuleKey): string {
+  if (protocol === 0 || prefixLength === 0) return "any";
+  const span = 1 << (16 - prefixLength);
+  return span === 1 ? String(port) : `${port}-${port + span - 1}`;
+}
+
+/** As the kernel has it. */
+function policyView(agent: Agent, reference: string): PolicyView {
+  const endpoint = oneEndpoint(agent, reference);
+  const { policy: number, revision } = endpoint;
+  const labels = new Map(
+    agent.policyTables.identities.rows().map((row) => [row.id, formatLabels(row.labels)]),
+  );
+  const rules: RuleView[] = [];
+  for (const [key, value] of agent.maps.pilus_rules.entries()) {
+    if (key.policy !== number) continue;
+    rules.push({
+      direction: key.direction === 0 ? "ingress" : "egress",
+      verdict: value.verdict === RuleVerdict.ALLOW ? "allow" : "deny",
+      identity: key.identity,
+      labels: key.identity === 0 ? ["any"] : labels.get(key.identity) ?? [],
+      protocol: key.protocol === 0 ? "any" : protocolName(key.protocol),
+      port: portText(key),
+      precedence: value.precedence,
+      cookie: value.cookie,
+      rule: agent.cookies.get(value.cookie)?.text ?? "",
+    });
+  }
+  rules.sort((a, b) =>
+    a.direction.localeCompare(b.direction) || b.precedence - a.precedence ||
+    a.identity - b.identity || a.port.localeCompare(b.port)
+  );
+  return {
+    endpoint: endpoint.id,
+    pod: `${endpoint.namespace}/${endpoint.pod}`,
+    policy: number,
+    revision,
+    ingress: { enforced: endpoint.enforcing.ingress },
+    egress: { enforced: endpoint.enforcing.egress },
+    rules,
+  };
+}
+
+function ipcacheViews(agent: Agent): IpcacheView[] {
+  return agent.ipcacheTables.ipcache.rows().map((row) => ({
+    prefix: row.prefix.prefixLength === 128 && row.kind !== "cidr"
+      ? formatIp(row.prefix.address)
+      : formatCidr(row.prefix),
+    identity: row.identity,
+    kind: row.kind,
+    ...(row.tunnel ? { tunnel: formatIp(row.tunnel) } : {}),
+  }));
+}
+
+function findMap(agent: Agent, name: string): TypedMap<unknown, unknown> {
+  const map = typedMaps(agent).find((m) => m.name === name || m.name === `pilus_${name}`);
+  if (map) return map;
+  const names = typedMaps(agent).map((m) => m.name).join(", ");
+  throw notFound(`There is no map ${name}; there are ${names}`);
+}
+
+/** Values as JSON: addresses and MACs as text, 64-bit numbers as numbers, other bytes in hexadecimal. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (value instanceof Uint8Array) {
+    if (value.length === 16) return formatIp(value);
+    return [...value].map((b) => b.toString(16).padStart(2, "0")).join(
+      value.length === 6 ? ":" : "",
+    );
+  }
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]));
+  }
+  return value;
+}
+
+function dump(agent: Agent, name: string, limit: number) {
+  const map = findMap(agent, name);
+  const rows: { key: unknown; value: unknown }[] = [];
+  for (const [key, value] of map.entries()) {
+    if (map.name === "pilus_endpoints" && (value as { ifindex: number }).ifindex === 0) continue;
+    rows.push({ key: plain(key), value: plain(value) });
+    if (rows.length >= limit) break;
+  }
+  return rows;
+}
+
+function mapEntry(agent: Agent, name: string, keyText: string) {
+  let wanted: string;
+  try {
+    wanted = JSON.stringify(JSON.parse(keyText));
+  } catch {
+    wanted = JSON.stringify(keyText);
+  }
+  const row = dump(agent, name, Infinity).find(({ key }) => JSON.stringify(key) === wanted);
+  if (!row) throw notFound(`Map ${name} has no key ${keyText}; see \`pilus map dump ${name}\``);
+  return row;
+}
+
+const QUEUE_LIMIT = 10_000;
+
+/** Flows as they come, for as long as the client listens; a slow one loses the oldest. */
+async function* monitor(agent: Agent, { query, signal }: ApiRequest): AsyncGenerator<FlowView> {
+  const types = new Set((query.get("type") ?? "drop,trace,verdict").split(","));
+  const queue: FlowView[] = [];
+  let wake = () => {};
+  using _listener = agent.flows.listen((flow) => {
+    if (!types.has(flow.type)) return;
+    if (queue.length >= QUEUE_LIMIT) queue.shift();
+    queue.push(flow);
+    wake();
+  });
+  const woken = () => wake();
+  signal.addEventListener("abort", woken);
+  try {
+    while (!signal.aborted) {
+      while (queue.length > 0) yield queue.shift()!;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        if (signal.aborted || queue.length > 0) resolve();
+      });
+    }
+  } finally {
+    signal.removeEventListener("abort", woken);
+  }
+}
+
+const LEVELS: Record<string, number> = {
+  none: TraceLevel.LEVEL_NONE,
+  connections: TraceLevel.LEVEL_CONNECTIONS,
+  packets: TraceLevel.LEVEL_PACKETS,
+};
+
+/** Routes by `METHOD /path`. */
+export function readRoutes(agent: Agent): ApiRoutes {
+  return {
+    "GET /v1/health": () => health(agent),
+    "GET /v1/status": () => statusView(agent),
+    "GET /v1/endpoints": () => endpointViews(agent),
+    "GET /v1/endpoints/{id}": ({ params }) => oneEndpoint(agent, params.id!),
+    "GET /v1/endpoints/{id}/policy": ({ params }) => policyView(agent, params.id!),
+    "GET /v1/identities": () => identityViews(agent),
+    "GET /v1/nodes": () => nodeViews(agent),
+    "GET /v1/services": () => serviceViews(agent),
+    "GET /v1/ipcache": () => ipcacheViews(agent),
+    "GET /v1/maps": () => typedMaps(agent).map(mapView),
+    "GET /v1/maps/{name}": ({ params, query }) =>
+      dump(agent, params.name!, Number(query.get("limit") ?? DUMP_LIMIT)),
+    "GET /v1/maps/{name}/{key}": ({ params }) => mapEntry(agent, params.name!, params.key!),
+    "GET /v1/ct": ({ query }) => {
+      const limit = Number(query.get("limit") ?? DUMP_LIMIT);
+      return [...listConnections(agent.maps.pilus_ct).take(limit)];
+    },
+    "DELETE /v1/ct": async () => ({ deleted: await flushConnections(agent.maps.pilus_ct) }),
+    "GET /v1/metrics": () => metricRows(agent),
+    "GET /metrics": () =>
+      new Response(metricsText(metricRows(agent)), {
+        headers: { "content-type": "text/plain; version=0.0.4" },
+      }),
+    "GET /v1/monitor": (request) => monitor(agent, request),
+    "POST /v1/trace-level": async ({ json }) => {
+      const { level } = await json<{ level?: string }>();
+      const number = LEVELS[level ?? ""];
+      if (number === undefined) {
+        throw new ApiError(400, {
+          code: "invalid",
+          message: `level must be one of ${Object.keys(LEVELS).join(", ")}`,
+        });
+      }
+      agent.maps.pilus_runtime.set(0, { traceLevel: number });
+      return { level };
+    },
+  };
+}

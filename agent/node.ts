@@ -1,0 +1,653 @@
+/** The agent: everything wired, from the sources to the kernel. */
+
+import type { DatabaseSync } from "node:sqlite";
+import { checkRequirements, Loader } from "../datapath/loader.ts";
+import { TraceLevel } from "../datapath/maps/generated.ts";
+import { openMaps, type PilusMaps } from "../datapath/maps/mod.ts";
+import { formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
+import { findLink } from "../datapath/net/link.ts";
+import { NetlinkSocket } from "../datapath/net/netlink.ts";
+import { writeSysctls } from "../datapath/net/netns.ts";
+import { endpointRoutes } from "./api/endpoint_routes.ts";
+import { readRoutes } from "./api/read_routes.ts";
+import { type ApiServer, serveApi } from "./api/server.ts";
+import { type AgentConfig, VERSION, VXLAN_OVERHEAD } from "./config.ts";
+import { installCniBinary, writeCniConfig } from "./endpoints/cni_config.ts";
+import { drainDeleteQueue } from "./endpoints/delete_queue.ts";
+import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
+import { endpointMapRow, endpointMapTable, NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
+import { EndpointManager } from "./endpoints/endpoint_manager.ts";
+import { collectGarbage } from "./flows/connections.ts";
+import { FlowReader } from "./flows/flow_reader.ts";
+import { EndpointIdentities, identifiedTable } from "./identity/endpoint_identities.ts";
+import { formatLabels } from "./identity/labels.ts";
+import type { Log } from "./log.ts";
+import { findDevices, type NodeDevice } from "./nodes/devices.ts";
+import { deriveIpcache, localAddressTable } from "./nodes/ipcache.ts";
+import { addressRows, cidrMapTable, ipcacheMapTable, prefixRows } from "./nodes/ipcache_maps.ts";
+import { type ClusterNode, deriveNodes } from "./nodes/nodes.ts";
+import { type NodeRoute, routeTable, routeTarget } from "./nodes/route_target.ts";
+import { ensureTunnel } from "./nodes/tunnel.ts";
+import { Cookies } from "./policy/cookies.ts";
+import { derivePolicies, localSubjectTable } from "./policy/derive.ts";
+import { assignmentTable, PolicyInstaller } from "./policy/installer.ts";
+import { policyTable, policyTarget, samePolicy } from "./policy/policy_maps.ts";
+import type { CiliumEndpoint } from "./resources.ts";
+import { deriveFrontends } from "./services/frontends.ts";
+import {
+  FrontendNumbers,
+  sameService,
+  serviceTable,
+  serviceTarget,
+} from "./services/service_maps.ts";
+import { FileSource } from "./sources/files.ts";
+import { EndpointFiles, FileIdentities } from "./sources/published.ts";
+import { openDatabase } from "./state/database.ts";
+import { derive } from "./state/derive.ts";
+import { type MapRow, mapTable, mapTarget } from "./state/map_target.ts";
+import { Reconciler, type ReconcilerStatus } from "./state/reconciler.ts";
+import { createResourceTables } from "./state/resource_tables.ts";
+import { settled } from "./state/schedule.ts";
+import { Table } from "./state/table.ts";
+
+/** Milliseconds between looks for what has run out in conntrack and NAT. */
+const GARBAGE_INTERVAL_MS = 30_000;
+
+/** Milliseconds between tries to do the deletions that the CNI plugin has queued. */
+const QUEUE_INTERVAL_MS = 5_000;
+
+/** Nanoseconds that an idle masquerading of TCP and of the rest is kept; bpf/lib/config.h has those of conntrack. */
+const NAT_IDLE_NS = { tcp: 8_000_000_000_000n, other: 60_000_000_000n };
+
+/** A running agent. Disposing leaves the datapath in place: traffic goes on without it. */
+export class Agent implements AsyncDisposable {
+  readonly config: AgentConfig;
+  readonly log: Log;
+  readonly startedAt = new Date();
+  readonly tables = createResourceTables();
+  readonly cookies = new Cookies();
+  readonly identified = identifiedTable();
+  readonly assignments = assignmentTable();
+  readonly policies = policyTable();
+  readonly subjects = localSubjectTable();
+  readonly localAddresses = localAddressTable();
+  readonly services = serviceTable();
+  readonly nodeTables: ReturnType<typeof deriveNodes>;
+  readonly policyTables: ReturnType<typeof derivePolicies>;
+  readonly frontendTables: ReturnType<typeof deriveFrontends>;
+  readonly ipcacheTables: ReturnType<typeof deriveIpcache>;
+  readonly endpointRows = endpointMapTable();
+  readonly addressRows = ipcacheMapTable();
+  readonly cidrRows = cidrMapTable();
+  readonly routes = routeTable();
+  readonly published = new Table<CiliumEndpoint>({
+    name: "published-endpoints",
+    key: ({ metadata }) => `${metadata.namespace}/${metadata.name}`,
+  });
+  readonly #stack = new AsyncDisposableStack();
+  readonly #reconcilers: Reconciler<never>[] = [];
+  #failure: string | undefined = "starting";
+
+  // what needs the kernel, in the order it is made
+  maps!: PilusMaps;
+  loader!: Loader;
+  source!: FileSource;
+  devices!: NodeDevice[];
+  manager!: EndpointManager;
+  flows!: FlowReader;
+  installer!: PolicyInstaller;
+  #identities!: EndpointIdentities;
+  #endpointReconciler!: Reconciler<MapRow<number, typeof NO_ENDPOINT>>;
+  #addressReconciler!: Reconciler<ReturnType<typeof addressRows>[number]>;
+
+  private constructor(config: AgentConfig, log: Log) {
+    this.config = config;
+    this.log = log;
+    this.nodeTables = deriveNodes(this.tables.Node, config.nodeName);
+    this.policyTables = derivePolicies({
+      ...this.tables,
+      subjects: this.subjects,
+      cookies: this.cookies,
+    });
+    this.frontendTables = deriveFrontends(this.tables);
+    this.ipcacheTables = deriveIpcache({
+      nodes: this.nodeTables.nodes,
+      endpoints: this.tables.CiliumEndpoint,
+      local: this.localAddresses,
+      frontends: this.frontendTables.frontends,
+      cidrs: this.policyTables.cidrs,
+    });
+  }
+
+  /** Starts and resolves when the node is ready for pods. Throws when it cannot become so. */
+  static async start(config: AgentConfig, log: Log): Promise<Agent> {
+    checkRequirements(config.bpffs);
+    const agent = new Agent(config, log);
+    try {
+      await agent.#start();
+      return agent;
+    } catch (error) {
+      await agent[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Undefined when all is well, else what is not. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  reconcilers(): ReconcilerStatus[] {
+    return this.#reconcilers.map((reconciler) => reconciler.status());
+  }
+
+  /** The node itself; undefined when its manifest has gone. */
+  get self(): ClusterNode | undefined {
+    return this.nodeTables.nodes.get(this.config.nodeName);
+  }
+
+  async #start(): Promise<void> {
+    const { config, log } = this;
+    Deno.mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
+    const database = openDatabase(config.stateDir);
+    this.#stack.defer(() => database.close());
+    const netlink = this.#stack.use(NetlinkSocket.open());
+
+    this.source = this.#stack.use(
+      new FileSource({
+        directory: config.manifests,
+        stateDirectory: `${config.stateDir}/last-good`,
+        tables: this.tables,
+      }),
+    );
+    await this.source.start();
+    await settled();
+    const self = await this.#waitForSelf();
+
+    this.devices = findDevices(netlink, config.devices);
+    const deviceMtu = Math.min(...this.devices.map(({ mtu }) => mtu));
+    const overhead = self.ipv4 ? VXLAN_OVERHEAD.ipv4 : VXLAN_OVERHEAD.ipv6;
+    const clusterMtu = config.routing === "vxlan" ? deviceMtu - overhead : deviceMtu;
+    const tunnel = config.routing === "vxlan"
+      ? ensureTunnel(netlink, config.tunnelPort, clusterMtu)
+      : 0;
+    prepareForwarding();
+
+    this.loader = this.#stack.use(Loader.load({
+      bpffs: config.bpffs,
+      routing: config.routing,
+      masquerade: config.masquerade,
+      tunnelIfindex: tunnel,
+      tunnelPort: config.tunnelPort,
+      mapSizes: config.mapSizes,
+    }));
+    this.maps = this.#stack.use(openMaps(this.loader.mapDirectory));
+    this.maps.pilus_runtime.set(0, { traceLevel: TraceLevel.LEVEL_CONNECTIONS });
+
+    this.#identities = this.#stack.use(
+      this.#startIdentities(),
+    );
+    this.manager = this.#stack.use(this.#createManager(database, self, deviceMtu, clusterMtu));
+    this.#deriveLocal(self);
+    this.#deriveRows(tunnel, self, clusterMtu);
+    await this.#startReconcilers(netlink);
+    this.flows = this.#stack.use(this.#startFlows(netlink));
+
+    const restored = await this.manager.restore();
+    for (const { endpoint, reason } of restored.dropped) {
+      log.warn("endpoint not restored", { endpoint: endpointKey(endpoint), reason });
+    }
+    log.info("endpoints restored", { count: restored.restored.length });
+
+    for (const { name, ifindex } of this.devices) this.loader.attachDevice("host", ifindex, name);
+    if (tunnel) this.loader.attachDevice("overlay", tunnel, "tunnel");
+    this.loader.attachSockets(config.cgroup);
+
+    await this.#drainQueue();
+    this.#every(QUEUE_INTERVAL_MS, () => this.#drainQueue());
+    this.#every(GARBAGE_INTERVAL_MS, async () => {
+      await collectGarbage(this.maps.pilus_ct, this.maps.pilus_nat, NAT_IDLE_NS);
+    });
+    this.#every(config.repairInterval * 1000, () => void this.manager.repair());
+
+    this.#failure = undefined;
+    const server: ApiServer = await serveApi({
+      socket: `${config.runDir}/pilus.sock`,
+      routes: { ...readRoutes(this), ...endpointRoutes(this.manager) },
+      onError: (request, error) => log.error("request failed", { request, error: String(error) }),
+    });
+    this.#stack.use(server);
+    this.#installCni();
+    log.info("ready", {
+      version: VERSION,
+      node: config.nodeName,
+      routing: config.routing,
+      ms: Date.now() - this.startedAt.getTime(),
+    });
+  }
+
+  /** Until the node's manifest is there nothing is known of addresses for pods. */
+  async #waitForSelf(): Promise<ClusterNode> {
+    for (let told = false;; told = true) {
+      const self = this.self;
+      if (self && (self.podCidrIpv4 || self.podCidrIpv6)) return self;
+      if (!told) {
+        this.log.warn("waiting for the node's manifest with podCIDRs", {
+          node: this.config.nodeName,
+          manifests: this.config.manifests,
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+
+  #startIdentities(): EndpointIdentities {
+    const { config, log } = this;
+    return new EndpointIdentities({
+      endpoints: this.#endpoints,
+      pods: this.tables.Pod,
+      namespaces: this.tables.Namespace,
+      output: this.identified,
+      allocator: new FileIdentities(config.manifests),
+      onError: (endpoint, error) =>
+        log.error("no identity", { endpoint: endpointKey(endpoint), error: error.message }),
+    });
+  }
+
+  /** Filled from the manager's table, which is made later than those that read it. */
+  readonly #endpoints = new Table<Endpoint>({ name: "local-endpoints", key: endpointKey });
+
+  #createManager(
+    database: DatabaseSync,
+    self: ClusterNode,
+    mtu: number,
+    clusterMtu: number,
+  ): EndpointManager {
+    const { config } = this;
+    const manager = new EndpointManager({
+      database,
+      podCidrs: [self.podCidrIpv4, self.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
+      clusterCidrs: config.clusterCidrs,
+      mtu,
+      clusterMtu,
+      datapath: {
+        attach: (endpoint) => this.#attach(endpoint),
+        detach: (endpoint) => this.#detach(endpoint),
+      },
+    });
+    this.#stack.use(manager.table.watch(() => this.#endpoints.replace(manager.table.rows())));
+    return manager;
+  }
+
+  async #attach(endpoint: Endpoint): Promise<void> {
+    this.#endpoints.set(endpoint);
+    await this.#identities.settled();
+    await this.installer.settled();
+    await this.#endpointReconciler.flush([String(slotOf(endpoint.hostIfindex))]);
+    const addresses = [endpoint.ipv4, endpoint.ipv6].filter((ip) => ip !== undefined);
+    await this.#addressReconciler.flush(addresses.map((ip) => formatIp(parseIp(ip))));
+    this.loader.attachDevice("pod", endpoint.hostIfindex, endpoint.hostIfname);
+  }
+
+  async #detach(endpoint: Endpoint): Promise<void> {
+    this.loader.detachDevice(endpoint.hostIfindex, endpoint.hostIfname);
+    this.#endpoints.delete(endpointKey(endpoint));
+    await this.#identities.settled();
+    await this.installer.settled();
+    await this.#endpointReconciler.flush([String(slotOf(endpoint.hostIfindex))]);
+  }
+
+  /** What the endpoints of this node are to policies, to the ipcache and to other nodes. */
+  #deriveLocal(self: ClusterNode): void {
+    const { identified } = this;
+    const node = formatIp((self.ipv4 ?? self.ipv6)!);
+    this.#derive(
+      [identified],
+      () =>
+        identified.rows().map(({ endpoint, labels, namedPorts }) => ({
+          id: endpoint.id,
+          labels,
+          namedPorts,
+        })),
+      this.subjects,
+    );
+    this.#derive(
+      [identified],
+      () =>
+        identified.rows().map(({ endpoint, identity }) => ({
+          id: endpoint.id,
+          pod: `${endpoint.namespace}/${endpoint.pod}`,
+          identity,
+          addresses: [endpoint.ipv4, endpoint.ipv6].filter((ip) => ip !== undefined).map(parseIp),
+        })),
+      this.localAddresses,
+    );
+    this.#derive(
+      [identified],
+      () =>
+        identified.rows().filter(({ endpoint }) => endpoint.pod !== "").map((
+          row,
+        ): CiliumEndpoint => ({
+          kind: "CiliumEndpoint",
+          metadata: {
+            name: row.endpoint.pod,
+            namespace: row.endpoint.namespace,
+            labels: this.tables.Pod.get(`${row.endpoint.namespace}/${row.endpoint.pod}`)?.metadata
+              .labels ?? {},
+          },
+          status: {
+            id: row.endpoint.id,
+            identity: { id: row.identity, labels: formatLabels(row.labels) },
+            networking: {
+              addressing: [{
+                ...(row.endpoint.ipv4 ? { ipv4: row.endpoint.ipv4 } : {}),
+                ...(row.endpoint.ipv6 ? { ipv6: row.endpoint.ipv6 } : {}),
+              }],
+              node,
+            },
+            state: "ready",
+            "named-ports": row.namedPorts,
+            "service-account": row.serviceAccount,
+          },
+        })),
+      this.published,
+    );
+  }
+
+  /** The rows of maps and routes. */
+  #deriveRows(tunnel: number, self: ClusterNode, clusterMtu: number): void {
+    const { identified, assignments } = this;
+    const { ipcache } = this.ipcacheTables;
+    const ifindexOf = (id: number) => identified.get(String(id))?.endpoint.hostIfindex;
+    this.#derive(
+      [identified, assignments],
+      () =>
+        identified.rows().map((row) =>
+          endpointMapRow(row, assignments.get(String(row.endpoint.id)))
+        ),
+      this.endpointRows,
+    );
+    this.#derive(
+      [ipcache, identified],
+      () => addressRows(ipcache.rows(), ifindexOf),
+      this.addressRows,
+    );
+    this.#derive([ipcache], () => prefixRows(ipcache.rows()), this.cidrRows);
+    const { frontends } = this.frontendTables;
+    const numbers = new FrontendNumbers();
+    this.#derive([frontends], () => numbers.rows(frontends.rows()), this.services);
+    this.#derive(
+      [this.nodeTables.nodes],
+      () =>
+        this.nodeTables.nodes.rows().flatMap((node) =>
+          this.#routesTo(node, self, tunnel, clusterMtu)
+        ),
+      this.routes,
+    );
+  }
+
+  #routesTo(node: ClusterNode, self: ClusterNode, tunnel: number, mtu: number): NodeRoute[] {
+    if (node.local) return [];
+    const routes: NodeRoute[] = [];
+    for (const family of ["Ipv4", "Ipv6"] as const) {
+      const cidr = node[`podCidr${family}`];
+      if (!cidr) continue;
+      const destination = formatCidr(cidr);
+      if (tunnel) {
+        const source = self[`router${family}`];
+        routes.push({
+          destination,
+          ifindex: tunnel,
+          mtu,
+          ...(source ? { source: formatIp(source) } : {}),
+        });
+        continue;
+      }
+      const via = family === "Ipv4" ? node.ipv4 : node.ipv6;
+      const source = family === "Ipv4" ? self.ipv4 : self.ipv6;
+      if (!via) continue;
+      routes.push({
+        destination,
+        ifindex: this.devices[0]!.ifindex,
+        via: formatIp(via),
+        ...(source ? { source: formatIp(source) } : {}),
+      });
+    }
+    return routes;
+  }
+
+  #derive<Row>(
+    inputs: Parameters<typeof derive>[0],
+    compute: () => Iterable<Row>,
+    output: Table<Row>,
+  ): void {
+    this.#stack.use(derive(inputs, compute, output));
+  }
+
+  async #startReconcilers(netlink: NetlinkSocket): Promise<void> {
+    const { maps, log, config } = this;
+    const repairIntervalMs = config.repairInterval * 1000;
+
+    const devices = mapTable<number, { ipv4: Uint8Array; ipv6: Uint8Array }>("devices", String);
+    const none = new Uint8Array(16);
+    for (const { ifindex, ipv4, ipv6 } of this.devices) {
+      devices.set({
+        key: ifindex,
+        value: { ipv4: ipv4 ? parseIp(ipv4) : none, ipv6: ipv6 ? parseIp(ipv6) : none },
+      });
+    }
+
+    const endpointTarget = mapTarget(maps.pilus_endpoints, {
+      none: { value: NO_ENDPOINT, is: ({ ifindex }) => ifindex === 0 },
+    });
+    const target = policyTarget(maps.pilus_policies, maps.pilus_rules);
+    const policies = new Reconciler({
+      name: "policies",
+      desired: this.policies,
+      target,
+      matches: samePolicy,
+      repairIntervalMs,
+    });
+    this.installer = new PolicyInstaller({
+      wanted: this.policyTables.wanted,
+      policies: this.policies,
+      assignments: this.assignments,
+      reconciler: policies,
+      before: {
+        policies: target.read() ?? [],
+        assignments: [...endpointTarget.read() ?? []].map(({ value }) => ({
+          endpoint: value.id,
+          policy: value.policy,
+          revision: value.revision,
+        })),
+      },
+      onError: (endpoint, error) =>
+        log.error("policy not installed", { endpoint, error: error.message }),
+    });
+    this.#endpointReconciler = new Reconciler({
+      name: "endpoints",
+      desired: this.endpointRows,
+      target: endpointTarget,
+      repairIntervalMs,
+    });
+    this.#addressReconciler = new Reconciler({
+      name: "ipcache",
+      desired: this.addressRows,
+      target: mapTarget(maps.pilus_ipcache),
+      repairIntervalMs,
+    });
+    const serviceMaps = this.#stack.use(serviceTarget(maps.pilus_services, maps.pilus_backends));
+    const all = [
+      policies,
+      this.#endpointReconciler,
+      this.#addressReconciler,
+      new Reconciler({
+        name: "cidrs",
+        desired: this.cidrRows,
+        target: mapTarget(maps.pilus_cidrs),
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "services",
+        desired: this.services,
+        target: serviceMaps,
+        matches: sameService,
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "devices",
+        desired: devices,
+        target: mapTarget(maps.pilus_devices),
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "routes",
+        desired: this.routes,
+        target: routeTarget(netlink),
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "published-endpoints",
+        desired: this.published,
+        target: new EndpointFiles(config.manifests, config.nodeName),
+        repairIntervalMs,
+      }),
+    ];
+    // stored endpoints are known to the tables before a reconciler may take them for strays
+    this.#endpoints.replace(this.manager.stored());
+    await this.#identities.settled();
+    for (const reconciler of all) {
+      this.#reconcilers.push(reconciler as unknown as Reconciler<never>);
+      this.#stack.use(reconciler as unknown as AsyncDisposable);
+    }
+    await policies.start();
+    await this.installer.start();
+    this.#stack.defer(() => this.installer.stop());
+    await settled();
+    for (const reconciler of all.slice(1)) await reconciler.start();
+  }
+
+  #startFlows(netlink: NetlinkSocket): FlowReader {
+    const names = new Map<number, string>();
+    return new FlowReader(this.maps.pilus_events, this.maps.pilus_lost, {
+      labels: (identity) => {
+        const row = this.policyTables.identities.get(String(identity));
+        return row ? formatLabels(row.labels) : undefined;
+      },
+      pod: (ip) => this.podOf(ip),
+      interface: (ifindex) => {
+        let name = names.get(ifindex);
+        if (name === undefined) {
+          name = findLink(netlink, ifindex)?.name ?? String(ifindex);
+          names.set(ifindex, name);
+        }
+        return name;
+      },
+      rule: (cookie) => this.cookies.get(cookie)?.text,
+    });
+  }
+
+  /** `namespace/pod` that has an address, or the node's name. */
+  podOf(ip: string): string | undefined {
+    return this.#owners().get(ip);
+  }
+
+  #ownersAt = -1;
+  #ownersByIp = new Map<string, string>();
+
+  /** Built anew when a table behind it has changed. */
+  #owners(): Map<string, string> {
+    const revision = this.tables.CiliumEndpoint.revision + this.identified.revision +
+      this.nodeTables.nodes.revision;
+    if (revision === this.#ownersAt) return this.#ownersByIp;
+    const owners = new Map<string, string>();
+    for (const { name, addresses, routerIpv4, routerIpv6 } of this.nodeTables.nodes.rows()) {
+      for (const ip of [...addresses, routerIpv4, routerIpv6]) {
+        if (ip) owners.set(formatIp(ip), name);
+      }
+    }
+    for (const { metadata, status } of this.tables.CiliumEndpoint.rows()) {
+      for (const { ipv4, ipv6 } of status.networking.addressing) {
+        for (const ip of [ipv4, ipv6]) {
+          if (ip) owners.set(ip, `${metadata.namespace}/${metadata.name}`);
+        }
+      }
+    }
+    for (const { endpoint } of this.identified.rows()) {
+      if (endpoint.pod === "") continue;
+      for (const ip of [endpoint.ipv4, endpoint.ipv6]) {
+        if (ip) owners.set(ip, `${endpoint.namespace}/${endpoint.pod}`);
+      }
+    }
+    this.#ownersAt = revision;
+    return this.#ownersByIp = owners;
+  }
+
+  async #drainQueue(): Promise<void> {
+    const { deleted, failed } = await drainDeleteQueue(
+      this.config.stateDir,
+      (containerId, ifname, options) => this.manager.delete(containerId, ifname, options),
+    );
+    for (const endpoint of deleted) this.log.info("queued deletion done", { endpoint });
+    for (const { file, reason } of failed) {
+      this.log.warn("queued deletion failed", { file, reason });
+    }
+  }
+
+  #installCni(): void {
+    const { cniConfDir, cniBinDir, runDir, stateDir } = this.config;
+    if (cniBinDir) installCniBinary(Deno.execPath(), { directory: cniBinDir });
+    if (cniConfDir) {
+      writeCniConfig({ directory: cniConfDir, socket: `${runDir}/pilus.sock`, stateDir });
+    }
+  }
+
+  /** Runs `work` on a timer; a failure is logged and the next turn comes. */
+  #every(ms: number, work: () => unknown): void {
+    let busy = false;
+    const timer = setInterval(async () => {
+      if (busy) return;
+      busy = true;
+      try {
+        await work();
+      } catch (error) {
+        this.log.error("periodic work failed", { error: String(error) });
+      } finally {
+        busy = false;
+      }
+    }, ms);
+    this.#stack.defer(() => clearInterval(timer));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+    for (
+      const tables of [
+        this.ipcacheTables,
+        this.frontendTables,
+        this.policyTables,
+        this.nodeTables,
+      ]
+    ) tables[Symbol.dispose]();
+  }
+}
+
+/** Routing between pods and the network; the stack's own reverse-path check knows nothing of tunnels. */
+function prepareForwarding(): void {
+  writeSysctls([
+    ["ipv4/ip_forward", "1"],
+    ["ipv6/conf/all/forwarding", "1"],
+    ["ipv4/conf/all/rp_filter", "0"],
+  ]);
+}
+
+/** The directory of the cgroup v2 hierarchy, as mounted. Throws Error that names the fix. */
+export function findCgroup(): string {
+  for (const line of Deno.readTextFileSync("/proc/self/mounts").split("\n")) {
+    const [, path, type] = line.split(" ");
+    if (type === "cgroup2" && path) return path;
+  }
+  throw new Error(
+    "Cannot find a cgroup v2 hierarchy: mount one with `mount -t cgroup2 none /sys/fs/cgroup`",
+  );
+}

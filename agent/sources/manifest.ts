@@ -115,9 +115,9 @@ export function parseManifest(text: string): Manifest {
       };
       definition.schema(node, "", context);
       if (result.problems.length > before) return;
-      const resource = withoutNulls(node.toJS(document)) as
+      const { apiVersion: _, ...resource } = withoutNulls(node.toJS(document)) as
         & Resource
-        & { metadata: Partial<Resource["metadata"]> };
+        & { apiVersion?: string; metadata: Partial<Resource["metadata"]> };
       const { metadata } = resource;
       resource.kind = kind;
       resource.metadata = {

@@ -103,6 +103,7 @@ export class Agent implements AsyncDisposable {
   private constructor(config: AgentConfig, log: Log) {
     this.config = config;
     this.log = log;
+    this.#deriveLocal();
     this.nodeTables = deriveNodes(this.tables.Node, config.nodeName);
     this.policyTables = derivePolicies({
       ...this.tables,
@@ -188,7 +189,7 @@ export class Agent implements AsyncDisposable {
       this.#startIdentities(),
     );
     this.manager = this.#stack.use(this.#createManager(database, self, deviceMtu, clusterMtu));
-    this.#deriveLocal(self);
+    this.#derivePublished(self);
     this.#deriveRows(tunnel, self, clusterMtu);
     await this.#startReconcilers(netlink);
     this.flows = this.#stack.use(this.#startFlows(netlink));
@@ -297,10 +298,9 @@ export class Agent implements AsyncDisposable {
     await this.#endpointReconciler.flush([String(slotOf(endpoint.hostIfindex))]);
   }
 
-  /** What the endpoints of this node are to policies, to the ipcache and to other nodes. */
-  #deriveLocal(self: ClusterNode): void {
+  /** What the endpoints of this node are to policies and to the ipcache. */
+  #deriveLocal(): void {
     const { identified } = this;
-    const node = formatIp((self.ipv4 ?? self.ipv6)!);
     this.#derive(
       [identified],
       () =>
@@ -322,6 +322,12 @@ export class Agent implements AsyncDisposable {
         })),
       this.localAddresses,
     );
+  }
+
+  /** What the endpoints of this node are to other nodes. */
+  #derivePublished(self: ClusterNode): void {
+    const { identified } = this;
+    const node = formatIp((self.ipv4 ?? self.ipv6)!);
     this.#derive(
       [identified],
       () =>

@@ -2,7 +2,12 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import type { FileDescriptor } from "../../datapath/ffi/libc.ts";
-import { checkIfname, deleteLink, listLinks } from "../../datapath/net/link.ts";
+import {
+  checkIfname,
+  deleteLink,
+  deleteLinkElsewhere,
+  listLinks,
+} from "../../datapath/net/link.ts";
 import { formatMac, randomMac } from "../../datapath/net/mac.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import {
@@ -97,6 +102,9 @@ export class EndpointManager implements Disposable {
   readonly #netns: FileDescriptor;
   readonly #netnsId: string;
   readonly #host: NetlinkSocket;
+  /** For deletions alone, one after the other. */
+  readonly #deletions: NetlinkSocket;
+  #deletion: Promise<unknown> = Promise.resolve();
   /** The last call of each endpoint. */
   readonly #turns = new Map<string, Promise<unknown>>();
   /** Slots of pairs that are made and not yet in the table. */
@@ -113,6 +121,7 @@ export class EndpointManager implements Disposable {
     this.#netns = netns === undefined ? currentNamespace() : openNamespace(netns);
     this.#netnsId = namespaceId(netns ?? "/proc/thread-self/ns/net");
     this.#host = NetlinkSocket.open({ netns: this.#netns.fd });
+    this.#deletions = NetlinkSocket.open({ netns: this.#netns.fd });
     addRouterAddresses(this.#host, this.#pool.router);
   }
 
@@ -134,6 +143,12 @@ export class EndpointManager implements Disposable {
   /** The endpoint with that number. */
   byId(id: number): Endpoint | undefined {
     return this.table.rows().find((endpoint) => endpoint.id === id);
+  }
+
+  #deleteLink(name: string): Promise<boolean> {
+    const done = this.#deletion.then(() => deleteLinkElsewhere(this.#deletions, name));
+    this.#deletion = done.catch(() => {});
+    return done;
   }
 
   /** Runs `work` after all earlier calls for the same endpoint. */
@@ -200,7 +215,7 @@ export class EndpointManager implements Disposable {
         createdAt: new Date().toISOString(),
         state: "creating",
       };
-      rollback.add(() => deleteLink(this.#host, endpoint.hostIfname));
+      rollback.add(() => this.#deleteLink(endpoint.hostIfname));
       endpoint = { ...endpoint, hostIfindex: this.#makePair(netns, endpoint) };
       rollback.add(() => this.#slots.delete(endpoint.hostIfindex % SLOTS));
       this.#slots.add(endpoint.hostIfindex % SLOTS);
@@ -278,7 +293,7 @@ export class EndpointManager implements Disposable {
         await this.#remove(endpoint);
         return true;
       }
-      deleteLink(this.#host, hostIfnameOf(key));
+      await this.#deleteLink(hostIfnameOf(key));
       this.#store.remove(key);
       return this.#pool.release(key);
     });
@@ -297,7 +312,7 @@ export class EndpointManager implements Disposable {
       failures.push(error);
     }
     try {
-      if (!hostProblem(this.#host, endpoint)) deleteLink(this.#host, endpoint.hostIfname);
+      if (!hostProblem(this.#host, endpoint)) await this.#deleteLink(endpoint.hostIfname);
     } catch (error) {
       failures.push(error);
     }
@@ -422,6 +437,7 @@ export class EndpointManager implements Disposable {
 
   [Symbol.dispose](): void {
     this.#host[Symbol.dispose]();
+    this.#deletions[Symbol.dispose]();
     this.#netns[Symbol.dispose]();
   }
 }

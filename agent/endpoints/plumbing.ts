@@ -42,7 +42,7 @@ export function hostIfnameOf(key: string): string {
 export interface NodePlumbing {
   /** The router addresses, present on the host's lo. */
   router: AddressPair;
-  /** Reached with the tunnel's smaller MTU. */
+  /** Reached with the tunnel's smaller MTU; none: everything is. */
   clusterCidrs: readonly string[];
   /** MTU of the routes to clusterCidrs, in bytes. */
   clusterMtu: number;
@@ -81,6 +81,9 @@ function podRoutes(endpoint: Endpoint, node: NodePlumbing, ifindex: number): Rou
       via,
       ifindex,
       onlink: true,
+      ...(node.clusterCidrs.length === 0 && node.clusterMtu < endpoint.mtu
+        ? { mtu: node.clusterMtu }
+        : {}),
     });
     if (node.clusterMtu >= endpoint.mtu) continue;
     for (const destination of node.clusterCidrs.map(parseCidr)) {

@@ -1,7 +1,7 @@
 /** The C library's calls that the datapath needs; every wrapper throws KernelError. */
 
-import { KernelError } from "../kernel_error.ts";
-import { cstring } from "./memory.ts";
+import { ERRNO, KernelError } from "../kernel_error.ts";
+import { cstring, type NativeMemory } from "./memory.ts";
 
 const { symbols: c } = Deno.dlopen("libc.so.6", {
   __errno_location: { parameters: [], result: "pointer" },
@@ -26,6 +26,12 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   poll: { parameters: ["pointer", "u64", "i32"], result: "i32", nonblocking: true },
+  send_elsewhere: {
+    name: "send",
+    parameters: ["i32", "pointer", "usize", "i32"],
+    result: "isize",
+    nonblocking: true,
+  },
 });
 
 /** errno of the calling thread; read it right after the call that failed. */
@@ -206,4 +212,16 @@ export function poll(
 export function dupFd(fd: number): FileDescriptor {
   const F_DUPFD_CLOEXEC = 1030;
   return new FileDescriptor(check(c.fcntl(fd, F_DUPFD_CLOEXEC, 3), "duplicate", `fd ${fd}`));
+}
+
+/**
+ * send(2) on another thread, for requests that the kernel does while it takes them. `data` must stay
+ * allocated until the promise settles. Throws KernelError EIO when it fails: the other thread's errno
+ * cannot be read.
+ */
+export async function sendElsewhere(fd: number, data: NativeMemory): Promise<void> {
+  const sent = await c.send_elsewhere(fd, data.pointer, BigInt(data.size), 0);
+  if (sent < 0n) {
+    throw new KernelError({ operation: "send on", target: "socket", errno: ERRNO.EIO });
+  }
 }

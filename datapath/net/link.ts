@@ -245,3 +245,23 @@ export function deleteLink(netlink: NetlinkSocket, link: LinkReference): boolean
     })
   );
 }
+
+/**
+ * As `deleteLink` on another thread: the kernel waits for all CPUs to let go of a device, which
+ * takes it tens of milliseconds. The socket must not be used until the promise settles.
+ */
+export async function deleteLinkElsewhere(
+  netlink: NetlinkSocket,
+  link: LinkReference,
+): Promise<boolean> {
+  try {
+    await netlink.requestElsewhere(RTM_DELLINK, 0, reference(link), {
+      operation: "delete link",
+      target: `${link}`,
+    });
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return false;
+    throw error;
+  }
+}

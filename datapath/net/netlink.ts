@@ -5,7 +5,16 @@
  * Constants: include/uapi/linux/netlink.h, rtnetlink.h.
  */
 
-import { bind, type FileDescriptor, recv, send, setsockopt, socket } from "../ffi/libc.ts";
+import {
+  bind,
+  type FileDescriptor,
+  recv,
+  send,
+  sendElsewhere,
+  setsockopt,
+  socket,
+} from "../ffi/libc.ts";
+import { NativeMemory } from "../ffi/memory.ts";
 import { isErrno, KernelError } from "../kernel_error.ts";
 import { inNamespace } from "./netns.ts";
 
@@ -256,17 +265,21 @@ export class NetlinkSocket implements Disposable {
     return this.#fd.fd;
   }
 
-  #send(type: number, flags: number, body: Uint8Array): number {
+  #message(type: number, flags: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
     const message = new Uint8Array(HEADER_SIZE + body.length);
     const view = new DataView(message.buffer);
-    const sequence = this.#sequence = (this.#sequence + 1) >>> 0;
+    this.#sequence = (this.#sequence + 1) >>> 0;
     view.setUint32(0, message.length, true);
     view.setUint16(4, type, true);
     view.setUint16(6, NLM_F_REQUEST | flags, true);
-    view.setUint32(8, sequence, true);
+    view.setUint32(8, this.#sequence, true);
     message.set(body, HEADER_SIZE);
-    send(this.#fd.fd, message);
-    return sequence;
+    return message;
+  }
+
+  #send(type: number, flags: number, body: Uint8Array): number {
+    send(this.#fd.fd, this.#message(type, flags, body));
+    return this.#sequence;
   }
 
   /** The next datagram's messages that answer `sequence`. Their bodies last until the next call. */
@@ -290,7 +303,28 @@ export class NetlinkSocket implements Disposable {
 
   /** Sends a request and waits for its acknowledgement. Throws KernelError with the kernel's words in `log`. */
   request(type: number, flags: number, body: NetlinkBody, purpose: NetlinkPurpose): void {
-    const sequence = this.#send(type, NLM_F_ACK | flags, body.bytes);
+    this.#acknowledge(this.#send(type, NLM_F_ACK | flags, body.bytes), purpose);
+  }
+
+  /**
+   * As `request`, but the kernel works on another thread: for what takes it long. No other call of
+   * this socket may be made until the promise settles.
+   */
+  async requestElsewhere(
+    type: number,
+    flags: number,
+    body: NetlinkBody,
+    purpose: NetlinkPurpose,
+  ): Promise<void> {
+    const message = this.#message(type, NLM_F_ACK | flags, body.bytes);
+    const sequence = this.#sequence;
+    using memory = new NativeMemory(message.length);
+    memory.bytes.set(message);
+    await sendElsewhere(this.#fd.fd, memory);
+    this.#acknowledge(sequence, purpose);
+  }
+
+  #acknowledge(sequence: number, purpose: NetlinkPurpose): void {
     while (true) {
       for (const message of this.#receive(sequence)) {
         if (message.type !== NLMSG_ERROR) continue;

@@ -2,10 +2,12 @@
 
 import {
   type Cidr,
+  cidrContainsCidr,
   equalIp,
   formatCidr,
   formatIp,
   isIpv4,
+  parseCidr,
   tryParseIp,
 } from "../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../identity/allocator.ts";
@@ -150,6 +152,13 @@ function compute({ nodes, endpoints, local, frontends, cidrs }: IpcacheInputs): 
     // A prefix of one address that is a pod's, a node's or a service's: those are known better.
     if (rows.has(key)) continue;
     rows.set(key, { prefix: cidr, identity: id, kind: "cidr", tunnel: null, owner: `cidr ${key}` });
+  }
+  // In the 16-byte form ::/0 holds the IPv4 addresses too: this row is in the way.
+  const ipv4 = parseCidr("0.0.0.0/0");
+  const key = formatCidr(ipv4);
+  if (!rows.has(key) && cidrs.rows().some(({ cidr }) => cidrContainsCidr(cidr, ipv4))) {
+    const identity = RESERVED_IDENTITIES["world-ipv4"];
+    rows.set(key, { prefix: ipv4, identity, kind: "cidr", tunnel: null, owner: key });
   }
   return { rows: [...rows.values()].map(({ owner: _, ...row }) => row), problems };
 }

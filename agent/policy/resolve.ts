@@ -86,11 +86,10 @@ function isPeer(peer: Peer, identity: PolicyIdentity): boolean {
       return !identity.cidr && selects(peer.selector, identity.labels);
     case "cidr": {
       const cidr = identity.cidr;
-      if (cidr) {
-        return cidrContainsCidr(peer.cidr, cidr) &&
-          !peer.except.some((except) => cidrContainsCidr(except, cidr));
-      }
-      return false;
+      // In the 16-byte form ::/0 holds the IPv4 addresses too, which is not what it says.
+      if (!cidr || isIpv4Cidr(cidr) !== isIpv4Cidr(peer.cidr)) return false;
+      return cidrContainsCidr(peer.cidr, cidr) &&
+        !peer.except.some((except) => cidrContainsCidr(except, cidr));
     }
     case "entity":
       switch (peer.entity) {
@@ -208,23 +207,23 @@ function side(
 ): PolicySide {
   const enforcing = policies.filter(({ enforces }) => enforces[direction]);
   if (enforcing.length === 0) return { enforced: false, defaultCookie: 0 };
-  const titles = new Set(
-    enforcing.map(({ kind, namespace, name }) =>
-      `${kind} ${namespace === "" ? name : `${namespace}/${name}`}`
-    ),
+  const titles = new Map(
+    enforcing.map((policy) => [
+      `${policy.kind} ${policy.namespace === "" ? "" : `${policy.namespace}/`}${policy.name}`,
+      policy,
+    ]),
   );
-  const first = enforcing[0]!;
-  const text = `no rule allows it, and ${direction} is denied by default because of ${
-    [...titles].sort().join(", ")
-  }`;
+  const sorted = [...titles.keys()].sort();
+  const { kind, namespace, name } = titles.get(sorted[0]!)!;
   const defaultCookie = cookies.number({
-    kind: first.kind,
-    namespace: first.namespace,
-    name: first.name,
+    kind,
+    namespace,
+    name,
     direction,
     verdict: "deny",
     path: "",
-    text,
+    text: `no rule allows it, and ${direction} is denied by default because of ` +
+      sorted.join(", "),
   });
   return { enforced: true, defaultCookie };
 }

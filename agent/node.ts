@@ -195,6 +195,7 @@ export class Agent implements AsyncDisposable {
     this.flows = this.#stack.use(this.#startFlows(netlink));
 
     const restored = await this.manager.restore();
+    this.#endpoints.replace(this.manager.table.rows());
     for (const { endpoint, reason } of restored.dropped) {
       log.warn("endpoint not restored", { endpoint: endpointKey(endpoint), reason });
     }
@@ -276,7 +277,12 @@ export class Agent implements AsyncDisposable {
         detach: (endpoint) => this.#detach(endpoint),
       },
     });
-    this.#stack.use(manager.table.watch(() => this.#endpoints.replace(manager.table.rows())));
+    this.#stack.use(manager.table.watch((changes) => {
+      for (const change of changes) {
+        if (change.kind === "deleted") this.#endpoints.delete(change.key);
+        else this.#endpoints.set(change.row);
+      }
+    }));
     return manager;
   }
 

@@ -251,6 +251,9 @@ export class Agent implements AsyncDisposable {
       namespaces: this.tables.Namespace,
       output: this.identified,
       allocator: new FileIdentities(config.manifests),
+      known: async (identity) => {
+        if (!this.tables.CiliumIdentity.has(String(identity))) await this.source.scan();
+      },
       onError: (endpoint, error) =>
         log.error("no identity", { endpoint: endpointKey(endpoint), error: error.message }),
     });

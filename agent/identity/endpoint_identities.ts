@@ -30,6 +30,8 @@ export interface EndpointIdentitiesOptions {
   namespaces: Table<Namespace>;
   output: Table<IdentifiedEndpoint>;
   allocator: IdentityAllocator;
+  /** Resolves when the tables of policies know the identity: what an endpoint says first must not be denied. */
+  known: (identity: number) => Promise<void>;
   onError: (endpoint: Endpoint, error: Error) => void;
 }
 
@@ -82,7 +84,7 @@ export class EndpointIdentities implements Disposable {
   }
 
   async #identify(endpoint: Endpoint): Promise<IdentifiedEndpoint> {
-    const { pods, namespaces, allocator, output } = this.#options;
+    const { pods, namespaces, allocator, output, known } = this.#options;
     const pod = pods.get(`${endpoint.namespace}/${endpoint.pod}`);
     if (!pod) {
       return {
@@ -98,6 +100,7 @@ export class EndpointIdentities implements Disposable {
     const identity = before && labelsKey(before.labels) === labelsKey(labels)
       ? before.identity
       : await allocator.allocate(labels);
+    await known(identity);
     return {
       endpoint,
       identity,

@@ -133,10 +133,9 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 				.responder_identity = responder_identity,
 				.initiator_revision = initiator_revision,
 				.responder_revision = responder_revision,
-				.source_high = source_high,
 			};
 
-			err = ct_create(skb, p, &key, &origin);
+			err = ct_create(skb, p, &origin);
 			if (err)
 				return err < 0 ? err : DROP(CT_CREATE_FAILED);
 			if (level) {

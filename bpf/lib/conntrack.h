@@ -150,31 +150,30 @@ struct ct_origin {
 	__u32 responder_identity;
 	__u32 initiator_revision;
 	__u32 responder_revision;
-	__u32 source_high;
 };
 
 /* Makes the row of a new connection from its first packet. Returns 0 or a negative drop reason. */
-__noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const struct ct_key *key,
-			 const struct ct_origin *o)
+__noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const struct ct_origin *o)
 {
 	struct ct_entry row = {};
+	struct ct_key key;
 	long err;
 
-	if (!p || !key || !o)
+	if (!p || !o)
 		return DROP(CT_CREATE_FAILED);
 	row.initiator_identity = o->initiator_identity;
 	row.responder_identity = o->responder_identity;
 	row.initiator_revision = o->initiator_revision;
 	row.responder_revision = o->responder_revision;
-	row.flags = o->source_high ? CT_INITIATOR_HIGH : 0;
+	row.flags = ct_make_key(&p->tuple, &key) ? CT_INITIATOR_HIGH : 0;
 	if (p->flags & PACKET_TRANSLATED) {
 		row.flags |= CT_SERVICE;
 		row.frontend = p->inner.destination;
 		row.frontend_port = p->inner.destination_port;
 	}
 	ct_account(&row, p, 0, skb->len, bpf_ktime_get_coarse_ns());
-	err = bpf_map_update_elem(&pilus_ct, key, &row, BPF_ANY);
+	err = bpf_map_update_elem(&pilus_ct, &key, &row, BPF_ANY);
 	if (err == -16) /* EBUSY: another CPU held the bucket */
-		err = bpf_map_update_elem(&pilus_ct, key, &row, BPF_ANY);
+		err = bpf_map_update_elem(&pilus_ct, &key, &row, BPF_ANY);
 	return err ? DROP(CT_CREATE_FAILED) : 0;
 }

@@ -132,7 +132,8 @@ __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 			  const struct event_context *c)
 {
 	struct event *e;
-	__u32 length, type;
+	__u64 length;
+	__u32 type;
 
 	if (!p || !c)
 		return 0;
@@ -167,13 +168,16 @@ __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 	e->family = p->family;
 	e->tcp_flags = p->tcp_flags;
 	e->icmp_type = p->icmp_type;
+	e->captured = 0;
 	length = skb->len;
 	if (length > EVENT_CAPTURE)
 		length = EVENT_CAPTURE;
-	/* the verifier wants to see that the length is not zero */
-	e->captured = 0;
-	if (length >= 1 && length <= EVENT_CAPTURE &&
-	    !bpf_skb_load_bytes(skb, 0, e->data, length))
+	/*
+	 * The verifier wants to see the register that the helper gets compared with both bounds; the
+	 * compiler would make one comparison of another register out of the two.
+	 */
+	barrier_var(length);
+	if (length >= ETH_HLEN && !bpf_skb_load_bytes(skb, 0, e->data, length))
 		e->captured = length;
 	bpf_ringbuf_submit(e, 0);
 	return 0;

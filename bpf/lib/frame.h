@@ -24,36 +24,49 @@ __noinline int parse_quoted(struct __sk_buff *skb, struct packet *p)
 	if (!p)
 		return DROP(INVALID_PACKET);
 	pull_headers(skb, QUOTE_LENGTH);
-	return parse_quote((void *)(long)skb->data, (void *)(long)skb->data_end, p);
+	return parse_quote(skb, p);
+}
+
+__noinline int parse_linear(struct __sk_buff *skb, struct packet *p)
+{
+	if (!p)
+		return DROP(INVALID_PACKET);
+	return parse_packet(skb, ETH_HLEN, p->family, p);
+}
+
+/* The rare rest of parse_frame(), after parse_linear() returned `err`. */
+__noinline int parse_further(struct __sk_buff *skb, struct packet *p, int err)
+{
+	if (!p)
+		return DROP(INVALID_PACKET);
+	if ((err == DROP(CT_INVALID_HEADER) || err == DROP(INVALID_EXTENSION_HEADER)) &&
+	    skb->len > (__u32)((long)skb->data_end - (long)skb->data)) {
+		/* options or extensions put the header out of the linear part */
+		pull_headers(skb, HEADERS_LENGTH + 60);
+		err = parse_linear(skb, p);
+	}
+	if (!err && (p->flags & PACKET_ICMP_ERROR))
+		err = parse_quoted(skb, p);
+	return err;
 }
 
 /*
  * Describes the packet, which is zeroed before. Returns 0, a negative drop reason, or 1 when it is
  * not IP.
  */
-__noinline int parse_frame(struct __sk_buff *skb, struct packet *p)
+inline_always int parse_frame(struct __sk_buff *skb, struct packet *p)
 {
-	__u8 family;
 	int err;
 
-	if (!p)
-		return DROP(INVALID_PACKET);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		family = 4;
+		p->family = 4;
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		family = 6;
+		p->family = 6;
 	else
 		return 1;
-	pull_headers(skb, family == 4 ? ETH_HLEN + 40 : ETH_HLEN + 60);
-	err = parse_packet((void *)(long)skb->data, (void *)(long)skb->data_end, ETH_HLEN, family,
-			   p);
-	if (err == DROP(CT_INVALID_HEADER) && skb->len > HEADERS_LENGTH) {
-		/* options or extensions put the header out of the linear part */
-		pull_headers(skb, HEADERS_LENGTH + 60);
-		err = parse_packet((void *)(long)skb->data, (void *)(long)skb->data_end, ETH_HLEN,
-				   family, p);
-	}
-	if (!err && (p->flags & PACKET_ICMP_ERROR))
-		err = parse_quoted(skb, p);
+	pull_headers(skb, p->family == 4 ? ETH_HLEN + 40 : ETH_HLEN + 60);
+	err = parse_linear(skb, p);
+	if (unlikely(err || (p->flags & PACKET_ICMP_ERROR)))
+		err = parse_further(skb, p, err);
 	return err;
 }

@@ -6,6 +6,7 @@
 #pragma once
 #include "common.h"
 #include "config.h"
+#include "conntrack.h"
 #include "rewrite.h"
 
 enum nat_direction {
@@ -124,46 +125,116 @@ inline_always bool nat_port_is_the_nodes(struct __sk_buff *skb, const struct nat
 	return true;
 }
 
-/* Reserves a port for the flow `out`. Returns 0 with `forth` filled, or a negative drop reason. */
-__noinline int nat_create(struct __sk_buff *skb, const struct nat_key *out,
-			  const struct address *to, struct nat_entry *forth)
+/* Whether the connection that a mapping was made for has run out. */
+inline_always bool nat_is_abandoned(const struct nat_key *reverse, const struct nat_entry *back)
+{
+	struct tuple t = {};
+	struct ct_entry *e;
+	struct ct_key key;
+
+	t.source = back->address;
+	t.destination = reverse->source;
+	t.source_port = back->port;
+	t.destination_port = reverse->source_port;
+	if (reverse->protocol == IPPROTO_ICMP || reverse->protocol == IPPROTO_ICMPV6)
+		t.destination_port = back->port;
+	t.protocol = reverse->protocol;
+	ct_make_key(&t, &key);
+	e = bpf_map_lookup_elem(&pilus_ct, &key);
+	return !e || e->expires < bpf_ktime_get_coarse_ns();
+}
+
+/*
+ * Tries the port of `reverse` for the packet's flow: inserts the row of the way back when it is
+ * free, otherwise puts the next candidate there. Returns 0 when the port is reserved. A function of
+ * its own: the verifier walks through it once, and not once for each try.
+ */
+__noinline int nat_reserve(struct __sk_buff *skb, const struct packet *p, struct nat_key *reverse,
+			   int first)
+{
+	struct nat_entry *taken, row = {};
+	struct nat_key key;
+	__u32 span = nat_port_max - nat_port_min + 1, candidate;
+	bool icmp;
+
+	if (!p || !reverse)
+		return -1;
+	/* Linux before 6.4 takes keys and values of maps from the stack, not from arguments */
+	key = *reverse;
+	icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
+	if (nat_port_is_the_nodes(skb, &key, p->family))
+		goto next;
+	row.address = p->tuple.source;
+	row.port = p->tuple.source_port;
+	row.used = bpf_ktime_get_coarse_ns();
+	if (!bpf_map_update_elem(&pilus_nat, &key, &row, BPF_NOEXIST))
+		return 0;
+	taken = bpf_map_lookup_elem(&pilus_nat, &key);
+	if (taken && nat_is_abandoned(&key, taken)) {
+		struct nat_key forth = {};
+
+		forth.source = taken->address;
+		forth.source_port = taken->port;
+		forth.destination = key.source;
+		forth.destination_port = icmp ? taken->port : key.source_port;
+		forth.protocol = key.protocol;
+		forth.direction = NAT_OUT;
+		bpf_map_delete_elem(&pilus_nat, &forth);
+		/* of two CPUs that take it over, one deletes and one inserts */
+		if (!bpf_map_delete_elem(&pilus_nat, &key) &&
+		    !bpf_map_update_elem(&pilus_nat, &key, &row, BPF_NOEXIST))
+			return 0;
+	}
+next:
+	/* one random start, then one after the other */
+	candidate = bpf_ntohs(reverse->destination_port);
+	if (first)
+		candidate = nat_port_min + bpf_get_prandom_u32() % (span ? span : 1);
+	else if (candidate++ >= nat_port_max)
+		candidate = nat_port_min;
+	reverse->destination_port = bpf_htons(candidate);
+	if (icmp)
+		reverse->source_port = reverse->destination_port;
+	return -1;
+}
+
+/* Inserts the row of the way out. Returns 0 or an error. */
+__noinline int nat_insert_out(const struct packet *p, const struct address *to, __u16 port)
+{
+	struct nat_entry row = {};
+	struct nat_key key;
+
+	if (!p || !to)
+		return -1;
+	nat_make_key(&key, &p->tuple, NAT_OUT);
+	row.address = *to;
+	row.port = port;
+	row.used = bpf_ktime_get_coarse_ns();
+	return bpf_map_update_elem(&pilus_nat, &key, &row, BPF_ANY);
+}
+
+/* Makes the mapping of a new flow. Returns the port, network order, or a negative drop reason. */
+__noinline int nat_create(struct __sk_buff *skb, const struct packet *p, const struct address *to)
 {
 	struct nat_key reverse = {};
-	struct nat_entry back = {};
-	__u32 span = nat_port_max - nat_port_min + 1, candidate;
 
-	if (!out || !to || !forth)
+	if (!p || !to)
 		return DROP(NO_NAT_MAPPING);
-	reverse.source = out->destination;
+	reverse.source = p->tuple.destination;
 	reverse.destination = *to;
-	reverse.source_port = out->destination_port;
-	reverse.protocol = out->protocol;
+	reverse.source_port = p->tuple.destination_port;
+	reverse.destination_port = p->tuple.source_port;
+	reverse.protocol = p->tuple.protocol;
 	reverse.direction = NAT_IN;
-	back.address = out->source;
-	back.port = out->source_port;
-	back.used = bpf_ktime_get_coarse_ns();
-
-	candidate = bpf_ntohs(out->source_port);
 	for (int i = 0; i < NAT_TRIES; i++) {
-		reverse.destination_port = bpf_htons(candidate);
-		if (out->protocol == IPPROTO_ICMP || out->protocol == IPPROTO_ICMPV6)
-			reverse.source_port = reverse.destination_port;
-		if (!nat_port_is_the_nodes(skb, &reverse, address_is_v4(to) ? 4 : 6) &&
-		    !bpf_map_update_elem(&pilus_nat, &reverse, &back, BPF_NOEXIST)) {
-			forth->address = *to;
-			forth->port = reverse.destination_port;
-			forth->used = back.used;
-			if (!bpf_map_update_elem(&pilus_nat, out, forth, BPF_ANY))
-				return 0;
-			bpf_map_delete_elem(&pilus_nat, &reverse);
-			break;
-		}
-		/* one random start, then one after the other */
-		if (i == 0)
-			candidate = nat_port_min + bpf_get_prandom_u32() % (span ? span : 1);
-		else if (candidate++ >= nat_port_max)
-			candidate = nat_port_min;
+		if (!nat_reserve(skb, p, &reverse, i == 0))
+			goto reserved;
 	}
+	return DROP(NO_NAT_MAPPING);
+reserved:
+	if (!nat_insert_out(p, to, reverse.destination_port))
+		return reverse.destination_port;
+	bpf_map_delete_elem(&pilus_nat, &reverse);
 	return DROP(NO_NAT_MAPPING);
 }
 
@@ -172,7 +243,6 @@ inline_always int nat_masquerade(struct __sk_buff *skb, struct packet *p, const 
 {
 	struct nat_key key;
 	struct nat_entry *e;
-	struct nat_entry fresh = {};
 	int err;
 
 	if (p->flags & PACKET_ICMP_ERROR) {
@@ -190,10 +260,10 @@ inline_always int nat_masquerade(struct __sk_buff *skb, struct packet *p, const 
 	e = nat_lookup(&key);
 	if (e && address_equal(&e->address, to))
 		return rewrite(skb, p, REWRITE_SOURCE, to, e->port);
-	err = nat_create(skb, &key, to, &fresh);
-	if (err)
+	err = nat_create(skb, p, to);
+	if (err < 0)
 		return err;
-	return rewrite(skb, p, REWRITE_SOURCE, to, fresh.port);
+	return rewrite(skb, p, REWRITE_SOURCE, to, err);
 }
 
 /* Translates the destination of an answer back. Returns 1 when it did, 0 when there is no mapping. */

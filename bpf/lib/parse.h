@@ -46,6 +46,11 @@ struct packet {
 
 #define IPV6_EXTENSIONS_MAX 5
 
+/* XDP programs define it as struct xdp_md. */
+#ifndef CONTEXT
+#define CONTEXT struct __sk_buff
+#endif
+
 /* Where a header ends, and what follows it. */
 struct cursor {
 	__u32 offset;
@@ -76,32 +81,30 @@ inline_always int parse_ipv4(void *data, void *end, __u32 at, struct tuple *t, s
 	return 0;
 }
 
-inline_always int parse_ipv6(void *data, void *end, __u32 at, struct tuple *t, struct cursor *c,
-			     __u8 *ttl)
+inline_always bool is_extension(__u8 next)
 {
-	struct ipv6hdr *ip = data + at;
-	__u32 offset = at + sizeof(*ip);
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
+/*
+ * Moves the cursor past IPv6's extension headers. Returns 0 or a negative drop reason. A function of
+ * its own: few packets have any, and the verifier walks through the loop once.
+ */
+__noinline int skip_extensions(CONTEXT *ctx, struct cursor *c)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 offset;
 	__u8 next;
 
-	if ((void *)(ip + 1) > end || ip->version != 6)
-		return DROP(INVALID_PACKET);
-	__builtin_memcpy(&t->source, &ip->saddr, 16);
-	__builtin_memcpy(&t->destination, &ip->daddr, 16);
-	/* a mapped address on the wire would pass for an IPv4 one (RFC 4942 2.2) */
-	if (address_is_v4(&t->source) || address_is_v4(&t->destination))
-		return DROP(INVALID_PACKET);
-	*ttl = ip->hop_limit;
-	next = ip->nexthdr;
-	c->fragment = 0;
-	c->fragment_id = 0;
-
+	if (!c)
+		return DROP(INVALID_EXTENSION_HEADER);
+	offset = c->offset;
+	next = c->protocol;
 	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
 		__u8 *h;
 
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
-			break;
-		if (c->fragment & PACKET_FRAGMENT_LATER)
+		if (!is_extension(next) || (c->fragment & PACKET_FRAGMENT_LATER))
 			break;
 		if (offset > 1024)
 			return DROP(INVALID_EXTENSION_HEADER);
@@ -123,9 +126,35 @@ inline_always int parse_ipv6(void *data, void *end, __u32 at, struct tuple *t, s
 		}
 		next = h[0];
 	}
-	t->protocol = next;
 	c->protocol = next;
 	c->offset = offset;
+	return 0;
+}
+
+inline_always int parse_ipv6(CONTEXT *ctx, void *data, void *end, __u32 at, struct tuple *t,
+			     struct cursor *c, __u8 *ttl)
+{
+	struct ipv6hdr *ip = data + at;
+	int err;
+
+	if ((void *)(ip + 1) > end || ip->version != 6)
+		return DROP(INVALID_PACKET);
+	__builtin_memcpy(&t->source, &ip->saddr, 16);
+	__builtin_memcpy(&t->destination, &ip->daddr, 16);
+	/* a mapped address on the wire would pass for an IPv4 one (RFC 4942 2.2) */
+	if (address_is_v4(&t->source) || address_is_v4(&t->destination))
+		return DROP(INVALID_PACKET);
+	*ttl = ip->hop_limit;
+	c->protocol = ip->nexthdr;
+	c->offset = at + sizeof(*ip);
+	c->fragment = 0;
+	c->fragment_id = 0;
+	if (unlikely(is_extension(c->protocol))) {
+		err = skip_extensions(ctx, c);
+		if (err)
+			return err;
+	}
+	t->protocol = c->protocol;
 	return 0;
 }
 
@@ -157,20 +186,20 @@ inline_always bool icmp_is_echo(__u8 family, __u8 type)
 }
 
 /*
- * Describes the packet whose IP header is at `at`. Returns 0 or a negative drop reason. The caller
- * has zeroed `p` and checked the ethertype against `family`.
+ * Describes the packet whose IP header is at `at`, as far as its linear part goes. Returns 0 or a
+ * negative drop reason. The caller has zeroed `p` and checked the ethertype against `family`.
  */
-inline_always int parse_packet(void *data, void *end, __u32 at, __u8 family, struct packet *p)
+inline_always int parse_packet(CONTEXT *ctx, __u32 at, __u8 family, struct packet *p)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct cursor c = {};
 	int err;
 
-	p->family = family;
 	p->l3 = at;
 	if (family == 4)
 		err = parse_ipv4(data, end, at, &p->tuple, &c, &p->ttl);
 	else
-		err = parse_ipv6(data, end, at, &p->tuple, &c, &p->ttl);
+		err = parse_ipv6(ctx, data, end, at, &p->tuple, &c, &p->ttl);
 	if (err)
 		return err;
 	p->l4 = c.offset;
@@ -227,8 +256,9 @@ inline_always int parse_packet(void *data, void *end, __u32 at, __u8 family, str
 }
 
 /* The packet that an ICMP error quotes; a short quote leaves PACKET_INNER_PORTS unset. */
-inline_always int parse_quote(void *data, void *end, struct packet *p)
+inline_always int parse_quote(CONTEXT *ctx, struct packet *p)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct cursor c = {};
 	__u32 at = p->l4 + 8;
 	__u8 ttl;
@@ -240,7 +270,7 @@ inline_always int parse_quote(void *data, void *end, struct packet *p)
 	if (p->family == 4)
 		err = parse_ipv4(data, end, at, &p->inner, &c, &ttl);
 	else
-		err = parse_ipv6(data, end, at, &p->inner, &c, &ttl);
+		err = parse_ipv6(ctx, data, end, at, &p->inner, &c, &ttl);
 	if (err)
 		return err;
 	p->inner_l4 = c.offset;

@@ -207,6 +207,17 @@ export function createVxlan(netlink: NetlinkSocket, { name, port, mtu, mac }: Vx
   });
 }
 
+/** Makes a bridge, down and without ports. Throws KernelError EEXIST when the name is taken. */
+export function createBridge(netlink: NetlinkSocket, name: string): void {
+  checkIfname(name);
+  const body = header(new NetlinkBody()).string(IFLA_IFNAME, name);
+  body.nest(IFLA_LINKINFO, (info) => info.string(IFLA_INFO_KIND, "bridge"));
+  netlink.request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, {
+    operation: "create bridge",
+    target: name,
+  });
+}
+
 /** What can be changed on a device; what is left out stays. */
 export interface LinkChange {
   up?: boolean;
@@ -214,6 +225,8 @@ export interface LinkChange {
   mac?: Uint8Array;
   /** Needs the device down on older kernels. */
   name?: string;
+  /** ifindex of the bridge that it becomes a port of. */
+  master?: number;
   /** File descriptor of the namespace to move to. */
   netns?: number;
 }
@@ -222,7 +235,7 @@ export interface LinkChange {
 export function setLink(
   netlink: NetlinkSocket,
   link: LinkReference,
-  { up, mtu, mac, name, netns }: LinkChange,
+  { up, mtu, mac, name, master, netns }: LinkChange,
 ): void {
   if (name !== undefined && typeof link === "string") link = getLink(netlink, link).ifindex;
   const body = reference(link, up === undefined ? {} : { flags: up ? IFF_UP : 0, change: IFF_UP });
@@ -232,6 +245,7 @@ export function setLink(
     checkIfname(name);
     body.string(IFLA_IFNAME, name);
   }
+  if (master !== undefined) body.u32(IFLA_MASTER, master);
   if (netns !== undefined) body.u32(IFLA_NET_NS_FD, netns);
   netlink.request(RTM_SETLINK, 0, body, { operation: "change link", target: `${link}` });
 }

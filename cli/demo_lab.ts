@@ -193,7 +193,7 @@ export class LabNode extends LabHost {
       ...["--manifests", lab.manifests],
       ...["--state-dir", `${directory}/state`],
       ...["--run-dir", `${directory}/run`],
-      ...["--bpffs", `${directory}/bpf`],
+      ...["--bpffs", `${directory}/bpf/pilus`],
       ...["--cgroup", this.cgroup],
       ...["--device", "eth0"],
       ...["--routing", lab.routing],

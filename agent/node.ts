@@ -537,6 +537,13 @@ export class Agent implements AsyncDisposable {
     }
     await policies.start();
     await this.installer.start();
+    // an address that is somebody else now: what was allowed to the one before is not to this one
+    this.#stack.use(this.ipcacheTables.ipcache.watch((changes) => {
+      const other = changes.some((change) =>
+        change.kind === "updated" && change.row.identity !== change.previous.identity
+      );
+      if (other) this.installer.rejudge();
+    }));
     this.#stack.defer(() => this.installer.stop());
     await settled();
     for (const reconciler of all.slice(1)) await reconciler.start();

@@ -23,6 +23,7 @@ import { dirname } from "@std/path";
 import { type ObjectName, readObject } from "./objects.ts";
 import { geteuid } from "./ffi/libc.ts";
 import { ERRNO, KernelError } from "./kernel_error.ts";
+import { withExpeditedGracePeriods } from "./rcu.ts";
 
 /** How packets reach pods of other nodes. The numbers are those of bpf/lib/config.h. */
 export const ROUTING_MODES = { native: 0, vxlan: 1 } as const;
@@ -156,22 +157,26 @@ export class Loader implements Disposable {
 
   /** Attaches, or replaces, both programs of a device. `name` is what the pins are called by. */
   attachDevice(kind: DeviceKind, ifindex: number, name: string): void {
-    for (const direction of ["ingress", "egress"] as const) {
-      using _link = attachTc(this.#program(DEVICE_PROGRAMS[kind][direction]), {
-        ifindex,
-        direction,
-        pin: this.#pin(name, direction),
-      });
-    }
+    withExpeditedGracePeriods(() => {
+      for (const direction of ["ingress", "egress"] as const) {
+        using _link = attachTc(this.#program(DEVICE_PROGRAMS[kind][direction]), {
+          ifindex,
+          direction,
+          pin: this.#pin(name, direction),
+        });
+      }
+    });
   }
 
   /** Takes both programs off a device; one that is gone is no error. */
   detachDevice(ifindex: number, name: string): void {
-    for (const direction of ["ingress", "egress"] as const) {
-      const pin = this.#pin(name, direction);
-      openTc({ ifindex, direction, pin })?.detach();
-      unpin(pin);
-    }
+    withExpeditedGracePeriods(() => {
+      for (const direction of ["ingress", "egress"] as const) {
+        const pin = this.#pin(name, direction);
+        openTc({ ifindex, direction, pin })?.detach();
+        unpin(pin);
+      }
+    });
   }
 
   /** Devices that have pinned links, by name. With clsact there are none. */

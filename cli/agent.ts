@@ -1,6 +1,6 @@
 /** `pilus agent`: runs the agent until it is told to stop. */
 
-import { type AgentConfig } from "../agent/config.ts";
+import type { AgentConfig } from "../agent/config.ts";
 import { Log, type LogLevel } from "../agent/log.ts";
 import { Agent, findCgroup } from "../agent/node.ts";
 import { MAP_SIZE_NAMES, type MapSizes, type RoutingMode } from "../datapath/loader.ts";

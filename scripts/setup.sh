@@ -89,8 +89,17 @@ install_denort() {
 	rm -rf "$work"
 }
 
+# The CNI specification's own client, for the tests.
+install_cnitool() {
+	[ -x "$PILUS_CACHE/bin/cnitool" ] && return
+	mkdir -p "$PILUS_CACHE/bin"
+	GOBIN=$PILUS_CACHE/bin go install "github.com/containernetworking/cni/cnitool@$CNITOOL_VERSION" >/dev/null 2>&1 ||
+		note "cnitool (needs Go)"
+}
+
 mkdir -p "$PILUS_CACHE"
 install_packages
+install_cnitool
 install_deno
 install_bundler
 install_denort

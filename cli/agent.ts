@@ -29,6 +29,7 @@ export async function runAgent({ options }: Invocation): Promise<number> {
 function agentConfig(options: OptionValues): AgentConfig {
   const text = (name: string) => String(options[name] ?? "");
   const list = (name: string) => (options[name] as string[] | undefined) ?? [];
+  const directory = (name: string) => text(name) === "none" ? "" : text(name);
   if (!text("manifests")) {
     throw new UsageError("`agent` needs --manifests: the directory of Kubernetes manifests");
   }
@@ -44,8 +45,8 @@ function agentConfig(options: OptionValues): AgentConfig {
     tunnelPort: Number(options["tunnel-port"]),
     clusterCidrs: list("cluster-cidr"),
     masquerade: options.masquerade !== false,
-    cniConfDir: text("cni-conf-dir"),
-    cniBinDir: text("cni-bin-dir"),
+    cniConfDir: directory("cni-conf-dir"),
+    cniBinDir: directory("cni-bin-dir"),
     mapSizes: mapSizes(list("map-size")),
     repairInterval: Number(options["repair-interval"]),
     logLevel: text("log-level") as LogLevel,

@@ -493,6 +493,7 @@ export class Lab implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await tearDownLab(this.directory);
+    await Promise.all(this.nodes.map((node) => node.stopAgent()));
   }
 }
 

@@ -9,7 +9,8 @@ import { flushConnections, listConnections } from "../flows/connections.ts";
 import { protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
 import type { Agent } from "../node.ts";
-import { metricRows, metricsText } from "./metrics.ts";
+import { metricRows } from "./metric_rows.ts";
+import { metricsText } from "./metrics_text.ts";
 import { ApiError, type ApiRequest, type ApiRoutes } from "./server.ts";
 import type { EndpointView } from "./types.ts";
 import type {

@@ -1,17 +1,9 @@
-/** Metrics: rows, and their Prometheus text. The names are Cilium's with our prefix. */
+/** Everything that is counted. The names are Cilium's with our prefix. */
 
 import { formatIp } from "../../datapath/net/ip.ts";
 import { METRIC_DIRECTIONS, reasonText } from "../flows/names.ts";
 import type { Agent } from "../node.ts";
-
-/** One sample. */
-export interface MetricRow {
-  name: string;
-  type: "counter" | "gauge";
-  help: string;
-  labels: Record<string, string>;
-  value: number;
-}
+import type { MetricRow } from "./metrics_text.ts";
 
 /** Everything that the agent counts, now. */
 export function metricRows(agent: Agent): MetricRow[] {
@@ -84,21 +76,4 @@ export function metricRows(agent: Agent): MetricRow[] {
   });
   add("gauge", "process_resident_memory_bytes", "Memory of the agent", Deno.memoryUsage().rss);
   return rows;
-}
-
-/** Exposition format 0.0.4. */
-export function metricsText(rows: readonly MetricRow[]): string {
-  const lines: string[] = [];
-  for (const [name, samples] of Map.groupBy(rows, (row) => row.name)) {
-    lines.push(`# HELP ${name} ${samples[0]!.help}`, `# TYPE ${name} ${samples[0]!.type}`);
-    for (const { labels, value } of samples) {
-      const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escape(text)}"`);
-      lines.push(`${name}${pairs.length ? `{${pairs.join(",")}}` : ""} ${value}`);
-    }
-  }
-  return lines.join("\n") + "\n";
-}
-
-function escape(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }

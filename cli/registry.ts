@@ -1,0 +1,321 @@
+/** Every command of pilus: what help, completion and the parser know. Implementations load when they run. */
+
+import {
+  AGENT_OPTIONS,
+  type Argument,
+  type Command,
+  type Invocation,
+  type Option,
+  OUTPUT_OPTIONS,
+} from "./command.ts";
+
+const LIST_OPTIONS = [...OUTPUT_OPTIONS, ...AGENT_OPTIONS];
+
+const LIMIT: Option = {
+  name: "limit",
+  type: "number",
+  summary: "Rows at most",
+  default: 10_000,
+};
+
+const ENDPOINT: Argument = {
+  name: "ENDPOINT",
+  summary: "its number, or namespace/pod",
+  required: true,
+};
+
+const AGENT: readonly Option[] = [
+  {
+    name: "node-name",
+    type: "string",
+    summary: "This node, as its manifest calls it; the host name by default",
+  },
+  {
+    name: "manifests",
+    type: "string",
+    placeholder: "DIR",
+    summary: "Directory of Kubernetes manifests, watched",
+  },
+  {
+    name: "state-dir",
+    type: "string",
+    placeholder: "DIR",
+    summary: "What must survive the agent",
+    default: "/var/lib/pilus",
+  },
+  {
+    name: "run-dir",
+    type: "string",
+    placeholder: "DIR",
+    summary: "Has the socket pilus.sock",
+    default: "/run/pilus",
+  },
+  {
+    name: "bpffs",
+    type: "string",
+    placeholder: "DIR",
+    summary: "Directory for pins, on a bpffs",
+    default: "/sys/fs/bpf/pilus",
+  },
+  {
+    name: "cgroup",
+    type: "string",
+    placeholder: "DIR",
+    summary: "Services are translated at the sockets of this cgroup v2; the root by default",
+  },
+  {
+    name: "device",
+    type: "list",
+    placeholder: "NAME",
+    summary: "The node's devices; those with a default route by default",
+  },
+  {
+    name: "routing",
+    type: "string",
+    values: ["vxlan", "native"],
+    summary: "How pods of other nodes are reached",
+    default: "vxlan",
+  },
+  { name: "tunnel-port", type: "number", summary: "UDP port of the tunnel", default: 8472 },
+  {
+    name: "cluster-cidr",
+    type: "list",
+    placeholder: "CIDR",
+    summary: "Where all pods' addresses come from; routes to them have the tunnel's MTU",
+  },
+  {
+    name: "masquerade",
+    type: "boolean",
+    summary: "Pods take the node's address outside; --no-masquerade: they keep theirs",
+    default: true,
+  },
+  {
+    name: "cni-conf-dir",
+    type: "string",
+    placeholder: "DIR",
+    summary: "Where the CNI configuration is written; `none`: nowhere",
+    default: "/etc/cni/net.d",
+  },
+  {
+    name: "cni-bin-dir",
+    type: "string",
+    placeholder: "DIR",
+    summary: "Where the plugin is installed; `none`: nowhere",
+    default: "/opt/cni/bin",
+  },
+  {
+    name: "map-size",
+    type: "list",
+    placeholder: "NAME=ROWS",
+    summary: "Room in a map, as pilus_ct=1048576",
+  },
+  {
+    name: "repair-interval",
+    type: "number",
+    placeholder: "SECONDS",
+    summary: "Time between comparisons with the kernel",
+    default: 30,
+  },
+  {
+    name: "log-level",
+    type: "string",
+    values: ["error", "warn", "info", "debug"],
+    summary: "What is logged",
+    default: "info",
+  },
+  {
+    name: "metrics",
+    type: "string",
+    placeholder: "HOST:PORT",
+    summary: "Serves /metrics there; nowhere by default",
+  },
+];
+
+const MONITOR: readonly Option[] = [
+  { name: "drops", type: "boolean", summary: "Drops alone" },
+  { name: "type", type: "list", summary: "drop, trace, verdict" },
+  { name: "pod", type: "string", placeholder: "NS/POD", summary: "From or to the pod" },
+  { name: "from-pod", type: "string", placeholder: "NS/POD", summary: "From the pod" },
+  { name: "to-pod", type: "string", placeholder: "NS/POD", summary: "To the pod" },
+  { name: "ip", type: "string", placeholder: "IP", summary: "From or to the address" },
+  { name: "from-ip", type: "string", placeholder: "IP", summary: "From the address" },
+  { name: "to-ip", type: "string", placeholder: "IP", summary: "To the address" },
+  { name: "port", type: "number", summary: "From or to the port" },
+  { name: "protocol", type: "string", summary: "TCP, UDP, ICMP, ICMPv6" },
+  { name: "identity", type: "number", summary: "From or to the identity" },
+  { name: "verdict", type: "string", values: ["forwarded", "dropped"], summary: "Of that verdict" },
+  { name: "count", short: "n", type: "number", summary: "End after so many" },
+  {
+    name: "output",
+    short: "o",
+    type: "string",
+    values: ["compact", "json"],
+    summary: "How to print",
+    default: "compact",
+  },
+  ...AGENT_OPTIONS,
+];
+
+/** In the order of help within a group. */
+export const COMMANDS: readonly Command[] = [
+  {
+    words: "agent",
+    group: "Roles",
+    summary: "Run the node agent",
+    description:
+      "Loads the programs, serves pods and stays until SIGTERM. The datapath outlives it.",
+    options: AGENT,
+    examples: ["pilus agent --manifests /etc/pilus/manifests"],
+    run: async (i) => (await import("./agent.ts")).runAgent(i),
+  },
+  {
+    words: "cni",
+    group: "Roles",
+    summary: "Act as CNI plugin, as with CNI_COMMAND set",
+    run: async () => (await import("./cni.ts")).runCni(),
+  },
+  {
+    words: "status",
+    group: "Look",
+    summary: "How the agent and its datapath are",
+    options: [
+      { name: "wait", type: "number", placeholder: "SECONDS", summary: "Wait until all is well" },
+      ...LIST_OPTIONS,
+    ],
+    run: async (i) => (await import("./status.ts")).status(i),
+  },
+  list(
+    "endpoint list",
+    "Pods of this node",
+    async (i) => (await import("./endpoint.ts")).listEndpoints(i),
+  ),
+  {
+    words: "endpoint get",
+    group: "Look",
+    summary: "All about one pod",
+    arguments: [ENDPOINT],
+    options: LIST_OPTIONS,
+    run: async (i) => (await import("./endpoint.ts")).getEndpoint(i),
+  },
+  list(
+    "identity list",
+    "Numbers of label sets",
+    async (i) => (await import("./identity.ts")).listIdentities(i),
+  ),
+  list("node list", "Nodes of the cluster", async (i) => (await import("./node.ts")).listNodes(i)),
+  list(
+    "service list",
+    "Services and their backends",
+    async (i) => (await import("./service.ts")).listServices(i),
+  ),
+  {
+    words: "policy get",
+    group: "Look",
+    summary: "The rules that a pod is judged by, as the kernel has them",
+    arguments: [ENDPOINT],
+    options: LIST_OPTIONS,
+    run: async (i) => (await import("./policy.ts")).getPolicy(i),
+  },
+  {
+    words: "ct list",
+    group: "Look",
+    summary: "Connections",
+    options: [
+      { name: "ip", type: "string", placeholder: "IP", summary: "Of the address" },
+      { name: "port", type: "number", summary: "Of the port" },
+      { name: "protocol", type: "string", summary: "TCP, UDP, ICMP, ICMPv6" },
+      LIMIT,
+      ...LIST_OPTIONS,
+    ],
+    run: async (i) => (await import("./ct.ts")).listConnections(i),
+  },
+  list(
+    "ipcache list",
+    "What each address is",
+    async (i) => (await import("./ipcache.ts")).listIpcache(i),
+  ),
+  list(
+    "map list",
+    "eBPF maps and how full they are",
+    async (i) => (await import("./map.ts")).listMaps(i),
+  ),
+  {
+    words: "map dump",
+    group: "Look",
+    summary: "The rows of a map, decoded",
+    arguments: [{ name: "MAP", summary: "its name, with or without pilus_", required: true }],
+    options: [LIMIT, ...LIST_OPTIONS],
+    run: async (i) => (await import("./map.ts")).dumpMap(i),
+  },
+  {
+    words: "map get",
+    group: "Look",
+    summary: "One row of a map",
+    arguments: [
+      { name: "MAP", summary: "its name, with or without pilus_", required: true },
+      { name: "KEY", summary: "as `map dump -o json` shows it", required: true },
+    ],
+    options: LIST_OPTIONS,
+    examples: ["pilus map get ipcache 10.0.1.7"],
+    run: async (i) => (await import("./map.ts")).getMapRow(i),
+  },
+  {
+    words: "metrics",
+    group: "Look",
+    summary: "Everything that is counted",
+    options: [
+      { name: "prometheus", type: "boolean", summary: "As Prometheus reads it" },
+      ...LIST_OPTIONS,
+    ],
+    run: async (i) => (await import("./metrics.ts")).metrics(i),
+  },
+  {
+    words: "monitor",
+    group: "Follow",
+    summary: "Drops, verdicts and traces as they happen",
+    options: MONITOR,
+    examples: ["pilus monitor --drops", "pilus monitor --pod demo/web -o json"],
+    run: async (i) => (await import("./monitor.ts")).monitor(i),
+  },
+  {
+    words: "trace-level",
+    group: "Change",
+    summary: "What is traced: nothing, connections or every packet",
+    arguments: [{ name: "LEVEL", summary: "none, connections or packets", required: true }],
+    options: AGENT_OPTIONS,
+    run: async (i) => (await import("./trace_level.ts")).setTraceLevel(i),
+  },
+  {
+    words: "ct flush",
+    group: "Change",
+    summary: "Forget all connections; live ones are judged anew",
+    options: [
+      { name: "yes", type: "boolean", summary: "Do it without asking" },
+      ...AGENT_OPTIONS,
+    ],
+    run: async (i) => (await import("./ct.ts")).flushConnections(i),
+  },
+  {
+    words: "version",
+    group: "Help",
+    summary: "The version",
+    options: OUTPUT_OPTIONS,
+    run: async (i) => (await import("./version.ts")).version(i),
+  },
+  {
+    words: "completion",
+    group: "Help",
+    summary: "A script that completes commands in your shell",
+    arguments: [{ name: "SHELL", summary: "bash, zsh or fish", required: true }],
+    examples: ["source <(pilus completion bash)"],
+    run: async (i) => (await import("./completion.ts")).printCompletion(i, COMMANDS),
+  },
+];
+
+function list(
+  words: string,
+  summary: string,
+  run: (i: Invocation) => Promise<number | void>,
+): Command {
+  return { words, group: "Look", summary, options: LIST_OPTIONS, run };
+}

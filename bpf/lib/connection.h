@@ -82,7 +82,7 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 	if (unlikely(p->flags & PACKET_ICMP_ERROR)) {
 		source_high = ct_make_key(&p->inner, &key);
 		e = bpf_map_lookup_elem(&pilus_ct, &key);
-		if (e && e->expires >= now) {
+		if (e && e->expires >= now && !(e->flags & CT_CHOICE)) {
 			/* the error goes against the direction of what it quotes */
 			direction = ct_direction(e, source_high);
 			a->from_initiator = direction;
@@ -96,7 +96,8 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 
 	source_high = ct_make_key(&p->tuple, &key);
 	e = bpf_map_lookup_elem(&pilus_ct, &key);
-	known = e && !ct_is_stale(e, p, now);
+	/* a service that is gone leaves its choices behind */
+	known = e && !(e->flags & CT_CHOICE) && !ct_is_stale(e, p, now);
 	if (known)
 		direction = ct_direction(e, source_high);
 	initiator = direction ? ends->destination : ends->source;

@@ -229,6 +229,8 @@ __noinline int nat_create(struct __sk_buff *skb, const struct packet *p, const s
 	for (int i = 0; i < NAT_TRIES; i++) {
 		if (!nat_reserve(skb, p, &reverse, i == 0))
 			goto reserved;
+		if (!has_port_to_change(p))
+			break;
 	}
 	return DROP(NO_NAT_MAPPING);
 reserved:

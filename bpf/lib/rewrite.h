@@ -24,6 +24,21 @@ inline_always int l4_checksum_offset(__u8 protocol)
 	}
 }
 
+/* Whether the packet has a port (or identifier) that may become another one. */
+inline_always bool has_port_to_change(const struct packet *p)
+{
+	switch (p->tuple.protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		return true;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return icmp_is_echo(p->family, p->icmp_type);
+	default:
+		return false;
+	}
+}
+
 /* Writes one address of an IP header at `l3`; IPv4's header checksum follows. */
 inline_always int write_address(struct __sk_buff *skb, __u16 l3, __u8 family,
 				const struct address *from, const struct address *to, int side)
@@ -72,6 +87,8 @@ __noinline int rewrite(struct __sk_buff *skb, struct packet *p, int side,
 	checksum = l4_checksum_offset(p->tuple.protocol);
 	icmp = p->tuple.protocol == IPPROTO_ICMP || p->tuple.protocol == IPPROTO_ICMPV6;
 	zero_ok = p->tuple.protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	if (port != to_port && !(p->flags & PACKET_FRAGMENT_LATER) && !has_port_to_change(p))
+		return DROP(UNKNOWN_L4);
 	err = write_address(skb, p->l3, p->family, now, to, side);
 	if (err)
 		return err;

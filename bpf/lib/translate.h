@@ -31,7 +31,9 @@ __noinline int choose_backend(struct __sk_buff *skb, struct packet *p)
 	now = bpf_ktime_get_coarse_ns();
 	ct_make_key(&p->tuple, &key);
 	known = bpf_map_lookup_elem(&pilus_ct, &key);
-	if (known && (known->flags & CT_CHOICE) && !ct_is_stale(known, p, now)) {
+	/* of the two directions only one is seen here: its FIN or RST is the end */
+	if (known && (known->flags & CT_CHOICE) && !ct_is_stale(known, p, now) &&
+	    !(ct_is_syn(p) && ((known->tcp_flags[0] | known->tcp_flags[1]) & (TCP_FIN | TCP_RST)))) {
 		/* marks the flow as long-lived from its second packet on */
 		ct_account(known, p, 1, skb->len, now);
 		p->inner.source = known->frontend;

@@ -1,0 +1,333 @@
+/**
+ * A node for packet tests: the programs in the kernel with maps of their own, in a network namespace
+ * that the calling thread is in until the node is disposed.
+ */
+
+import { BpfObject, type BpfProgram, type ConstantValue, RingBuffer } from "../bpf/mod.ts";
+import { temporaryBpffs } from "../bpf/testdata/lab.ts";
+import { CLONE_NEWNET, setns, unshare } from "../ffi/libc.ts";
+
+import { openMaps, type PilusMaps } from "../maps/mod.ts";
+import {
+  type CtEntry,
+  type Event,
+  event,
+  IpcacheFlags,
+  PolicyDirection,
+  type RuleKey,
+  RuleVerdict,
+} from "../maps/generated.ts";
+import { parseCidr, parseIp } from "../net/ip.ts";
+import { createVeth, setLink } from "../net/link.ts";
+import { NetlinkSocket } from "../net/netlink.ts";
+import { currentNamespace } from "../net/netns.ts";
+import { type ObjectName, readObject } from "../objects.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Verdicts of tc programs, include/uapi/linux/pkt_cls.h. */
+export const VERDICT = { unspec: -1, ok: 0, shot: 2, redirect: 7 } as const;
+
+/** Bits of skb->mark, as in bpf/lib/config.h. */
+export const MARK = { mask: 0xf00, natDone: 0x300, overlay: 0x400, masquerade: 0x500 } as const;
+
+export interface TestPod {
+  id: number;
+  ifindex: number;
+  identity: number;
+  ipv4: string;
+  ipv6: string;
+  mac: Bytes;
+  hostMac: Bytes;
+}
+
+function pod(id: number): TestPod {
+  return {
+    id,
+    ifindex: 1100 + id,
+    identity: 1000 + id,
+    ipv4: `10.1.0.${id}`,
+    ipv6: `fd00:1::${id}`,
+    mac: Uint8Array.of(2, 0, 0, 1, 0, id),
+    hostMac: Uint8Array.of(2, 0, 0, 2, 0, id),
+  };
+}
+
+/** The pods of the node. */
+export const POD = pod(11), OTHER_POD = pod(12);
+/** A pod of another node, behind the tunnel. */
+export const REMOTE = { ipv4: "10.2.0.3", ipv6: "fd00:2::3", identity: 2001 };
+/** The node itself, and the other one. */
+export const NODE = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" };
+export const OTHER_NODE = { ipv4: "192.0.2.2", ipv6: "2001:db8::2" };
+/** An address outside, and one in a prefix that policies know. */
+export const WORLD = { ipv4: "198.51.100.7", ipv6: "2001:db8:ffff::7" };
+export const PREFIX = {
+  ipv4: "203.0.113.9",
+  ipv6: "2001:db8:cafe::9",
+  identity: 0x01000001,
+  cidrs: ["203.0.113.0/24", "2001:db8:cafe::/48"],
+};
+/** A service whose one backend is port 8080 of OTHER_POD, and one without backends. */
+export const SERVICE = { ipv4: "10.96.0.10", ipv6: "fd00:96::10", port: 80, backendPort: 8080 };
+export const EMPTY_SERVICE_PORT = 81;
+/** A device of the node, and what stands for the tunnel. */
+export const DEVICE_IFINDEX = 1200, TUNNEL_IFINDEX = 1201;
+
+export interface TestEntry {
+  direction: keyof typeof PolicyDirection;
+  identity?: number;
+  protocol?: number;
+  port?: number;
+  prefixLength?: number;
+  verdict?: keyof typeof RuleVerdict;
+  precedence?: number;
+  cookie?: number;
+}
+
+export interface TestSide {
+  enforced: boolean;
+  defaultCookie?: number;
+}
+
+export interface RunResult {
+  /** Signed: TC_ACT_UNSPEC is -1. */
+  verdict: number;
+  frame: Bytes;
+  mark: number;
+}
+
+const SKB_SIZE = 192; // struct __sk_buff
+const MAP_SIZE = 4096;
+
+export class TestNode implements Disposable {
+  readonly maps: PilusMaps;
+  readonly events: RingBuffer;
+  readonly netlink: NetlinkSocket;
+  readonly programs = new Map<string, BpfProgram>();
+  readonly #cleanup = new DisposableStack();
+
+  /** @param constants other values than those of a VXLAN node that masquerades */
+  constructor(constants: Record<string, ConstantValue> = {}) {
+    using failed = new DisposableStack();
+    const bpffs = failed.use(temporaryBpffs());
+    const home = failed.use(currentNamespace());
+    unshare(CLONE_NEWNET);
+    failed.defer(() => setns(home.fd, CLONE_NEWNET, "home"));
+    this.netlink = failed.use(NetlinkSocket.open());
+    for (const name of ["pod", "host", "overlay", "socket"] as const) {
+      this.#load(name, bpffs.path, constants);
+    }
+    failed.defer(() => this.programs.forEach((program) => program[Symbol.dispose]()));
+    this.maps = failed.use(openMaps(bpffs.path));
+    this.events = failed.use(new RingBuffer(this.maps.pilus_events));
+    this.#makeDevices();
+    this.#fillMaps();
+    this.#cleanup = failed.move();
+  }
+
+  #load(name: ObjectName, directory: string, constants: Record<string, ConstantValue>): void {
+    using object = BpfObject.open(readObject(name));
+    const known = new Set(object.btf.variables(".rodata").map((v) => v.name));
+    const all: Record<string, ConstantValue> = {
+      routing_mode: 1,
+      tunnel_ifindex: TUNNEL_IFINDEX,
+      ...constants,
+    };
+    object.setConstants(Object.fromEntries(Object.entries(all).filter(([key]) => known.has(key))));
+    for (const map of object.mapNames) {
+      const { maxEntries } = object.mapLayout(map);
+      if (maxEntries > 65536 && map !== "pilus_events") object.setMaxEntries(map, MAP_SIZE);
+    }
+    object.pinMaps(directory);
+    object.load();
+    for (const program of object.programNames) this.programs.set(program, object.program(program));
+  }
+
+  #makeDevices(): void {
+    const devices = [
+      ...[POD, OTHER_POD].map(({ ifindex, hostMac }) => ({ ifindex, mac: hostMac })),
+      { ifindex: DEVICE_IFINDEX, mac: Uint8Array.of(2, 0, 0, 3, 0, 0) },
+      { ifindex: TUNNEL_IFINDEX, mac: Uint8Array.of(2, 0, 0, 3, 0, 1) },
+    ];
+    for (const { ifindex, mac } of devices) {
+      createVeth(this.netlink, {
+        name: `d${ifindex}`,
+        ifindex,
+        mac,
+        mtu: 1500,
+        peer: { name: `p${ifindex}` },
+      });
+      setLink(this.netlink, ifindex, { up: true });
+      setLink(this.netlink, `p${ifindex}`, { up: true });
+    }
+  }
+
+  #fillMaps(): void {
+    const { maps } = this;
+    for (const family of ["ipv4", "ipv6"] as const) {
+      const known = (
+        address: string,
+        identity: number,
+        flags: number,
+        rest: { ifindex?: number; node?: string } = {},
+      ) =>
+        maps.pilus_ipcache.set(parseIp(address), {
+          identity,
+          flags,
+          ifindex: rest.ifindex ?? 0,
+          node: rest.node ? parseIp(rest.node) : new Uint8Array(16),
+        });
+      for (const pod of [POD, OTHER_POD]) {
+        known(pod[family], pod.identity, IpcacheFlags.LOCAL, { ifindex: pod.ifindex });
+      }
+      known(REMOTE[family], REMOTE.identity, IpcacheFlags.TUNNEL, { node: OTHER_NODE.ipv4 });
+      known(NODE[family], 1, IpcacheFlags.NODE);
+      known(OTHER_NODE[family], 6, IpcacheFlags.NODE);
+      known(SERVICE[family], 2, IpcacheFlags.SERVICE);
+      for (const protocol of [6, 17]) {
+        const address = parseIp(SERVICE[family]);
+        const row = { set: family === "ipv4" ? 1 : 2, count: 1, id: 1, flags: 0 };
+        maps.pilus_services.set({ address, port: SERVICE.port, protocol }, row);
+        maps.pilus_services.set({ address, port: EMPTY_SERVICE_PORT, protocol }, {
+          ...row,
+          set: 9,
+          count: 0,
+        });
+      }
+      maps.pilus_backends.set({ set: family === "ipv4" ? 1 : 2, slot: 0 }, {
+        address: parseIp(OTHER_POD[family]),
+        port: SERVICE.backendPort,
+      });
+    }
+    for (const text of PREFIX.cidrs) {
+      const cidr = parseCidr(text);
+      const value = { identity: PREFIX.identity, flags: 0, ifindex: 0, node: new Uint8Array(16) };
+      maps.pilus_cidrs.set(cidr, value);
+    }
+    maps.pilus_devices.set(DEVICE_IFINDEX, {
+      ipv4: parseIp(NODE.ipv4),
+      ipv6: parseIp(NODE.ipv6),
+    });
+    this.setPolicy(1);
+    this.setEndpoint(POD);
+    this.setEndpoint(OTHER_POD);
+  }
+
+  /** Writes an endpoint's row. */
+  setEndpoint(pod: TestPod, { policy = 1, revision = 1 } = {}): void {
+    this.maps.pilus_endpoints.set(pod.ifindex & 0xffff, {
+      ...pod,
+      policy,
+      revision,
+      ipv4: parseIp(pod.ipv4),
+      ipv6: parseIp(pod.ipv6),
+    });
+  }
+
+  /** Writes a policy; without sides nothing is enforced. */
+  setPolicy(
+    policy: number,
+    { INGRESS, EGRESS, entries = [] }: {
+      INGRESS?: TestSide;
+      EGRESS?: TestSide;
+      entries?: TestEntry[];
+    } = {},
+  ): void {
+    const side = (direction: keyof typeof PolicyDirection, given?: TestSide) => {
+      let prefixes = 0;
+      for (const e of entries) {
+        if (e.direction === direction) prefixes |= 1 << (e.protocol ? e.prefixLength ?? 16 : 31);
+      }
+      return {
+        prefixes: prefixes >>> 0,
+        enforced: given?.enforced ? 1 : 0,
+        defaultCookie: given?.defaultCookie ?? 0,
+      };
+    };
+    for (const e of entries) {
+      const protocol = e.protocol ?? 0;
+      const key: RuleKey = {
+        policy,
+        identity: e.identity ?? 0,
+        port: e.port ?? 0,
+        protocol,
+        prefixLength: protocol ? e.prefixLength ?? 16 : 0,
+        direction: PolicyDirection[e.direction],
+      };
+      this.maps.pilus_rules.set(key, {
+        precedence: e.precedence ?? 1,
+        cookie: e.cookie ?? 0,
+        proxyPort: 0,
+        verdict: RuleVerdict[e.verdict ?? "ALLOW"],
+      });
+    }
+    this.maps.pilus_policies.set(policy, {
+      side: [side("INGRESS", INGRESS), side("EGRESS", EGRESS)],
+      content: 0n,
+    });
+  }
+
+  /** Runs a program on a frame as if it were on the device. */
+  run(program: string, frame: Uint8Array, { ifindex, mark = 0 }: {
+    ifindex: number;
+    mark?: number;
+  }): RunResult {
+    const ctx = new Uint8Array(SKB_SIZE);
+    const view = new DataView(ctx.buffer);
+    view.setUint32(8, mark, true);
+    view.setUint32(40, ifindex, true);
+    const result = this.program(program).testRun({ data: frame, ctx });
+    return {
+      verdict: result.retval,
+      frame: result.data,
+      mark: new DataView(result.ctx.buffer).getUint32(8, true),
+    };
+  }
+
+  program(name: string): BpfProgram {
+    const program = this.programs.get(name);
+    if (!program) throw new RangeError(`No program ${name}`);
+    return program;
+  }
+
+  /** What a pod sends. */
+  fromPod(frame: Uint8Array, pod: TestPod = POD): RunResult {
+    return this.run("from_pod", frame, { ifindex: pod.ifindex });
+  }
+
+  /** The events since the last call. */
+  takeEvents(): Event[] {
+    const events: Event[] = [];
+    this.events.drain((view, offset) => events.push(event.decode(view, offset)));
+    return events;
+  }
+
+  /** What `enum drop_reason` counts: packets in each direction. */
+  counted(reason: number): { ingress: number; egress: number } {
+    const sum = (index: number) =>
+      (this.maps.pilus_metrics.get(index) ?? []).reduce((n, m) => n + Number(m.packets), 0);
+    return { ingress: sum(reason * 2), egress: sum(reason * 2 + 1) };
+  }
+
+  /** The row of the connection between two address-port pairs, given in either order. */
+  connection(
+    protocol: number,
+    [a, aPort]: [string, number],
+    [b, bPort]: [string, number],
+  ): CtEntry | undefined {
+    const key = (low: string, lowPort: number, high: string, highPort: number) => ({
+      low: parseIp(low),
+      high: parseIp(high),
+      lowPort,
+      highPort,
+      protocol,
+    });
+    const { pilus_ct } = this.maps;
+    return pilus_ct.get(key(a, aPort, b, bPort)) ?? pilus_ct.get(key(b, bPort, a, aPort));
+  }
+
+  [Symbol.dispose](): void {
+    this.#cleanup.dispose();
+  }
+}

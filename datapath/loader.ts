@@ -91,9 +91,9 @@ export type DeviceKind = keyof typeof DEVICE_PROGRAMS;
 
 /**
  * Throws an error that names the fix when this process cannot work with eBPF here: not root, no BTF
- * in the kernel, no bpffs.
+ * in the kernel, no bpffs where `bpffs` shall be made.
  */
-export function checkRequirements(bpffs: string): void {
+export function checkRequirements(bpffs: string | undefined): void {
   if (geteuid() !== 0) {
     throw new KernelError({
       operation: "load",
@@ -103,7 +103,7 @@ export function checkRequirements(bpffs: string): void {
     });
   }
   requireKernelBtf();
-  requireBpffs(dirname(bpffs));
+  if (bpffs) requireBpffs(dirname(bpffs));
 }
 
 /** The loaded programs, their hooks and the directory of their maps. */

@@ -79,6 +79,7 @@ function buildProgram(): void {
       ...aliases(),
     ], { NODE_PATH: BUNDLER });
     copyFolder(`${DIST}/bpf`, `${folder}/bpf`);
+    copyFolder(`${ROOT}examples`, `${folder}/examples`);
     Deno.mkdirSync(`${folder}/lib`);
     for (const name of LIBRARIES) Deno.copyFileSync(findLibrary(name), `${folder}/lib/${name}`);
     const denort = Deno.env.get("DENORT_BIN") ?? `${CACHE}/denort-${Deno.version.deno}`;
@@ -86,7 +87,17 @@ function buildProgram(): void {
       Deno.execPath(),
       [
         ...["compile", "--quiet", "--no-config", "--no-check", "--no-code-cache", "-A"],
-        ...["--include", "bpf", "--include", "lib", "--output", `${DIST}/pilus.new`, "main.js"],
+        ...[
+          "--include",
+          "bpf",
+          "--include",
+          "lib",
+          "--include",
+          "examples",
+          "--output",
+          `${DIST}/pilus.new`,
+          "main.js",
+        ],
       ],
       exists(denort) ? { DENORT_BIN: denort } : {},
       folder,
@@ -165,6 +176,7 @@ const sources = [
   "cli",
   "agent",
   "datapath",
+  "examples",
   "deno.json",
   "deno.lock",
   "scripts/build.ts",

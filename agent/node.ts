@@ -9,6 +9,8 @@ import { findLink } from "../datapath/net/link.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
 import { writeSysctls } from "../datapath/net/netns.ts";
 import { endpointRoutes } from "./api/endpoint_routes.ts";
+import { metricRows } from "./api/metric_rows.ts";
+import { METRICS_CONTENT_TYPE, metricsText } from "./api/metrics_text.ts";
 import { readRoutes } from "./api/read_routes.ts";
 import { type ApiServer, serveApi } from "./api/server.ts";
 import { type AgentConfig, VERSION, VXLAN_OVERHEAD } from "./config.ts";
@@ -219,6 +221,7 @@ export class Agent implements AsyncDisposable {
       onError: (request, error) => log.error("request failed", { request, error: String(error) }),
     });
     this.#stack.use(server);
+    if (config.metrics) this.#serveMetrics(config.metrics);
     this.#installCni();
     log.info("ready", {
       version: VERSION,
@@ -616,6 +619,21 @@ export class Agent implements AsyncDisposable {
     }
   }
 
+  /** For Prometheus: nothing but /metrics, on the address that was asked for. */
+  #serveMetrics(address: string): void {
+    const { hostname, port } = parseHostPort(address);
+    const server = Deno.serve(
+      { hostname, port, onListen: () => {} },
+      (request) =>
+        new URL(request.url).pathname === "/metrics"
+          ? new Response(metricsText(metricRows(this)), {
+            headers: { "content-type": METRICS_CONTENT_TYPE },
+          })
+          : new Response("Only /metrics is here\n", { status: 404 }),
+    );
+    this.#stack.defer(() => server.shutdown());
+  }
+
   #installCni(): void {
     const { cniConfDir, cniBinDir, runDir, stateDir } = this.config;
     if (cniBinDir) installCniBinary(Deno.execPath(), { directory: cniBinDir });
@@ -652,6 +670,16 @@ export class Agent implements AsyncDisposable {
       ]
     ) tables[Symbol.dispose]();
   }
+}
+
+/** HOST:PORT, the host in brackets when it is IPv6; without a host it is the loopback. Throws TypeError. */
+function parseHostPort(text: string): { hostname: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]*)):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65535) {
+    throw new TypeError(`--metrics takes HOST:PORT, such as 127.0.0.1:9962, not ${text}`);
+  }
+  return { hostname: match[1] ?? (match[2] || "127.0.0.1"), port };
 }
 
 /** Routing between pods and the network; the stack's own reverse-path check knows nothing of tunnels. */

@@ -53,8 +53,12 @@ export async function runDemo({ options }: Invocation): Promise<number> {
   try {
     const failures = await play(lab);
     keep = options.keep === true;
-    if (keep) tellHowToPlay(lab);
-    return failures === 0 ? EXIT.ok : EXIT.failed;
+    const code = failures === 0 ? EXIT.ok : EXIT.failed;
+    if (keep) {
+      tellHowToPlay(lab);
+      Deno.exit(code); // at an ordinary end Deno kills its children
+    }
+    return code;
   } finally {
     Deno.removeSignalListener("SIGINT", interrupted);
     if (!keep) await lab[Symbol.asyncDispose]();

@@ -9,6 +9,9 @@ export interface MetricRow {
   value: number;
 }
 
+/** Of {@linkcode metricsText}. */
+export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4";
+
 /** Exposition format 0.0.4. */
 export function metricsText(rows: readonly MetricRow[]): string {
   const lines: string[] = [];

@@ -10,7 +10,7 @@ import { protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
 import type { Agent } from "../node.ts";
 import { metricRows } from "./metric_rows.ts";
-import { metricsText } from "./metrics_text.ts";
+import { METRICS_CONTENT_TYPE, metricsText } from "./metrics_text.ts";
 import { ApiError, type ApiRequest, type ApiRoutes } from "./server.ts";
 import type { EndpointView } from "./types.ts";
 import type {
@@ -397,7 +397,7 @@ export function readRoutes(agent: Agent): ApiRoutes {
     "GET /v1/metrics": () => metricRows(agent),
     "GET /metrics": () =>
       new Response(metricsText(metricRows(agent)), {
-        headers: { "content-type": "text/plain; version=0.0.4" },
+        headers: { "content-type": METRICS_CONTENT_TYPE },
       }),
     "GET /v1/monitor": (request) => monitor(agent, request),
     "POST /v1/trace-level": async ({ json }) => {

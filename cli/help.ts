@@ -1,6 +1,7 @@
 /** Help pages and shell completion, both from the commands. */
 
 import { type Command, GROUPS, type Option } from "./command.ts";
+import { TABLE_WIDTH } from "./output.ts";
 
 /** The page of `pilus help`. */
 export function overview(commands: readonly Command[]): string {
@@ -32,6 +33,20 @@ function optionUsage(o: Option): string {
   return `${o.short ? `-${o.short}, ` : "    "}--${o.name}${value}`;
 }
 
+/** `text` after `head`, broken at blanks and indented so that no line is wider than a terminal. */
+function hanging(head: string, text: string): string[] {
+  const lines: string[] = [];
+  let line = head;
+  for (const word of text.split(" ")) {
+    if (line.length > head.length && line.length + 1 + word.length > TABLE_WIDTH) {
+      lines.push(line);
+      line = " ".repeat(head.length);
+    }
+    line += line.length > head.length ? ` ${word}` : word;
+  }
+  return [...lines, line];
+}
+
 /** The help page of one command. */
 export function page(command: Command): string {
   const args = (command.arguments ?? []).map((a) => a.required ? ` ${a.name}` : ` [${a.name}]`);
@@ -54,7 +69,7 @@ export function page(command: Command): string {
       const preset = o.default === undefined || o.default === false || o.default === ""
         ? ""
         : ` [${o.default}]`;
-      lines.push(`  ${usages[i]!.padEnd(width)}  ${o.summary}${preset}`);
+      lines.push(...hanging(`  ${usages[i]!.padEnd(width)}  `, `${o.summary}${preset}`));
     });
   }
   if (command.examples?.length) {

@@ -47,6 +47,7 @@ import {
   unreachableFrame,
 } from "./testdata/packets.ts";
 import { generator } from "./testdata/random.ts";
+import { Trampoline } from "./testdata/trampoline.ts";
 
 const FAMILIES = ["ipv4", "ipv6"] as const;
 type Family = typeof FAMILIES[number];
@@ -696,6 +697,70 @@ both("from_overlay wants a tunnel key", (family) => {
   const frame = tcp(family, { ...POD, [family]: REMOTE[family] }, POD, TCP.syn);
   const result = node.run("from_overlay", frame, { ifindex: TUNNEL_IFINDEX });
   assertDropped(node, result, DropReason.NO_TUNNEL_KEY, "ingress");
+});
+
+both("what comes through the tunnel is judged by the sender's identity", (family) => {
+  using node = new TestNode();
+  using trampoline = new Trampoline();
+  const run = (identity: number, to: Record<Family, string>, flags: number = TCP.syn) => {
+    const program = trampoline.aim(node.program("from_overlay"), { identity });
+    const frame = tcp(family, { ...POD, [family]: REMOTE[family] }, to, flags);
+    return node.run(program, frame, { ifindex: TUNNEL_IFINDEX });
+  };
+  node.setPolicy(2, {
+    INGRESS: { enforced: true, defaultCookie: 3 },
+    entries: [{ direction: "INGRESS", identity: REMOTE.identity }],
+  });
+  node.setEndpoint(POD, { policy: 2 });
+  const e = assertDropped(node, run(999, POD), DropReason.POLICY_DENIED_BY_DEFAULT, "ingress");
+  assertEquals([e.sourceIdentity, e.destinationIdentity], [999, POD.identity]);
+  assertEquals([e.cookie, e.endpoint, e.point], [3, POD.id, ObservationPoint.FROM_OVERLAY]);
+  const { verdict, frame } = run(REMOTE.identity, POD);
+  assertEquals(verdict, VERDICT.redirect);
+  const packet = readFrame(frame);
+  assertEquals([packet.destinationMac, packet.sourceMac], [POD.mac, POD.hostMac]);
+  const row = node.connection(6, [REMOTE[family], 40000], [POD[family], 8080])!;
+  assertEquals([row.initiatorIdentity, row.responderIdentity], [REMOTE.identity, POD.identity]);
+  assertEquals([row.initiatorRevision, row.responderRevision], [0, 1]);
+  // the answer needs no rule
+  const answer = tcp(family, POD, REMOTE, TCP.ack, { sourcePort: 8080, destinationPort: 40000 });
+  assertEquals(node.fromPod(answer).mark & MARK.mask, MARK.overlay);
+
+  assertDropped(node, run(1, POD), DropReason.INVALID_IDENTITY, "ingress");
+  assertDropped(node, run(REMOTE.identity, WORLD), DropReason.UNROUTABLE, "ingress");
+  assertEquals(run(REMOTE.identity, NODE).verdict, VERDICT.ok);
+});
+
+both("a service's backend on another node answers through the tunnel", (family) => {
+  using node = new TestNode();
+  using trampoline = new Trampoline();
+  const [client, service, server] = [POD[family], SERVICE[family], REMOTE[family]];
+  const set = family === "ipv4" ? 1 : 2;
+  node.maps.pilus_backends.set({ set, slot: 0 }, { address: parseIp(server), port: 8080 });
+  const there = node.fromPod(
+    tcp(family, POD, SERVICE, TCP.syn, { destinationPort: SERVICE.port }),
+  );
+  assertEquals(there.mark & MARK.mask, MARK.overlay);
+  assertEquals(readFrame(there.frame).destination, server);
+  const program = trampoline.aim(node.program("from_overlay"), { identity: REMOTE.identity });
+  const back = (made: Uint8Array) => {
+    const result = node.run(program, made, { ifindex: TUNNEL_IFINDEX });
+    assertEquals(result.verdict, VERDICT.redirect);
+    return readFrame(result.frame);
+  };
+  const answer = back(tcpFrame({
+    source: server,
+    destination: client,
+    sourcePort: 8080,
+    destinationPort: 40000,
+    flags: TCP.syn | TCP.ack,
+  }));
+  assertEquals([answer.source, answer.sourcePort], [service, SERVICE.port]);
+  const error = back(
+    unreachableFrame({ source: server, destination: client, about: there.frame }),
+  );
+  assertEquals([error.source, error.quoted?.destination], [service, service]);
+  assertEquals(error.quoted?.destinationPort, SERVICE.port);
 });
 
 both(

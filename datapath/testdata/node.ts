@@ -100,6 +100,15 @@ export interface RunResult {
 const SKB_SIZE = 192; // struct __sk_buff
 const MAP_SIZE = 4096;
 
+/** struct __sk_buff as test runs take it. */
+export function skbContext(ifindex: number, mark = 0): Bytes {
+  const ctx = new Uint8Array(SKB_SIZE);
+  const view = new DataView(ctx.buffer);
+  view.setUint32(8, mark, true);
+  view.setUint32(40, ifindex, true);
+  return ctx;
+}
+
 export class TestNode implements Disposable {
   readonly maps: PilusMaps;
   readonly events: RingBuffer;
@@ -269,15 +278,12 @@ export class TestNode implements Disposable {
   }
 
   /** Runs a program on a frame as if it were on the device. */
-  run(program: string, frame: Uint8Array, { ifindex, mark = 0 }: {
+  run(program: string | BpfProgram, frame: Uint8Array, { ifindex, mark = 0 }: {
     ifindex: number;
     mark?: number;
   }): RunResult {
-    const ctx = new Uint8Array(SKB_SIZE);
-    const view = new DataView(ctx.buffer);
-    view.setUint32(8, mark, true);
-    view.setUint32(40, ifindex, true);
-    const result = this.program(program).testRun({ data: frame, ctx });
+    const loaded = typeof program === "string" ? this.program(program) : program;
+    const result = loaded.testRun({ data: frame, ctx: skbContext(ifindex, mark) });
     return {
       verdict: result.retval,
       frame: result.data,

@@ -1,0 +1,208 @@
+/**
+ * Random and mutated packets through every tc program. FUZZ_SEED repeats a run; FUZZ_RUNS says how
+ * many packets go through each program [100,000].
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { isErrno } from "./kernel_error.ts";
+import { DropReason, EventType, IpcacheFlags } from "./maps/generated.ts";
+import { parseIp } from "./net/ip.ts";
+import {
+  DEVICE_IFINDEX,
+  MARK,
+  NODE,
+  OTHER_NODE,
+  OTHER_POD,
+  POD,
+  PREFIX,
+  REMOTE,
+  SERVICE,
+  TestNode,
+  TUNNEL_IFINDEX,
+  VERDICT,
+  WORLD,
+} from "./testdata/node.ts";
+import {
+  arpFrame,
+  echoFrame,
+  ETHERNET_HEADER,
+  frame,
+  ipPacket,
+  PROTOCOL,
+  solicitationFrame,
+  TCP,
+  tcpFrame,
+  udpFrame,
+  unreachableFrame,
+} from "./testdata/packets.ts";
+import { generator } from "./testdata/random.ts";
+import { Trampoline } from "./testdata/trampoline.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const RUNS = Number(Deno.env.get("FUZZ_RUNS") ?? 100_000);
+const SEED = Number(Deno.env.get("FUZZ_SEED") ?? Date.now() % 2 ** 31);
+
+const REASONS = new Set<number>(Object.values(DropReason));
+
+/** Where a program runs, and the verdicts that it may give. */
+const PROGRAMS = {
+  from_pod: [POD.ifindex, [VERDICT.ok, VERDICT.shot, VERDICT.redirect]],
+  to_pod: [POD.ifindex, [VERDICT.ok, VERDICT.shot]],
+  from_netdev: [DEVICE_IFINDEX, [VERDICT.unspec, VERDICT.shot, VERDICT.redirect]],
+  to_netdev: [DEVICE_IFINDEX, [VERDICT.unspec, VERDICT.shot]],
+  from_overlay: [TUNNEL_IFINDEX, [VERDICT.ok, VERDICT.shot, VERDICT.redirect]],
+  to_overlay: [TUNNEL_IFINDEX, [VERDICT.ok, VERDICT.shot]],
+} as const;
+
+const ADDRESSES = [POD, OTHER_POD, REMOTE, NODE, OTHER_NODE, WORLD, PREFIX, SERVICE];
+
+/** Whole packets of every kind that a program looks at. */
+function corpus(random: (below: number) => number): Bytes[] {
+  const frames: Bytes[] = [];
+  const pick = <T>(values: readonly T[]): T => values[random(values.length)]!;
+  for (const family of ["ipv4", "ipv6"] as const) {
+    for (const from of ADDRESSES) {
+      for (const to of ADDRESSES) {
+        const envelope = {
+          source: from[family],
+          destination: to[family],
+          ttl: pick([0, 1, 2, 64, 255]),
+          options: pick([0, 0, 1, 4, 9]),
+        };
+        const ports = { sourcePort: pick([1, 80, 40000]), destinationPort: pick([80, 81, 8080]) };
+        const datagram = udpFrame({ ...envelope, ...ports });
+        frames.push(
+          tcpFrame({ ...envelope, ...ports, flags: pick([TCP.syn, TCP.ack, TCP.rst, TCP.fin, 0]) }),
+          datagram,
+          echoFrame({ ...envelope, id: pick([1, 2]), reply: pick([true, false]) }),
+          unreachableFrame({ ...envelope, about: datagram }),
+          unreachableFrame({ ...envelope, about: pick(frames.length ? frames : [datagram]) }),
+          frame(
+            envelope,
+            ipPacket(
+              { ...envelope, fragment: { id: random(3), offset: pick([0, 8, 64]), more: true } },
+              pick([PROTOCOL.udp, PROTOCOL.tcp, PROTOCOL.icmp, PROTOCOL.icmpv6]),
+              new Uint8Array(24).fill(random(256)),
+            ),
+          ),
+          frame(
+            envelope,
+            ipPacket(envelope, pick([0, 4, 41, 47, 50, 132, 253]), new Uint8Array(16)),
+          ),
+        );
+      }
+    }
+  }
+  frames.push(
+    arpFrame({ operation: 1, senderMac: POD.mac, sender: POD.ipv4, target: "10.1.0.1" }),
+    solicitationFrame({ source: POD.ipv6, destination: "ff02::1:ff00:1", target: "fd00:1::1" }),
+  );
+  return frames;
+}
+
+/** Changes some bytes, most of them in the headers, or the length. */
+function mutate(made: Bytes, random: (below: number) => number): Bytes {
+  let copy = made.slice();
+  switch (random(8)) {
+    case 0:
+      return copy;
+    case 1:
+      return copy.slice(0, ETHERNET_HEADER + random(copy.length - ETHERNET_HEADER + 1));
+    case 2: {
+      copy = new Uint8Array(ETHERNET_HEADER + random(300));
+      for (let i = 0; i < copy.length; i++) copy[i] = random(256);
+      copy.set([random(4) ? 8 : 0x86, random(4) ? 0 : 0xdd], 12);
+      return copy;
+    }
+    case 3: {
+      const longer = new Uint8Array(copy.length + random(1500));
+      longer.set(copy);
+      copy = longer;
+    }
+  }
+  for (let n = 1 + random(4); n > 0; n--) {
+    const at = 12 + random(Math.min(copy.length - 12, random(3) ? 60 : copy.length));
+    copy[at] = random(3) ? random(256) : copy[at]! ^ (1 << random(8));
+  }
+  return copy;
+}
+
+for (const [name, [ifindex, verdicts]] of Object.entries(PROGRAMS)) {
+  Deno.test(`${name} drops for a known reason or passes, whatever comes`, () => {
+    console.log(`FUZZ_SEED=${SEED}`);
+    const random = generator(SEED);
+    using node = new TestNode();
+    using trampoline = new Trampoline();
+    const program = name === "from_overlay"
+      ? trampoline.aim(node.program(name), { identity: REMOTE.identity })
+      : node.program(name);
+    // some policy to run into, and the shapes of services and nodes that a run may meet
+    node.setPolicy(2, {
+      INGRESS: { enforced: true, defaultCookie: 1 },
+      entries: [{ direction: "INGRESS", protocol: 6, port: 0, prefixLength: 1 }],
+    });
+    node.setEndpoint(OTHER_POD, { policy: 2 });
+    const missing = {
+      identity: 5,
+      ifindex: 77,
+      node: new Uint8Array(16),
+      flags: IpcacheFlags.LOCAL,
+    };
+    node.maps.pilus_ipcache.set(parseIp("10.9.9.9"), missing);
+    const frames = corpus(random);
+    let drops = 0, told = 0, refused = 0;
+    const counted = () => {
+      let sum = 0;
+      for (const reason of REASONS) {
+        if (reason === DropReason.FORWARDED || reason === DropReason.MAX) continue;
+        const { ingress, egress } = node.counted(reason);
+        sum += ingress + egress;
+      }
+      return sum;
+    };
+    const drain = () => {
+      for (const e of node.takeEvents()) {
+        if (e.type !== EventType.DROP) continue;
+        told++;
+        assert(e.reason > 1 && REASONS.has(e.reason), `unknown reason ${e.reason}`);
+      }
+    };
+    for (let run = 0; run < RUNS; run++) {
+      const made = mutate(frames[random(frames.length)]!, random);
+      const mark = name === "to_netdev" ? MARK.masquerade : 0;
+      let verdict: number;
+      try {
+        ({ verdict } = node.run(program, made, { ifindex, mark }));
+      } catch (error) {
+        if (!isErrno(error, "EINVAL") || !isRefusedByKernel(made)) throw error;
+        refused++;
+        continue;
+      }
+      if (!(verdicts as readonly number[]).includes(verdict)) {
+        throw new Error(`verdict ${verdict} in run ${run} of seed ${SEED}: ${hex(made)}`);
+      }
+      if (verdict === VERDICT.shot) drops++;
+      if (run % 10_000 === 0) drain();
+    }
+    drain();
+    const lost = (node.maps.pilus_lost.get(EventType.DROP) ?? []).reduce((a, b) => a + b, 0n);
+    assertEquals(lost, 0n);
+    assertEquals(counted(), drops);
+    const { ingress, egress } = node.counted(DropReason.IGNORED_MULTICAST);
+    assertEquals(told, drops - ingress - egress);
+    assert(drops > RUNS / 100 && drops < RUNS, `${drops} of ${RUNS} packets were dropped`);
+    assert(refused < RUNS / 5, `${refused} of ${RUNS} packets were refused`);
+  });
+}
+
+/** Test runs of newer kernels refuse frames whose IP header is cut off, and empty ones. */
+function isRefusedByKernel(made: Bytes): boolean {
+  const type = made[12]! << 8 | made[13]!;
+  const header = type === 0x0800 ? 20 : type === 0x86dd ? 40 : 1;
+  return made.length < ETHERNET_HEADER + header;
+}
+
+function hex(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -95,6 +95,7 @@ export class AgentClient {
     };
     signal?.addEventListener("abort", close);
     try {
+      signal?.throwIfAborted(); // it may have been while the connection was made
       const payload = body === undefined ? "" : JSON.stringify(body);
       await writeAll(
         connection,

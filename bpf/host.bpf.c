@@ -53,6 +53,8 @@ int from_netdev(struct __sk_buff *skb)
 	c.endpoint = ends.destination->id;
 	from = ipcache_lookup(&p.tuple.source);
 	ends.source_identity = identify(&p.tuple.source, from);
+	c.source_identity = ends.source_identity;
+	c.destination_identity = ends.destination_identity;
 	/* nobody out there has an address of this node or of its pods */
 	if (ends.source_identity == IDENTITY_HOST || (from && (from->flags & IPCACHE_LOCAL))) {
 		err = DROP(INVALID_SOURCE_IP);

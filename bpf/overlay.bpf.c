@@ -43,6 +43,7 @@ int from_overlay(struct __sk_buff *skb)
 		goto dropped;
 	to = ipcache_exact(&p.tuple.destination);
 	ends.destination_identity = identify(&p.tuple.destination, to);
+	c.destination_identity = ends.destination_identity;
 	if (to && (to->flags & IPCACHE_LOCAL))
 		ends.destination = endpoint_by_ifindex(to->ifindex);
 	if (!ends.destination) {

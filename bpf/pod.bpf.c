@@ -8,6 +8,7 @@
 #include "lib/fragment.h"
 #include "lib/frame.h"
 #include "lib/neighbour.h"
+#include "lib/refuse.h"
 #include "lib/translate.h"
 
 /* Whether the sender takes the node's address: it began, and the way leads out of the cluster. */
@@ -74,10 +75,13 @@ int from_pod(struct __sk_buff *skb)
 	to = ipcache_exact(&p.tuple.destination);
 	if (to && (to->flags & IPCACHE_SERVICE)) {
 		err = translate_service(skb, &p);
+		/* a service's address has nothing but its ports; errors about them find their way */
+		if (!err && !(p.flags & (PACKET_TRANSLATED | PACKET_ICMP_ERROR)))
+			err = DROP(SERVICE_BACKEND_NOT_FOUND);
 		if (err) {
-			if (err > 0)
-				err = DROP(SERVICE_BACKEND_NOT_FOUND);
-			goto dropped;
+			drop(skb, &p, &c, err < 0 ? err : DROP(SERVICE_BACKEND_NOT_FOUND),
+			     METRIC_EGRESS);
+			return refuse(skb, &p);
 		}
 		if (p.flags & PACKET_TRANSLATED)
 			to = ipcache_exact(&p.tuple.destination);

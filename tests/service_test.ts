@@ -1,0 +1,94 @@
+// ClusterIP services by real clients: at the socket, and per packet for processes outside of the cgroup.
+
+import { assert, assertEquals } from "@std/assert";
+import { get, settle, tcp, udp } from "./lab/clients.ts";
+import { withLab } from "./lab/test_lab.ts";
+
+const VIP = { ipv4: "10.96.0.7", ipv6: "fd60:96::7" } as const;
+const EMPTY = { ipv4: "10.96.0.8", ipv6: "fd60:96::8" } as const;
+
+function service(name: string, ips: Record<string, string>, selector: Record<string, string>) {
+  return JSON.stringify({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace: "demo" },
+    spec: {
+      clusterIP: ips.ipv4,
+      clusterIPs: Object.values(ips),
+      selector,
+      ports: [
+        { name: "http", port: 80, targetPort: "http" },
+        { name: "tcp", port: 7, targetPort: 7000 },
+        { name: "udp", port: 7, targetPort: 7000, protocol: "UDP" },
+      ],
+    },
+  });
+}
+
+Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet", async (t) => {
+  await withLab({}, async ({ lab, a, b, pod, expectDrops }) => {
+    const labels = { app: "echo" };
+    const client = await pod(a, "client");
+    await pod(a, "echo-a", { labels });
+    await pod(b, "echo-b", { labels });
+    lab.apply("service", service("echo", VIP, labels));
+    lab.apply("empty", service("empty", EMPTY, { app: "nobody" }));
+    const services = () => a.client.call<{ name: string; backends: unknown[] }[]>("/v1/services");
+    await settle(
+      services,
+      (rows) =>
+        rows.filter(({ name, backends }) => name === "echo" && backends.length === 2).length === 6,
+    );
+
+    for (const family of ["ipv4", "ipv6"] as const) {
+      const step = (name: string, work: () => Promise<void>) => t.step(`${family} ${name}`, work);
+      const ip = VIP[family];
+
+      await step("both backends answer, and the socket's peer is the service", async () => {
+        const names = new Set<string>();
+        for (let i = 0; i < 20; i++) names.add(await get(client, ip, "/", { port: 80 }));
+        assertEquals([...names].sort(), ["echo-a", "echo-b"]);
+        const { ok, peer } = await tcp(client, ip, 7);
+        assertEquals([ok, peer], [true, `${ip}:7`]);
+        assertEquals((await udp(client, ip, 7)).peer, `${ip}:7`);
+      });
+
+      await step("from the node", async () => {
+        assertEquals((await tcp(a, ip, 7)).ok, true);
+        assertEquals((await udp(a, ip, 7)).ok, true);
+      });
+
+      await step("a process whose socket is not translated is served per packet", async () => {
+        const names = new Set<string>();
+        for (let i = 0; i < 20; i++) {
+          names.add(await get(client, ip, "/", { port: 80, cgroup: false }));
+        }
+        assertEquals([...names].sort(), ["echo-a", "echo-b"]);
+        assertEquals((await tcp(client, ip, 7, { cgroup: false })).ok, true);
+        assertEquals((await udp(client, ip, 7, 64, { cgroup: false })).ok, true);
+      });
+
+      await step("without backend a connection is refused at once, either way", async () => {
+        expectDrops("Service has no backend");
+        for (const cgroup of [true, false]) {
+          const start = performance.now();
+          assertEquals((await tcp(client, EMPTY[family], 7, { cgroup })).error, "ECONNREFUSED");
+          assertEquals((await udp(client, EMPTY[family], 7, 64, { cgroup })).error, "ECONNREFUSED");
+          assert(performance.now() - start < 1500, "refused, but late");
+        }
+      });
+    }
+
+    await t.step("a backend that goes takes no new connections", async () => {
+      const gone = lab.nodes[1]!;
+      const { stdout } = await gone.cli("endpoint", "list", "-o", "json");
+      assert(stdout.includes("echo-b"));
+      lab.apply("service", service("echo", VIP, { app: "nobody" }));
+      await settle(services, (rows) => rows.every(({ backends }) => backends.length === 0));
+      await settle(
+        () => tcp(client, VIP.ipv4, 7),
+        ({ error }) => error === "ECONNREFUSED",
+      );
+    });
+  });
+});

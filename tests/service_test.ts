@@ -7,7 +7,7 @@ import { withLab } from "./lab/test_lab.ts";
 const VIP = { ipv4: "10.96.0.7", ipv6: "fd60:96::7" } as const;
 const EMPTY = { ipv4: "10.96.0.8", ipv6: "fd60:96::8" } as const;
 
-function service(name: string, ips: Record<string, string>, selector: Record<string, string>) {
+function service(name: string, ips: Record<string, string>, selector?: Record<string, string>) {
   return JSON.stringify({
     apiVersion: "v1",
     kind: "Service",
@@ -15,7 +15,7 @@ function service(name: string, ips: Record<string, string>, selector: Record<str
     spec: {
       clusterIP: ips.ipv4,
       clusterIPs: Object.values(ips),
-      selector,
+      ...(selector ? { selector } : {}),
       ports: [
         { name: "http", port: 80, targetPort: "http" },
         { name: "tcp", port: 7, targetPort: 7000 },
@@ -29,8 +29,8 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
   await withLab({}, async ({ lab, a, b, pod, expectDrops }) => {
     const labels = { app: "echo" };
     const client = await pod(a, "client");
-    await pod(a, "echo-a", { labels });
-    await pod(b, "echo-b", { labels });
+    const echoA = await pod(a, "echo-a", { labels });
+    const echoB = await pod(b, "echo-b", { labels });
     lab.apply("service", service("echo", VIP, labels));
     lab.apply("empty", service("empty", EMPTY, { app: "nobody" }));
     const services = () => a.client.call<{ name: string; backends: unknown[] }[]>("/v1/services");
@@ -51,6 +51,16 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
         const { ok, peer } = await tcp(client, ip, 7);
         assertEquals([ok, peer], [true, `${ip}:7`]);
         assertEquals((await udp(client, ip, 7)).peer, `${ip}:7`);
+      });
+
+      await step("large datagrams", async () => {
+        for (const cgroup of [true, false]) {
+          assertEquals((await udp(client, ip, 7, 4000, { cgroup })).ok, true);
+        }
+      });
+
+      await step("a backend reaches itself through its service", async () => {
+        for (let i = 0; i < 6; i++) assertEquals((await tcp(echoA, ip, 7)).ok, true);
       });
 
       await step("from the node", async () => {
@@ -78,6 +88,34 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
         }
       });
     }
+
+    await t.step("an EndpointSlice says where a service without selector is", async () => {
+      const ips = { ipv4: "10.96.0.9", ipv6: "fd60:96::9" };
+      lab.apply("sliced", service("sliced", ips));
+      const use = (address: string) =>
+        lab.apply(
+          "slice",
+          JSON.stringify({
+            apiVersion: "discovery.k8s.io/v1",
+            kind: "EndpointSlice",
+            metadata: {
+              name: "sliced-1",
+              namespace: "demo",
+              labels: { "kubernetes.io/service-name": "sliced" },
+            },
+            addressType: "IPv4",
+            endpoints: [{ addresses: [address], conditions: { ready: true } }],
+            ports: [{ name: "http", protocol: "TCP", port: 8080 }],
+          }),
+        );
+      const name = () => get(client, ips.ipv4, "/", { port: 80 }).catch((error) => String(error));
+      for (const backend of [echoA, echoB]) {
+        use(backend.ipv4);
+        const wanted = backend.podName;
+        assertEquals(await settle(name, (text) => text === wanted), wanted);
+      }
+      lab.remove("slice");
+    });
 
     await t.step("a backend that goes takes no new connections", async () => {
       const gone = lab.nodes[1]!;

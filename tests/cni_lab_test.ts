@@ -1,0 +1,88 @@
+// The CNI plugin against a whole node: the program as installed, the agent, and the runtime's own tool.
+
+import { assertEquals } from "@std/assert";
+import { type DatapathLeft, datapathOf } from "./lab/left.ts";
+import { ping, settle } from "./lab/clients.ts";
+import { withLab } from "./lab/test_lab.ts";
+
+const COUNT = 100, WIDTH = 8;
+
+Deno.test("100 pods, 8 at a time: no error, no address twice, and nothing left after DEL", async () => {
+  await withLab({ nodes: 1 }, async ({ lab, a }) => {
+    const empty = await datapathOf(a);
+    const pods = Array.from({ length: COUNT }, (_, n) => a.createPod("demo", `pod-${n}`));
+    lab.apply(
+      "pods",
+      pods.map(({ podName }) =>
+        JSON.stringify({
+          apiVersion: "v1",
+          kind: "Pod",
+          metadata: { name: podName, namespace: "demo", labels: { app: podName } },
+          spec: { nodeName: a.name, containers: [{ name: "c", image: "i" }] },
+        })
+      ).join("\n---\n"),
+    );
+    await inParallel(pods, (pod) => pod.add());
+    for (const family of ["ipv4", "ipv6"] as const) {
+      assertEquals(new Set(pods.map((pod) => pod[family])).size, COUNT, `addresses: ${family}`);
+    }
+    assertEquals((await a.status()).endpoints, { total: COUNT, ready: COUNT });
+    for (const pod of [pods[0]!, pods[57]!, pods[99]!]) {
+      assertEquals((await ping(pod, pods[42]!.ipv4)).code, 0);
+      assertEquals((await ping(pod, pods[42]!.ipv6)).code, 0);
+    }
+    await inParallel(pods, (pod) => pod.delete());
+    lab.remove("pods");
+    const same = (now: DatapathLeft) => JSON.stringify(now) === JSON.stringify(empty);
+    assertEquals(await settle(() => datapathOf(a), same), empty);
+  });
+});
+
+Deno.test("ADD is idempotent, and DEL of what is not there is no error", async () => {
+  await withLab({ nodes: 1 }, async ({ a, pod }) => {
+    const first = await pod(a, "pod", { server: false });
+    const { ipv4, ipv6, hostDevice } = first;
+    await first.add();
+    assertEquals([first.ipv4, first.ipv6, first.hostDevice], [ipv4, ipv6, hostDevice]);
+    await a.cni("DEL", first);
+    assertEquals((await a.cni("DEL", first)).code, 0);
+    assertEquals((await a.status()).endpoints.total, 0);
+  });
+});
+
+Deno.test("cnitool with the installed plugin and the configuration that the agent wrote", async () => {
+  await withLab({ nodes: 1 }, async ({ a }) => {
+    const cache = Deno.env.get("PILUS_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
+    const empty = await datapathOf(a);
+    const cnitool = async (verb: string, netns: string) => {
+      const { code, stdout, stderr } = await new Deno.Command(`${cache}/bin/cnitool`, {
+        args: [verb, "pilus", netns],
+        env: {
+          CNI_PATH: `${a.directory}/bin`,
+          NETCONFPATH: `${a.directory}/net.d`,
+          CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAMESPACE=demo;K8S_POD_NAME=tool",
+        },
+      }).output();
+      const decoder = new TextDecoder();
+      assertEquals(code, 0, `${verb}: ${decoder.decode(stdout)}${decoder.decode(stderr)}`);
+      return decoder.decode(stdout);
+    };
+    const pod = a.createPod("demo", "tool");
+    await cnitool("status", pod.netns);
+    const result = JSON.parse(await cnitool("add", pod.netns));
+    assertEquals(result.cniVersion, "1.1.0");
+    await cnitool("check", pod.netns);
+    assertEquals((await ping(pod, a.ipv4)).code, 0);
+    await cnitool("del", pod.netns);
+    await cnitool("gc", pod.netns);
+    assertEquals(await datapathOf(a), empty);
+  });
+});
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) await work(items[next++]!);
+  };
+  await Promise.all(Array.from({ length: WIDTH }, worker));
+}

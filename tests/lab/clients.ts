@@ -1,0 +1,114 @@
+/** Real clients inside the lab, and what they say. */
+
+import type { LabHost, RunOptions, RunResult } from "../../cli/demo_lab.ts";
+import { fromFileUrl } from "@std/path";
+
+/** 1 MB, as peer.py serves it. */
+export const MEGABYTE = Uint8Array.from({ length: 1 << 20 }, (_, i) => i % 251);
+
+/** Words that run peer.py: Debian's Python, as a launcher of a version manager costs more than the test. */
+export const PEER = ["/usr/bin/python3", "-SE", fromFileUrl(new URL("peer.py", import.meta.url))];
+
+/** What peer.py's clients say. */
+export interface PeerResult {
+  ok?: boolean;
+  /** errno's name, or "timeout". */
+  error?: string;
+  /** As getpeername(2) has it. */
+  peer?: string;
+  local?: string;
+  answer?: string;
+  ms: number;
+}
+
+/** The URL's form of an address. */
+export function urlHost(ip: string): string {
+  return ip.includes(":") ? `[${ip}]` : ip;
+}
+
+/** Runs a client of peer.py. Throws Error when it breaks. */
+export async function peer(
+  host: LabHost,
+  words: readonly (string | number)[],
+  options: RunOptions = {},
+): Promise<PeerResult> {
+  const { stdout, stderr } = await host.exec([...PEER, ...words.map(String)], options);
+  if (stderr !== "") throw new Error(`peer ${words.join(" ")} in ${host.name}: ${stderr}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as PeerResult;
+}
+
+/** One TCP connection with an echo. */
+export function tcp(host: LabHost, ip: string, port = 7000, options?: RunOptions) {
+  return peer(host, ["tcp", ip, port], options);
+}
+
+/** One datagram of `data` bytes (or that text) with its echo. */
+export function udp(
+  host: LabHost,
+  ip: string,
+  port = 7000,
+  data: number | string = 64,
+  options?: RunOptions,
+) {
+  return peer(host, ["udp", ip, port, data], options);
+}
+
+/** Pings; the result's code is 0 when an answer came. */
+export function ping(host: LabHost, ip: string, ...more: string[]): Promise<RunResult> {
+  return host.exec(["ping", "-n", "-c1", "-W2", ...more, ip]);
+}
+
+/** GET. Throws Error when there is no answer. */
+export async function get(
+  host: LabHost,
+  ip: string,
+  path: string,
+  { port = 8080, ...options }: RunOptions & { port?: number } = {},
+): Promise<string> {
+  const url = `http://${urlHost(ip)}:${port}${path}`;
+  const { code, stdout, stderr } = await host.exec(
+    ["curl", "-gsS", "--max-time", "5", url],
+    options,
+  );
+  if (code !== 0) throw new Error(`curl ${url} in ${host.name}: ${stderr.trim()}`);
+  return stdout;
+}
+
+/** SHA-256 in hexadecimal digits. */
+export async function sha256(data: Uint8Array<ArrayBuffer>): Promise<string> {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Fetches 1 MB; resolves to its SHA-256. */
+export async function download(host: LabHost, ip: string): Promise<string> {
+  const url = `http://${urlHost(ip)}:8080/bytes/${MEGABYTE.length}`;
+  const pipe = 'curl -gsS --max-time 20 "$0" | sha256sum';
+  const { stdout, stderr } = await host.exec(["sh", "-c", pipe, url]);
+  if (stderr !== "") throw new Error(`curl ${url} in ${host.name}: ${stderr.trim()}`);
+  return stdout.split(" ")[0]!;
+}
+
+/** Posts 1 MB; resolves to the SHA-256 that the server saw. */
+export async function upload(host: LabHost, ip: string, file: string): Promise<string> {
+  const url = `http://${urlHost(ip)}:8080/sum`;
+  const { code, stdout, stderr } = await host.exec(
+    ["curl", "-gsS", "--max-time", "20", "--data-binary", `@${file}`, url],
+  );
+  if (code !== 0) throw new Error(`curl ${url} in ${host.name}: ${stderr.trim()}`);
+  return stdout;
+}
+
+/** Reads until it is as wanted, for at most `ms`; resolves to what was read last. */
+export async function settle<T>(
+  read: () => T | Promise<T>,
+  wanted: (value: T) => boolean,
+  ms = 5000,
+): Promise<T> {
+  const deadline = Date.now() + ms;
+  while (true) {
+    const value = await read();
+    if (wanted(value) || Date.now() > deadline) return value;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

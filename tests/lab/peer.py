@@ -1,0 +1,182 @@
+"""Peers of the end-to-end tests: one server with everything, and clients that say what they saw as JSON.
+
+serve NAME             HTTP on 8080; TCP and UDP echo on 7000; both families
+tcp HOST PORT          one echo; says the peer's name as the socket has it
+udp HOST PORT SIZE     one datagram and its echo; port unreachable is ECONNREFUSED
+hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
+stream HOST PORT SECONDS   2 MB/s over one TCP connection, the echo compared
+"""
+
+import errno
+import hashlib
+import json
+import os
+import select
+import socket
+import sys
+import threading
+import time
+
+
+def listen(kind, port):
+    s = socket.socket(socket.AF_INET6, kind)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.bind(("::", port))
+    if kind == socket.SOCK_STREAM:
+        s.listen(64)
+    return s
+
+
+def accept(listener, handle):
+    def guarded(connection, peer):
+        with connection:
+            try:
+                handle(connection, peer)
+            except OSError:
+                pass
+
+    def loop():
+        while True:
+            threading.Thread(target=guarded, args=listener.accept(), daemon=True).start()
+
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def echo(connection, _peer):
+    while data := connection.recv(1 << 16):
+        connection.sendall(data)
+
+
+def plain(address):
+    return address.removeprefix("::ffff:")
+
+
+def serve(name):
+    def http(connection, peer):
+        reader = connection.makefile("rb")
+        while line := reader.readline():
+            _method, path, _ = line.decode().split()
+            length = 0
+            while (header := reader.readline().decode().strip()) != "":
+                key, _, value = header.partition(":")
+                if key.lower() == "content-length":
+                    length = int(value)
+                if key.lower() == "expect":
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = reader.read(length)
+            if path.startswith("/bytes/"):
+                answer = bytes(i % 251 for i in range(int(path[7:])))
+            elif path == "/sum":
+                answer = hashlib.sha256(body).hexdigest().encode()
+            elif path == "/peer":
+                answer = plain(peer[0]).encode()
+            else:
+                answer = name.encode()
+            head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(answer)}\r\n\r\n"
+            connection.sendall(head.encode() + answer)
+
+    accept(listen(socket.SOCK_STREAM, 8080), http)
+    accept(listen(socket.SOCK_STREAM, 7000), echo)
+    datagrams = listen(socket.SOCK_DGRAM, 7000)
+    datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    say({"ready": name})
+    while True:
+        data, to, _, peer = datagrams.recvmsg(1 << 16, 256)
+        if data == b"name":
+            data = name.encode()
+        # a node has many addresses: answer from the one that was asked, over any device
+        level, kind, info = to[0]
+        datagrams.sendmsg([data], [(level, kind, info[:16] + bytes(4))], 0, peer)
+
+
+def say(value):
+    print(json.dumps(value), flush=True)
+
+
+def open_tcp(host, port, timeout):
+    return socket.create_connection((host, int(port)), timeout=timeout)
+
+
+def tcp(host, port):
+    begin = time.monotonic()
+    result = {}
+    try:
+        with open_tcp(host, port, 1) as s:
+            result["peer"] = "%s:%d" % s.getpeername()[:2]
+            result["local"] = s.getsockname()[0]
+            s.sendall(b"hello")
+            result["ok"] = s.recv(5) == b"hello"
+    except OSError as error:
+        result["error"] = name_of(error)
+    result["ms"] = round((time.monotonic() - begin) * 1000)
+    say(result)
+
+
+def udp(host, port, size):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    data = os.urandom(int(size)) if size.isdigit() else size.encode()
+    begin = time.monotonic()
+    result = {}
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        try:
+            s.connect((host, int(port)))
+            s.send(data)
+            answer = s.recv(1 << 16)
+            result["ok"] = answer == data
+            result["peer"] = "%s:%d" % s.getpeername()[:2]
+            if not size.isdigit():
+                result["answer"] = answer.decode()
+        except OSError as error:
+            result["error"] = name_of(error)
+    result["ms"] = round((time.monotonic() - begin) * 1000)
+    say(result)
+
+
+def name_of(error):
+    return "timeout" if isinstance(error, TimeoutError) else errno.errorcode.get(error.errno, str(error))
+
+
+def hold(host, port, seconds):
+    end = time.monotonic() + float(seconds)
+    with open_tcp(host, port, 2) as s:
+        sent = 0
+        due = time.monotonic()
+        while time.monotonic() < end:
+            if time.monotonic() >= due:
+                s.send(b"%07d\n" % sent)
+                sent += 1
+                due += 0.05
+            readable, _, _ = select.select([s], [], [], 0.01)
+            if readable:
+                data = s.recv(1 << 16)
+                if not data:
+                    raise SystemExit("the connection ended")
+                for line in data.split():
+                    say({"echo": int(line)})
+
+
+def stream(host, port, seconds):
+    """Bytes are compared as they come back; a reset or a difference ends it with an error."""
+    end = time.monotonic() + float(seconds)
+    chunk = bytes(range(256)) * 80
+    total = 0
+    with open_tcp(host, port, 10) as s:
+        while time.monotonic() < end:
+            s.sendall(chunk)
+            got = b""
+            while len(got) < len(chunk):
+                part = s.recv(1 << 16)
+                if not part:
+                    raise SystemExit(f"the connection ended after {total} bytes")
+                got += part
+            if got != chunk:
+                raise SystemExit(f"wrong bytes after {total}")
+            total += len(chunk)
+            time.sleep(0.01)
+    say({"ok": True, "bytes": total})
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

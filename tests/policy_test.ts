@@ -1,0 +1,190 @@
+// Policies on live traffic: what passes, what is cut, and the rule that says so.
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { FlowView } from "../agent/api/views.ts";
+import type { LabHost, LabPod } from "../cli/demo_lab.ts";
+import { PEER, ping, settle, tcp, udp } from "./lab/clients.ts";
+import { withLab } from "./lab/test_lab.ts";
+
+const DENIED = "Policy denied", DENIED_BY_RULE = "Policy denied by a deny rule";
+
+function networkPolicy(name: string, spec: unknown): string {
+  return JSON.stringify({
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { name, namespace: "demo" },
+    spec,
+  });
+}
+
+function ciliumPolicy(name: string, spec: unknown): string {
+  return JSON.stringify({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumNetworkPolicy",
+    metadata: { name, namespace: "demo" },
+    spec,
+  });
+}
+
+const WEB = { matchLabels: { app: "web" } };
+const DENY_ALL = networkPolicy("deny", { podSelector: WEB, policyTypes: ["Ingress"] });
+
+/** Whether one echo over TCP is as wanted, given the time that a policy takes to be installed. */
+async function assertTcp(from: LabHost, ip: string, wanted: boolean, port = 7000): Promise<void> {
+  const result = await settle(() => tcp(from, ip, port), ({ ok }) => (ok ?? false) === wanted);
+  assertEquals(
+    result.ok ?? false,
+    wanted,
+    `TCP ${port} from ${from.name}: ${result.error ?? "ok"}`,
+  );
+}
+
+/** Echoes that a connection got, as they come. */
+function hold(from: LabPod, ip: string) {
+  const child = from.spawn([...PEER, "hold", ip, "7000", "60"], {}, { stderr: "inherit" });
+  let echoes = 0, last = 0;
+  const done = (async () => {
+    const decoder = new TextDecoder();
+    for await (const part of child.stdout) {
+      echoes += decoder.decode(part).split("\n").length - 1;
+      last = Date.now();
+    }
+  })();
+  return {
+    get echoes() {
+      return echoes;
+    },
+    /** Milliseconds since the last one. */
+    get silence() {
+      return Date.now() - last;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await done;
+      await child.status;
+    },
+  };
+}
+
+Deno.test("policies decide on live traffic", async (t) => {
+  await withLab({}, async ({ lab, a, b, pod, expectDrops }) => {
+    expectDrops(DENIED, DENIED_BY_RULE);
+    const web = await pod(a, "web");
+    const near = await pod(a, "near", { labels: { app: "client" } });
+    const far = await pod(b, "far", { labels: { app: "client" } });
+    const guest = await pod(b, "guest");
+    for (const family of ["ipv4", "ipv6"] as const) {
+      for (const from of [near, far, guest]) await assertTcp(from, web[family], true);
+    }
+
+    for (const from of [near, far]) {
+      for (const family of ["ipv4", "ipv6"] as const) {
+        await t.step(
+          `an open ${family} connection from ${from.podName} is cut at its next packet, and goes on afterwards`,
+          async () => {
+            await using connection = hold(from, web[family]);
+            await settle(() => connection.echoes, (n) => n > 5);
+            assert(connection.echoes > 5, "the connection works");
+            lab.apply("policy", DENY_ALL);
+            await settle(() => connection.silence, (ms) => ms > 1000);
+            assert(connection.silence > 1000, "it is cut");
+            const before = connection.echoes;
+            lab.remove("policy");
+            await settle(() => connection.echoes, (n) => n > before + 20, 10_000);
+            assert(connection.echoes > before + 20, "it goes on");
+          },
+        );
+      }
+    }
+
+    await t.step(
+      "default deny: nothing comes in, everything goes out, the node still may",
+      async () => {
+        lab.apply("policy", DENY_ALL);
+        for (const family of ["ipv4", "ipv6"] as const) {
+          await assertTcp(near, web[family], false);
+          await assertTcp(far, web[family], false);
+          assertEquals((await udp(far, web[family])).error, "timeout");
+          assert((await ping(near, web[family], "-W1")).code !== 0, "ping");
+          assertEquals((await tcp(web, far[family])).ok, true, "its own connections");
+          assertEquals((await udp(web, near[family])).ok, true);
+          assertEquals((await tcp(a, web[family])).ok, true, "its node: probes must work");
+        }
+      },
+    );
+
+    await t.step("a drop tells its rule and its pods", async () => {
+      const stop = new AbortController();
+      const next = (async () => {
+        const options = { signal: stop.signal };
+        for await (const flow of a.client.stream<FlowView>("/v1/monitor?type=drop", options)) {
+          if (flow.protocol === "TCP") return flow;
+        }
+      })();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      await tcp(far, web.ipv4);
+      const flow = await next;
+      assertEquals(flow!.reason, DENIED);
+      assertEquals(flow!.source.pod, "demo/far");
+      assertEquals(flow!.destination.pod, "demo/web");
+      assertEquals(flow!.destination.port, 7000);
+      assertMatch(flow!.rule?.text ?? "", /demo\/deny/);
+      const { stdout } = await a.cli("policy", "get", "demo/web");
+      assertMatch(stdout, /ingress/i);
+    });
+
+    await t.step("ports and peers: only clients, only TCP 7000", async () => {
+      lab.apply(
+        "policy",
+        networkPolicy("web", {
+          podSelector: WEB,
+          policyTypes: ["Ingress"],
+          ingress: [{
+            from: [{ podSelector: { matchLabels: { app: "client" } } }],
+            ports: [{ protocol: "TCP", port: 7000 }],
+          }],
+        }),
+      );
+      for (const family of ["ipv4", "ipv6"] as const) {
+        await assertTcp(near, web[family], true);
+        await assertTcp(far, web[family], true);
+        await assertTcp(far, web[family], false, 8080);
+        await assertTcp(guest, web[family], false);
+        assertEquals((await udp(far, web[family])).error, "timeout");
+      }
+    });
+
+    await t.step("egress: a guest may reach only what is listed", async () => {
+      lab.remove("policy");
+      lab.apply(
+        "egress",
+        networkPolicy("egress", {
+          podSelector: { matchLabels: { app: "guest" } },
+          policyTypes: ["Egress"],
+          egress: [{ to: [{ ipBlock: { cidr: `${web.ipv4}/32` } }, { podSelector: WEB }] }],
+        }),
+      );
+      await assertTcp(guest, far.ipv4, false);
+      await assertTcp(guest, far.ipv6, false);
+      await assertTcp(guest, web.ipv6, true);
+      await assertTcp(web, guest.ipv6, true);
+      lab.remove("egress");
+      await assertTcp(guest, far.ipv4, true);
+    });
+
+    await t.step("CiliumNetworkPolicy: a deny wins over what is allowed", async () => {
+      lab.apply(
+        "policy",
+        ciliumPolicy("web", {
+          endpointSelector: WEB,
+          ingress: [{ fromEntities: ["cluster"] }],
+          ingressDeny: [{ fromEndpoints: [{ matchLabels: { app: "guest" } }] }],
+        }),
+      );
+      await assertTcp(guest, web.ipv4, false);
+      await assertTcp(far, web.ipv4, true);
+      lab.remove("policy");
+      await assertTcp(guest, web.ipv4, true);
+    });
+  });
+});

@@ -596,8 +596,20 @@ for (const protocol of ["tcp", "udp"] as const) {
       assertEquals([restored.source, restored.sourcePort], [service, SERVICE.port]);
     }
 
+    // nothing is there: the client is told at once
     const nobody = make(client, 1234, service, EMPTY_SERVICE_PORT, TCP.syn);
-    assertDropped(node, node.fromPod(nobody), DropReason.SERVICE_BACKEND_NOT_FOUND);
+    const refused = node.fromPod(nobody);
+    assertEquals(refused.verdict, VERDICT.redirect);
+    assertEquals(onlyEvent(node).reason, DropReason.SERVICE_BACKEND_NOT_FOUND);
+    assertEquals(node.counted(DropReason.SERVICE_BACKEND_NOT_FOUND).egress, 1);
+    const refusal = readFrame(refused.frame);
+    assertEquals([refusal.source, refusal.destination], [service, client]);
+    assertEquals([refusal.icmpType, refusal.payload[1]], family === "ipv4" ? [3, 3] : [1, 4]);
+    assertEquals([refusal.quoted?.source, refusal.quoted?.sourcePort], [client, 1234]);
+    assertEquals(refusal.quoted?.destinationPort, EMPTY_SERVICE_PORT);
+    assertEquals([refusal.destinationMac, refusal.sourceMac], [POD.mac, POD.hostMac]);
+    const ping = node.fromPod(echoFrame({ source: client, destination: service, id: 1 }));
+    assertDropped(node, ping, DropReason.SERVICE_BACKEND_NOT_FOUND);
   });
 }
 

@@ -73,6 +73,7 @@ export const SERVICE = { ipv4: "10.96.0.10", ipv6: "fd00:96::10", port: 80, back
 export const EMPTY_SERVICE_PORT = 81;
 /** A device of the node, and what stands for the tunnel. */
 export const DEVICE_IFINDEX = 1200, TUNNEL_IFINDEX = 1201;
+export const TUNNEL_MAC = Uint8Array.of(2, 0, 0, 3, 0, 1);
 
 export interface TestEntry {
   direction: keyof typeof PolicyDirection;
@@ -157,7 +158,7 @@ export class TestNode implements Disposable {
     const devices = [
       ...[POD, OTHER_POD].map(({ ifindex, hostMac }) => ({ ifindex, mac: hostMac })),
       { ifindex: DEVICE_IFINDEX, mac: Uint8Array.of(2, 0, 0, 3, 0, 0) },
-      { ifindex: TUNNEL_IFINDEX, mac: Uint8Array.of(2, 0, 0, 3, 0, 1) },
+      { ifindex: TUNNEL_IFINDEX, mac: TUNNEL_MAC },
     ];
     for (const { ifindex, mac } of devices) {
       createVeth(this.netlink, {

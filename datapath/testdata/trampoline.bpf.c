@@ -8,6 +8,8 @@ struct before {
 	__u32 identity; /* of the sender, as the tunnel tells it; 0: not through the tunnel */
 	__u32 mark;
 	__u32 length;   /* of `frame`, which overwrites the packet's beginning; 0: leave it */
+	__u32 vary;     /* offset of two bytes that are others in each run; 0: none */
+	__u32 runs;
 	__u8 frame[FRAME_MAX];
 };
 
@@ -41,6 +43,12 @@ int trampoline(struct __sk_buff *skb)
 	barrier_var(length);
 	if (length >= ETH_HLEN && bpf_skb_store_bytes(skb, 0, b->frame, length, 0))
 		return TC_ACT_SHOT;
+	if (b->vary) {
+		__u16 number = b->runs++;
+
+		if (bpf_skb_store_bytes(skb, b->vary, &number, 2, 0))
+			return TC_ACT_SHOT;
+	}
 	skb->mark = b->mark;
 	if (b->identity) {
 		key.tunnel_id = b->identity;

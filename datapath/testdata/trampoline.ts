@@ -3,7 +3,7 @@
 import { compileBpf } from "../../scripts/compile_bpf.ts";
 import { type BpfMap, BpfObject, type BpfProgram } from "../bpf/mod.ts";
 
-const FRAME_MAX = 2048; // as in trampoline.bpf.c
+const HEADER = 20, FRAME_MAX = 2048; // struct before of trampoline.bpf.c
 
 let object: Uint8Array<ArrayBuffer> | undefined;
 
@@ -13,6 +13,8 @@ export interface Before {
   mark?: number;
   /** Overwrites the packet's beginning before each run. */
   restore?: Uint8Array;
+  /** Offset of two bytes that are others in each run; checksums are not kept. */
+  vary?: number;
 }
 
 export class Trampoline implements Disposable {
@@ -34,14 +36,15 @@ export class Trampoline implements Disposable {
   }
 
   /** What `program` does from now on. */
-  aim(target: BpfProgram, { identity = 0, mark = 0, restore }: Before = {}): BpfProgram {
+  aim(target: BpfProgram, { identity = 0, mark = 0, restore, vary = 0 }: Before = {}): BpfProgram {
     const key = new Uint8Array(4);
-    const value = new Uint8Array(12 + FRAME_MAX);
+    const value = new Uint8Array(HEADER + FRAME_MAX);
     const view = new DataView(value.buffer);
     view.setUint32(0, identity, true);
     view.setUint32(4, mark, true);
     view.setUint32(8, restore?.length ?? 0, true);
-    if (restore) value.set(restore, 12);
+    view.setUint32(12, vary, true);
+    if (restore) value.set(restore, HEADER);
     this.#before.set(key, value);
     const fd = new Uint8Array(4);
     new DataView(fd.buffer).setUint32(0, target.fd, true);

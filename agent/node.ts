@@ -8,6 +8,7 @@ import { formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
 import { findLink } from "../datapath/net/link.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
 import { writeSysctls } from "../datapath/net/netns.ts";
+import type { AgentState } from "./api/agent_state.ts";
 import { endpointRoutes } from "./api/endpoint_routes.ts";
 import { metricRows } from "./api/metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./api/metrics_text.ts";
@@ -17,40 +18,28 @@ import { type AgentConfig, VERSION, VXLAN_OVERHEAD } from "./config.ts";
 import { installCniBinary, writeCniConfig } from "./endpoints/cni_config.ts";
 import { drainDeleteQueue } from "./endpoints/delete_queue.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
-import { endpointMapRow, endpointMapTable, NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
+import { NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
 import { EndpointManager } from "./endpoints/endpoint_manager.ts";
 import { collectGarbage } from "./flows/connections.ts";
 import { FlowReader } from "./flows/flow_reader.ts";
-import { EndpointIdentities, identifiedTable } from "./identity/endpoint_identities.ts";
+import { EndpointIdentities } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
 import type { Log } from "./log.ts";
+import { Model } from "./model.ts";
 import { findDevices, type NodeDevice } from "./nodes/devices.ts";
-import { deriveIpcache, localAddressTable } from "./nodes/ipcache.ts";
-import { addressRows, cidrMapTable, ipcacheMapTable, prefixRows } from "./nodes/ipcache_maps.ts";
-import { type ClusterNode, deriveNodes } from "./nodes/nodes.ts";
-import { type NodeRoute, routeTable, routeTarget } from "./nodes/route_target.ts";
+import { addressRows } from "./nodes/ipcache_maps.ts";
+import type { ClusterNode } from "./nodes/nodes.ts";
+import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";
-import { Cookies } from "./policy/cookies.ts";
-import { derivePolicies, localSubjectTable } from "./policy/derive.ts";
-import { assignmentTable, PolicyInstaller } from "./policy/installer.ts";
-import { policyTable, policyTarget, samePolicy } from "./policy/policy_maps.ts";
-import type { CiliumEndpoint } from "./resources.ts";
-import { deriveFrontends } from "./services/frontends.ts";
-import {
-  FrontendNumbers,
-  sameService,
-  serviceTable,
-  serviceTarget,
-} from "./services/service_maps.ts";
+import { PolicyInstaller } from "./policy/installer.ts";
+import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
+import { sameService, serviceTarget } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
 import { EndpointFiles, FileIdentities } from "./sources/published.ts";
 import { openDatabase } from "./state/database.ts";
-import { derive } from "./state/derive.ts";
 import { type MapRow, mapTable, mapTarget } from "./state/map_target.ts";
 import { Reconciler, type ReconcilerStatus } from "./state/reconciler.ts";
-import { createResourceTables } from "./state/resource_tables.ts";
 import { settled } from "./state/schedule.ts";
-import { Table } from "./state/table.ts";
 
 /** Milliseconds between looks for what has run out in conntrack and NAT. */
 const GARBAGE_INTERVAL_MS = 30_000;
@@ -62,30 +51,11 @@ const QUEUE_INTERVAL_MS = 5_000;
 const NAT_IDLE_NS = { tcp: 8_000_000_000_000n, other: 60_000_000_000n };
 
 /** A running agent. Disposing leaves the datapath in place: traffic goes on without it. */
-export class Agent implements AsyncDisposable {
+export class Agent implements AgentState, AsyncDisposable {
   readonly config: AgentConfig;
   readonly log: Log;
   readonly startedAt = new Date();
-  readonly tables = createResourceTables();
-  readonly cookies = new Cookies();
-  readonly identified = identifiedTable();
-  readonly assignments = assignmentTable();
-  readonly policies = policyTable();
-  readonly subjects = localSubjectTable();
-  readonly localAddresses = localAddressTable();
-  readonly services = serviceTable();
-  readonly nodeTables: ReturnType<typeof deriveNodes>;
-  readonly policyTables: ReturnType<typeof derivePolicies>;
-  readonly frontendTables: ReturnType<typeof deriveFrontends>;
-  readonly ipcacheTables: ReturnType<typeof deriveIpcache>;
-  readonly endpointRows = endpointMapTable();
-  readonly addressRows = ipcacheMapTable();
-  readonly cidrRows = cidrMapTable();
-  readonly routes = routeTable();
-  readonly published = new Table<CiliumEndpoint>({
-    name: "published-endpoints",
-    key: ({ metadata }) => `${metadata.namespace}/${metadata.name}`,
-  });
+  readonly model: Model;
   readonly #stack = new AsyncDisposableStack();
   readonly #reconcilers: Reconciler<never>[] = [];
   #failure: string | undefined = "starting";
@@ -105,21 +75,7 @@ export class Agent implements AsyncDisposable {
   private constructor(config: AgentConfig, log: Log) {
     this.config = config;
     this.log = log;
-    this.#deriveLocal();
-    this.nodeTables = deriveNodes(this.tables.Node, config.nodeName);
-    this.policyTables = derivePolicies({
-      ...this.tables,
-      subjects: this.subjects,
-      cookies: this.cookies,
-    });
-    this.frontendTables = deriveFrontends(this.tables);
-    this.ipcacheTables = deriveIpcache({
-      nodes: this.nodeTables.nodes,
-      endpoints: this.tables.CiliumEndpoint,
-      local: this.localAddresses,
-      frontends: this.frontendTables.frontends,
-      cidrs: this.policyTables.cidrs,
-    });
+    this.model = new Model(config.nodeName);
   }
 
   /** Starts and resolves when the node is ready for pods. Throws when it cannot become so. */
@@ -144,11 +100,6 @@ export class Agent implements AsyncDisposable {
     return this.#reconcilers.map((reconciler) => reconciler.status());
   }
 
-  /** The node itself; undefined when its manifest has gone. */
-  get self(): ClusterNode | undefined {
-    return this.nodeTables.nodes.get(this.config.nodeName);
-  }
-
   async #start(): Promise<void> {
     const { config, log } = this;
     Deno.mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
@@ -160,7 +111,7 @@ export class Agent implements AsyncDisposable {
       new FileSource({
         directory: config.manifests,
         stateDirectory: `${config.stateDir}/last-good`,
-        tables: this.tables,
+        tables: this.model.tables,
       }),
     );
     await this.source.start();
@@ -191,13 +142,12 @@ export class Agent implements AsyncDisposable {
       this.#startIdentities(),
     );
     this.manager = this.#stack.use(this.#createManager(database, self, deviceMtu, clusterMtu));
-    this.#derivePublished(self);
-    this.#deriveRows(tunnel, self, clusterMtu);
+    this.model.settle({ self, tunnel, mtu: clusterMtu, device: this.devices[0]!.ifindex });
     await this.#startReconcilers(netlink);
     this.flows = this.#stack.use(this.#startFlows(netlink));
 
     const restored = await this.manager.restore();
-    this.#endpoints.replace(this.manager.table.rows());
+    this.model.endpoints.replace(this.manager.table.rows());
     for (const { endpoint, reason } of restored.dropped) {
       log.warn("endpoint not restored", { endpoint: endpointKey(endpoint), reason });
     }
@@ -234,7 +184,7 @@ export class Agent implements AsyncDisposable {
   /** Until the node's manifest is there nothing is known of addresses for pods. */
   async #waitForSelf(): Promise<ClusterNode> {
     for (let told = false;; told = true) {
-      const self = this.self;
+      const self = this.model.self;
       if (self && (self.podCidrIpv4 || self.podCidrIpv6)) return self;
       if (!told) {
         this.log.warn("waiting for the node's manifest with podCIDRs", {
@@ -249,21 +199,18 @@ export class Agent implements AsyncDisposable {
   #startIdentities(): EndpointIdentities {
     const { config, log } = this;
     return new EndpointIdentities({
-      endpoints: this.#endpoints,
-      pods: this.tables.Pod,
-      namespaces: this.tables.Namespace,
-      output: this.identified,
+      endpoints: this.model.endpoints,
+      pods: this.model.tables.Pod,
+      namespaces: this.model.tables.Namespace,
+      output: this.model.identified,
       allocator: new FileIdentities(config.manifests),
       known: async (identity) => {
-        if (!this.tables.CiliumIdentity.has(String(identity))) await this.source.scan();
+        if (!this.model.tables.CiliumIdentity.has(String(identity))) await this.source.scan();
       },
       onError: (endpoint, error) =>
         log.error("no identity", { endpoint: endpointKey(endpoint), error: error.message }),
     });
   }
-
-  /** Filled from the manager's table, which is made later than those that read it. */
-  readonly #endpoints = new Table<Endpoint>({ name: "local-endpoints", key: endpointKey });
 
   #createManager(
     database: DatabaseSync,
@@ -285,15 +232,15 @@ export class Agent implements AsyncDisposable {
     });
     this.#stack.use(manager.table.watch((changes) => {
       for (const change of changes) {
-        if (change.kind === "deleted") this.#endpoints.delete(change.key);
-        else this.#endpoints.set(change.row);
+        if (change.kind === "deleted") this.model.endpoints.delete(change.key);
+        else this.model.endpoints.set(change.row);
       }
     }));
     return manager;
   }
 
   async #attach(endpoint: Endpoint): Promise<void> {
-    this.#endpoints.set(endpoint);
+    this.model.endpoints.set(endpoint);
     await this.#identities.settled();
     await this.installer.settled();
     await this.#endpointReconciler.flush([String(slotOf(endpoint.hostIfindex))]);
@@ -304,142 +251,10 @@ export class Agent implements AsyncDisposable {
 
   async #detach(endpoint: Endpoint): Promise<void> {
     this.loader.detachDevice(endpoint.hostIfindex, endpoint.hostIfname);
-    this.#endpoints.delete(endpointKey(endpoint));
+    this.model.endpoints.delete(endpointKey(endpoint));
     await this.#identities.settled();
     await this.installer.settled();
     await this.#endpointReconciler.flush([String(slotOf(endpoint.hostIfindex))]);
-  }
-
-  /** What the endpoints of this node are to policies and to the ipcache. */
-  #deriveLocal(): void {
-    const { identified } = this;
-    this.#derive(
-      [identified],
-      () =>
-        identified.rows().map(({ endpoint, labels, namedPorts }) => ({
-          id: endpoint.id,
-          labels,
-          namedPorts,
-        })),
-      this.subjects,
-    );
-    this.#derive(
-      [identified],
-      () =>
-        identified.rows().map(({ endpoint, identity }) => ({
-          id: endpoint.id,
-          pod: `${endpoint.namespace}/${endpoint.pod}`,
-          identity,
-          addresses: [endpoint.ipv4, endpoint.ipv6].filter((ip) => ip !== undefined).map(parseIp),
-        })),
-      this.localAddresses,
-    );
-  }
-
-  /** What the endpoints of this node are to other nodes. */
-  #derivePublished(self: ClusterNode): void {
-    const { identified } = this;
-    const node = formatIp((self.ipv4 ?? self.ipv6)!);
-    this.#derive(
-      [identified],
-      () =>
-        identified.rows().filter(({ endpoint }) => endpoint.pod !== "").map((
-          row,
-        ): CiliumEndpoint => ({
-          kind: "CiliumEndpoint",
-          metadata: {
-            name: row.endpoint.pod,
-            namespace: row.endpoint.namespace,
-            labels: this.tables.Pod.get(`${row.endpoint.namespace}/${row.endpoint.pod}`)?.metadata
-              .labels ?? {},
-          },
-          status: {
-            id: row.endpoint.id,
-            identity: { id: row.identity, labels: formatLabels(row.labels) },
-            networking: {
-              addressing: [{
-                ...(row.endpoint.ipv4 ? { ipv4: row.endpoint.ipv4 } : {}),
-                ...(row.endpoint.ipv6 ? { ipv6: row.endpoint.ipv6 } : {}),
-              }],
-              node,
-            },
-            state: "ready",
-            "named-ports": row.namedPorts,
-            "service-account": row.serviceAccount,
-          },
-        })),
-      this.published,
-    );
-  }
-
-  /** The rows of maps and routes. */
-  #deriveRows(tunnel: number, self: ClusterNode, clusterMtu: number): void {
-    const { identified, assignments } = this;
-    const { ipcache } = this.ipcacheTables;
-    const ifindexOf = (id: number) => identified.get(String(id))?.endpoint.hostIfindex;
-    this.#derive(
-      [identified, assignments],
-      () =>
-        identified.rows().map((row) =>
-          endpointMapRow(row, assignments.get(String(row.endpoint.id)))
-        ),
-      this.endpointRows,
-    );
-    this.#derive(
-      [ipcache, identified],
-      () => addressRows(ipcache.rows(), ifindexOf),
-      this.addressRows,
-    );
-    this.#derive([ipcache], () => prefixRows(ipcache.rows()), this.cidrRows);
-    const { frontends } = this.frontendTables;
-    const numbers = new FrontendNumbers();
-    this.#derive([frontends], () => numbers.rows(frontends.rows()), this.services);
-    this.#derive(
-      [this.nodeTables.nodes],
-      () =>
-        this.nodeTables.nodes.rows().flatMap((node) =>
-          this.#routesTo(node, self, tunnel, clusterMtu)
-        ),
-      this.routes,
-    );
-  }
-
-  #routesTo(node: ClusterNode, self: ClusterNode, tunnel: number, mtu: number): NodeRoute[] {
-    if (node.local) return [];
-    const routes: NodeRoute[] = [];
-    for (const family of ["Ipv4", "Ipv6"] as const) {
-      const cidr = node[`podCidr${family}`];
-      if (!cidr) continue;
-      const destination = formatCidr(cidr);
-      if (tunnel) {
-        const source = self[`router${family}`];
-        routes.push({
-          destination,
-          ifindex: tunnel,
-          mtu,
-          ...(source ? { source: formatIp(source) } : {}),
-        });
-        continue;
-      }
-      const via = family === "Ipv4" ? node.ipv4 : node.ipv6;
-      const source = family === "Ipv4" ? self.ipv4 : self.ipv6;
-      if (!via) continue;
-      routes.push({
-        destination,
-        ifindex: this.devices[0]!.ifindex,
-        via: formatIp(via),
-        ...(source ? { source: formatIp(source) } : {}),
-      });
-    }
-    return routes;
-  }
-
-  #derive<Row>(
-    inputs: Parameters<typeof derive>[0],
-    compute: () => Iterable<Row>,
-    output: Table<Row>,
-  ): void {
-    this.#stack.use(derive(inputs, compute, output));
   }
 
   async #startReconcilers(netlink: NetlinkSocket): Promise<void> {
@@ -461,15 +276,15 @@ export class Agent implements AsyncDisposable {
     const target = policyTarget(maps.pilus_policies, maps.pilus_rules);
     const policies = new Reconciler({
       name: "policies",
-      desired: this.policies,
+      desired: this.model.policies,
       target,
       matches: samePolicy,
       repairIntervalMs,
     });
     this.installer = new PolicyInstaller({
-      wanted: this.policyTables.wanted,
-      policies: this.policies,
-      assignments: this.assignments,
+      wanted: this.model.policyTables.wanted,
+      policies: this.model.policies,
+      assignments: this.model.assignments,
       reconciler: policies,
       before: {
         policies: target.read() ?? [],
@@ -484,13 +299,13 @@ export class Agent implements AsyncDisposable {
     });
     this.#endpointReconciler = new Reconciler({
       name: "endpoints",
-      desired: this.endpointRows,
+      desired: this.model.endpointRows,
       target: endpointTarget,
       repairIntervalMs,
     });
     this.#addressReconciler = new Reconciler({
       name: "ipcache",
-      desired: this.addressRows,
+      desired: this.model.addressRows,
       target: mapTarget(maps.pilus_ipcache),
       repairIntervalMs,
     });
@@ -501,13 +316,13 @@ export class Agent implements AsyncDisposable {
       this.#addressReconciler,
       new Reconciler({
         name: "cidrs",
-        desired: this.cidrRows,
+        desired: this.model.cidrRows,
         target: mapTarget(maps.pilus_cidrs),
         repairIntervalMs,
       }),
       new Reconciler({
         name: "services",
-        desired: this.services,
+        desired: this.model.services,
         target: serviceMaps,
         matches: sameService,
         repairIntervalMs,
@@ -520,19 +335,19 @@ export class Agent implements AsyncDisposable {
       }),
       new Reconciler({
         name: "routes",
-        desired: this.routes,
+        desired: this.model.routes,
         target: routeTarget(netlink),
         repairIntervalMs,
       }),
       new Reconciler({
         name: "published-endpoints",
-        desired: this.published,
+        desired: this.model.published,
         target: new EndpointFiles(config.manifests, config.nodeName),
         repairIntervalMs,
       }),
     ];
     // stored endpoints are known to the tables before a reconciler may take them for strays
-    this.#endpoints.replace(this.manager.stored());
+    this.model.endpoints.replace(this.manager.stored());
     await this.#identities.settled();
     for (const reconciler of all) {
       this.#reconcilers.push(reconciler as unknown as Reconciler<never>);
@@ -541,7 +356,7 @@ export class Agent implements AsyncDisposable {
     await policies.start();
     await this.installer.start();
     // an address that is somebody else now: what was allowed to the one before is not to this one
-    this.#stack.use(this.ipcacheTables.ipcache.watch((changes) => {
+    this.#stack.use(this.model.ipcacheTables.ipcache.watch((changes) => {
       const other = changes.some((change) =>
         change.kind === "updated" && change.row.identity !== change.previous.identity
       );
@@ -556,10 +371,10 @@ export class Agent implements AsyncDisposable {
     const names = new Map<number, string>();
     return new FlowReader(this.maps.pilus_events, this.maps.pilus_lost, {
       labels: (identity) => {
-        const row = this.policyTables.identities.get(String(identity));
+        const row = this.model.policyTables.identities.get(String(identity));
         return row ? formatLabels(row.labels) : undefined;
       },
-      pod: (ip) => this.podOf(ip),
+      pod: (ip) => this.model.podOf(ip),
       interface: (ifindex) => {
         let name = names.get(ifindex);
         if (name === undefined) {
@@ -568,44 +383,8 @@ export class Agent implements AsyncDisposable {
         }
         return name;
       },
-      rule: (cookie) => this.cookies.get(cookie)?.text,
+      rule: (cookie) => this.model.cookies.get(cookie)?.text,
     });
-  }
-
-  /** `namespace/pod` that has an address, or the node's name. */
-  podOf(ip: string): string | undefined {
-    return this.#owners().get(ip);
-  }
-
-  #ownersAt = -1;
-  #ownersByIp = new Map<string, string>();
-
-  /** Built anew when a table behind it has changed. */
-  #owners(): Map<string, string> {
-    const revision = this.tables.CiliumEndpoint.revision + this.identified.revision +
-      this.nodeTables.nodes.revision;
-    if (revision === this.#ownersAt) return this.#ownersByIp;
-    const owners = new Map<string, string>();
-    for (const { name, addresses, routerIpv4, routerIpv6 } of this.nodeTables.nodes.rows()) {
-      for (const ip of [...addresses, routerIpv4, routerIpv6]) {
-        if (ip) owners.set(formatIp(ip), name);
-      }
-    }
-    for (const { metadata, status } of this.tables.CiliumEndpoint.rows()) {
-      for (const { ipv4, ipv6 } of status.networking.addressing) {
-        for (const ip of [ipv4, ipv6]) {
-          if (ip) owners.set(ip, `${metadata.namespace}/${metadata.name}`);
-        }
-      }
-    }
-    for (const { endpoint } of this.identified.rows()) {
-      if (endpoint.pod === "") continue;
-      for (const ip of [endpoint.ipv4, endpoint.ipv6]) {
-        if (ip) owners.set(ip, `${endpoint.namespace}/${endpoint.pod}`);
-      }
-    }
-    this.#ownersAt = revision;
-    return this.#ownersByIp = owners;
   }
 
   async #drainQueue(): Promise<void> {
@@ -661,14 +440,7 @@ export class Agent implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
-    for (
-      const tables of [
-        this.ipcacheTables,
-        this.frontendTables,
-        this.policyTables,
-        this.nodeTables,
-      ]
-    ) tables[Symbol.dispose]();
+    this.model[Symbol.dispose]();
   }
 }
 

@@ -2,11 +2,11 @@
 
 import { formatIp } from "../../datapath/net/ip.ts";
 import { METRIC_DIRECTIONS, reasonText } from "../flows/names.ts";
-import type { Agent } from "../node.ts";
+import type { AgentState } from "./agent_state.ts";
 import type { MetricRow } from "./metrics_text.ts";
 
 /** Everything that the agent counts, now. */
-export function metricRows(agent: Agent): MetricRow[] {
+export function metricRows(agent: AgentState): MetricRow[] {
   const rows: MetricRow[] = [];
   const add = (
     type: MetricRow["type"],
@@ -37,8 +37,8 @@ export function metricRows(agent: Agent): MetricRow[] {
   for (const [state, list] of Object.entries(states)) {
     add("gauge", "endpoint_state", "Endpoints by state", list?.length ?? 0, { state });
   }
-  add("gauge", "identity", "Identities known", agent.policyTables.identities.size);
-  add("gauge", "policy", "Policies in force", agent.policyTables.compiled.size);
+  add("gauge", "identity", "Identities known", agent.model.policyTables.identities.size);
+  add("gauge", "policy", "Policies in force", agent.model.policyTables.compiled.size);
   for (const { family, range, used, capacity } of agent.manager.usage()) {
     const labels = { family: String(family), range };
     add("gauge", "ip_addresses", "Addresses given to pods", Number(used), labels);
@@ -68,7 +68,7 @@ export function metricRows(agent: Agent): MetricRow[] {
   }
   add("counter", "events_seen_total", "Events read from the ring buffer", agent.flows.seen);
   add("counter", "events_lost_total", "Events that found no room", agent.flows.lost);
-  const self = agent.self;
+  const self = agent.model.self;
   add("gauge", "node_info", "This node", 1, {
     node: agent.config.nodeName,
     routing: agent.config.routing,

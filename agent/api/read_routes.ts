@@ -8,9 +8,9 @@ import { endpointKey } from "../endpoints/endpoint.ts";
 import { flushConnections, listConnections } from "../flows/connections.ts";
 import { protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
-import type { Agent } from "../node.ts";
 import { metricRows } from "./metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./metrics_text.ts";
+import type { AgentState } from "./agent_state.ts";
 import { ApiError, type ApiRequest, type ApiRoutes } from "./server.ts";
 import type { EndpointView } from "./types.ts";
 import type {
@@ -40,7 +40,7 @@ function notFound(message: string): ApiError {
 }
 
 /** Well, when every reconciler is done and the sources have nothing broken. */
-export function health(agent: Agent): Health {
+export function health(agent: AgentState): Health {
   if (agent.failure) return { ok: false, reason: agent.failure };
   const failing = agent.reconcilers().find(({ errors }) => errors > 0);
   if (failing) {
@@ -54,13 +54,13 @@ export function health(agent: Agent): Health {
   return { ok: true };
 }
 
-function problems(agent: Agent): ProblemView[] {
+function problems(agent: AgentState): ProblemView[] {
   return [
-    agent.tables.problems,
-    agent.nodeTables.problems,
-    agent.policyTables.problems,
-    agent.frontendTables.problems,
-    agent.ipcacheTables.problems,
+    agent.model.tables.problems,
+    agent.model.nodeTables.problems,
+    agent.model.policyTables.problems,
+    agent.model.frontendTables.problems,
+    agent.model.ipcacheTables.problems,
   ].flatMap((table) => table.rows()).map(({ source, line, message }) => ({
     source,
     ...(line === undefined ? {} : { line }),
@@ -68,7 +68,7 @@ function problems(agent: Agent): ProblemView[] {
   }));
 }
 
-function reconcilerView(status: ReturnType<Agent["reconcilers"]>[number]): ReconcilerView {
+function reconcilerView(status: ReturnType<AgentState["reconcilers"]>[number]): ReconcilerView {
   const { lastSync, lastError, ...counts } = status;
   return {
     ...counts,
@@ -78,7 +78,7 @@ function reconcilerView(status: ReturnType<Agent["reconcilers"]>[number]): Recon
 }
 
 /** The maps that have rows; the ring buffer has none, and those of arrays mean nothing. */
-function typedMaps(agent: Agent): TypedMap<unknown, unknown>[] {
+function typedMaps(agent: AgentState): TypedMap<unknown, unknown>[] {
   return Object.values(agent.maps).filter((map) =>
     typeof map === "object" && !(map instanceof BpfMap)
   ) as unknown as TypedMap<unknown, unknown>[];
@@ -126,10 +126,10 @@ function featureViews(): FeatureView[] {
   ];
 }
 
-function statusView(agent: Agent): StatusView {
+function statusView(agent: AgentState): StatusView {
   const { config, manager } = agent;
   const endpoints = manager.table.rows();
-  const self = agent.self;
+  const self = agent.model.self;
   return {
     version: VERSION,
     node: config.nodeName,
@@ -139,7 +139,7 @@ function statusView(agent: Agent): StatusView {
     source: `files:${config.manifests}`,
     routing: config.routing,
     masquerade: config.masquerade,
-    devices: agent.devices,
+    devices: [...agent.devices],
     podCidrs: [self?.podCidrIpv4, self?.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
     addresses: manager.usage().map(({ family, used, capacity }) => ({
       family: String(family),
@@ -150,10 +150,10 @@ function statusView(agent: Agent): StatusView {
       total: endpoints.length,
       ready: endpoints.filter(({ state }) => state === "ready").length,
     },
-    identities: agent.tables.CiliumIdentity.size,
-    services: agent.frontendTables.frontends.size,
-    policies: agent.policyTables.compiled.size,
-    nodes: agent.nodeTables.nodes.size,
+    identities: agent.model.tables.CiliumIdentity.size,
+    services: agent.model.frontendTables.frontends.size,
+    policies: agent.model.policyTables.compiled.size,
+    nodes: agent.model.nodeTables.nodes.size,
     reconcilers: agent.reconcilers().map(reconcilerView),
     pressure: typedMaps(agent).map(mapView).filter(({ pressure = 0 }) => pressure > PRESSURE),
     features: featureViews(),
@@ -164,20 +164,20 @@ function statusView(agent: Agent): StatusView {
   };
 }
 
-function identityViews(agent: Agent): IdentityView[] {
+function identityViews(agent: AgentState): IdentityView[] {
   const counts = new Map<number, number>();
-  for (const { identity } of agent.identified.rows()) {
+  for (const { identity } of agent.model.identified.rows()) {
     counts.set(identity, (counts.get(identity) ?? 0) + 1);
   }
-  return agent.policyTables.identities.rows().map(({ id, labels }) => ({
+  return agent.model.policyTables.identities.rows().map(({ id, labels }) => ({
     id,
     labels: formatLabels(labels),
     endpoints: counts.get(id) ?? 0,
   })).sort((a, b) => a.id - b.id);
 }
 
-function nodeViews(agent: Agent): NodeView[] {
-  return agent.nodeTables.nodes.rows().map((node) => ({
+function nodeViews(agent: AgentState): NodeView[] {
+  return agent.model.nodeTables.nodes.rows().map((node) => ({
     name: node.name,
     local: node.local,
     ...(node.ipv4 ? { ipv4: formatIp(node.ipv4) } : {}),
@@ -186,14 +186,14 @@ function nodeViews(agent: Agent): NodeView[] {
   }));
 }
 
-function serviceViews(agent: Agent): ServiceView[] {
+function serviceViews(agent: AgentState): ServiceView[] {
   const numbers = new Map(
-    agent.services.rows().map(({ key, id }) => [
+    agent.model.services.rows().map(({ key, id }) => [
       `${formatIp(key.address)}|${key.port}|${protocolName(key.protocol)}`,
       id,
     ]),
   );
-  return agent.frontendTables.frontends.rows().map((f) => ({
+  return agent.model.frontendTables.frontends.rows().map((f) => ({
     id: numbers.get(`${formatIp(f.address)}|${f.port}|${f.protocol}`) ?? 0,
     namespace: f.namespace,
     name: f.name,
@@ -212,11 +212,11 @@ function serviceViews(agent: Agent): ServiceView[] {
   })).sort((a, b) => a.id - b.id);
 }
 
-function endpointViews(agent: Agent): EndpointView[] {
+function endpointViews(agent: AgentState): EndpointView[] {
   return agent.manager.table.rows().map((endpoint) => {
-    const row = agent.identified.get(String(endpoint.id));
-    const wanted = agent.policyTables.wanted.get(String(endpoint.id));
-    const assignment = agent.assignments.get(String(endpoint.id));
+    const row = agent.model.identified.get(String(endpoint.id));
+    const wanted = agent.model.policyTables.wanted.get(String(endpoint.id));
+    const assignment = agent.model.assignments.get(String(endpoint.id));
     return {
       ...endpoint,
       identity: row?.identity ?? 0,
@@ -231,7 +231,7 @@ function endpointViews(agent: Agent): EndpointView[] {
   }).sort((a, b) => a.id - b.id);
 }
 
-function oneEndpoint(agent: Agent, reference: string): EndpointView {
+function oneEndpoint(agent: AgentState, reference: string): EndpointView {
   const found = endpointViews(agent).find((e) =>
     String(e.id) === reference || `${e.namespace}/${e.pod}` === reference
   );
@@ -246,11 +246,11 @@ function portText({ port, prefixLength, protocol }: RuleKey): string {
 }
 
 /** As the kernel has it. */
-function policyView(agent: Agent, reference: string): PolicyView {
+function policyView(agent: AgentState, reference: string): PolicyView {
   const endpoint = oneEndpoint(agent, reference);
   const { policy: number, revision } = endpoint;
   const labels = new Map(
-    agent.policyTables.identities.rows().map((row) => [row.id, formatLabels(row.labels)]),
+    agent.model.policyTables.identities.rows().map((row) => [row.id, formatLabels(row.labels)]),
   );
   const rules: RuleView[] = [];
   for (const [key, value] of agent.maps.pilus_rules.entries()) {
@@ -264,7 +264,7 @@ function policyView(agent: Agent, reference: string): PolicyView {
       port: portText(key),
       precedence: value.precedence,
       cookie: value.cookie,
-      rule: agent.cookies.get(value.cookie)?.text ?? "",
+      rule: agent.model.cookies.get(value.cookie)?.text ?? "",
     });
   }
   rules.sort((a, b) =>
@@ -282,8 +282,8 @@ function policyView(agent: Agent, reference: string): PolicyView {
   };
 }
 
-function ipcacheViews(agent: Agent): IpcacheView[] {
-  return agent.ipcacheTables.ipcache.rows().map((row) => ({
+function ipcacheViews(agent: AgentState): IpcacheView[] {
+  return agent.model.ipcacheTables.ipcache.rows().map((row) => ({
     prefix: row.prefix.prefixLength === 128 && row.kind !== "cidr"
       ? formatIp(row.prefix.address)
       : formatCidr(row.prefix),
@@ -293,7 +293,7 @@ function ipcacheViews(agent: Agent): IpcacheView[] {
   }));
 }
 
-function findMap(agent: Agent, name: string): TypedMap<unknown, unknown> {
+function findMap(agent: AgentState, name: string): TypedMap<unknown, unknown> {
   const map = typedMaps(agent).find((m) => m.name === name || m.name === `pilus_${name}`);
   if (map) return map;
   const names = typedMaps(agent).map((m) => m.name).join(", ");
@@ -316,7 +316,7 @@ function plain(value: unknown): unknown {
   return value;
 }
 
-function dump(agent: Agent, name: string, limit: number) {
+function dump(agent: AgentState, name: string, limit: number) {
   const map = findMap(agent, name);
   const rows: { key: unknown; value: unknown }[] = [];
   for (const [key, value] of map.entries()) {
@@ -327,7 +327,7 @@ function dump(agent: Agent, name: string, limit: number) {
   return rows;
 }
 
-function mapEntry(agent: Agent, name: string, keyText: string) {
+function mapEntry(agent: AgentState, name: string, keyText: string) {
   let wanted: string;
   try {
     wanted = JSON.stringify(JSON.parse(keyText));
@@ -342,7 +342,10 @@ function mapEntry(agent: Agent, name: string, keyText: string) {
 const QUEUE_LIMIT = 10_000;
 
 /** Flows as they come, for as long as the client listens; a slow one loses the oldest. */
-async function* monitor(agent: Agent, { query, signal }: ApiRequest): AsyncGenerator<FlowView> {
+async function* monitor(
+  agent: AgentState,
+  { query, signal }: ApiRequest,
+): AsyncGenerator<FlowView> {
   const types = new Set((query.get("type") ?? "drop,trace,verdict").split(","));
   const queue: FlowView[] = [];
   let wake = () => {};
@@ -374,7 +377,7 @@ const LEVELS: Record<string, number> = {
 };
 
 /** Routes by `METHOD /path`. */
-export function readRoutes(agent: Agent): ApiRoutes {
+export function readRoutes(agent: AgentState): ApiRoutes {
   return {
     "GET /v1/health": () => health(agent),
     "GET /v1/status": () => statusView(agent),

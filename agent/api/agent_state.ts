@@ -1,0 +1,22 @@
+/** What the API needs of an agent. */
+
+import type { PilusMaps } from "../../datapath/maps/mod.ts";
+import type { AgentConfig } from "../config.ts";
+import type { EndpointManager } from "../endpoints/endpoint_manager.ts";
+import type { FlowReader } from "../flows/flow_reader.ts";
+import type { Model } from "../model.ts";
+import type { NodeDevice } from "../nodes/devices.ts";
+import type { ReconcilerStatus } from "../state/reconciler.ts";
+
+export interface AgentState {
+  readonly config: AgentConfig;
+  readonly startedAt: Date;
+  readonly model: Model;
+  readonly maps: PilusMaps;
+  readonly manager: EndpointManager;
+  readonly flows: FlowReader;
+  readonly devices: readonly NodeDevice[];
+  /** Undefined when all is well, else what is not. */
+  readonly failure: string | undefined;
+  reconcilers(): ReconcilerStatus[];
+}

@@ -428,11 +428,17 @@ export class EndpointManager implements Disposable {
     return endpoint;
   }
 
-  /** Adds the host's routes, neighbours and router addresses that are missing. Returns how many of the first two. */
+  /**
+   * Adds the host's routes, neighbours and router addresses that are missing. Returns how many of
+   * the first two. Endpoints that are just being made or deleted are left alone.
+   */
   repair(): number {
     addRouterAddresses(this.#host, this.#pool.router);
-    const alive = this.table.rows().filter((endpoint) => !hostProblem(this.#host, endpoint));
-    return repairHost(this.#host, alive, this.#node);
+    const settled = this.table.rows().filter((endpoint) =>
+      endpoint.state !== "creating" && !this.#turns.has(endpointKey(endpoint)) &&
+      !hostProblem(this.#host, endpoint)
+    );
+    return repairHost(this.#host, settled, this.#node);
   }
 
   [Symbol.dispose](): void {

@@ -3,6 +3,8 @@
  * a compiled program.
  */
 
+import { ERRNO, KernelError } from "../kernel_error.ts";
+
 /** Dependencies first: each finds what it needs already loaded, by its soname. */
 const EMBEDDED = ["libz.so.1", "libelf.so.1", "libbpf.so.1"] as const;
 
@@ -29,7 +31,7 @@ export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
       });
     }
   }
-  const directory = Deno.makeTempDirSync({ dir: "/run", prefix: "pilus-lib-" }); // 0700
+  const directory = freshDirectory();
   try {
     for (const name of EMBEDDED) {
       const bytes = Deno.readFileSync(new URL(name, FOLDER));
@@ -41,5 +43,20 @@ export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
     return Deno.dlopen(`${directory}/libbpf.so.1`, symbols);
   } finally {
     Deno.removeSync(directory, { recursive: true });
+  }
+}
+
+/** 0700. Only root can make one under /run, and only root can use the library. */
+function freshDirectory(): string {
+  try {
+    return Deno.makeTempDirSync({ dir: "/run", prefix: "pilus-lib-" });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new KernelError({
+      operation: "load",
+      target: "libbpf",
+      errno: ERRNO.EACCES,
+      hint: "pilus must run as root; use sudo",
+    });
   }
 }

@@ -1,6 +1,7 @@
 // The CNI plugin against a whole node: the program as installed, the agent, and the runtime's own tool.
 
 import { assertEquals } from "@std/assert";
+import type { LabNode } from "../cli/demo_lab.ts";
 import { type DatapathLeft, datapathOf } from "./lab/left.ts";
 import { ping, settle } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
@@ -33,8 +34,7 @@ Deno.test("100 pods, 8 at a time: no error, no address twice, and nothing left a
     }
     await inParallel(pods, (pod) => pod.delete());
     lab.remove("pods");
-    const same = (now: DatapathLeft) => JSON.stringify(now) === JSON.stringify(empty);
-    assertEquals(await settle(() => datapathOf(a), same), empty);
+    await assertLeft(a, empty);
   });
 });
 
@@ -75,9 +75,15 @@ Deno.test("cnitool with the installed plugin and the configuration that the agen
     assertEquals((await ping(pod, a.ipv4)).code, 0);
     await cnitool("del", pod.netns);
     await cnitool("gc", pod.netns);
-    assertEquals(await datapathOf(a), empty);
+    await assertLeft(a, empty);
   });
 });
+
+/** What is no longer needed is deleted a moment later. */
+async function assertLeft(node: LabNode, wanted: DatapathLeft): Promise<void> {
+  const same = (now: DatapathLeft) => JSON.stringify(now) === JSON.stringify(wanted);
+  assertEquals(await settle(() => datapathOf(node), same), wanted);
+}
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   let next = 0;

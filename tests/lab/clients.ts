@@ -53,6 +53,11 @@ export function udp(
   return peer(host, ["udp", ip, port, data], options);
 }
 
+/** Datagrams from as many ports. */
+export async function flood(host: LabHost, ip: string, ports: number): Promise<void> {
+  await host.exec([...PEER, "flood", ip, "7000", String(ports)]);
+}
+
 /** Pings; the result's code is 0 when an answer came. */
 export function ping(host: LabHost, ip: string, ...more: string[]): Promise<RunResult> {
   return host.exec(["ping", "-n", "-c1", "-W2", ...more, ip]);

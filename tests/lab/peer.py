@@ -3,6 +3,7 @@
 serve NAME             HTTP on 8080; TCP and UDP echo on 7000; both families
 tcp HOST PORT          one echo; says the peer's name as the socket has it
 udp HOST PORT SIZE     one datagram and its echo; port unreachable is ECONNREFUSED
+flood HOST PORT PORTS   a datagram from each of so many ports
 hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
 stream HOST PORT SECONDS   2 MB/s over one TCP connection, the echo compared
 """
@@ -132,6 +133,13 @@ def udp(host, port, size):
             result["error"] = name_of(error)
     result["ms"] = round((time.monotonic() - begin) * 1000)
     say(result)
+
+
+def flood(host, port, ports):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(int(ports)):
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            s.sendto(b"x", (host, int(port)))
 
 
 def name_of(error):

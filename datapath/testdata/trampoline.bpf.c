@@ -68,7 +68,7 @@ struct flow {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 131072);
 	__type(key, struct flow);
 	__type(value, __u64);
 } flows SEC(".maps");

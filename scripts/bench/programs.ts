@@ -79,8 +79,8 @@ function nanoseconds(
 }
 
 const rows: Row[] = [];
-using trampoline = new Trampoline();
 for (const family of ["ipv4", "ipv6"] as const) {
+  using trampoline = new Trampoline();
   using node = new TestNode();
   const drain = () => void node.events.drain(() => {});
   const measure = (

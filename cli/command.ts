@@ -13,6 +13,8 @@ export interface Option {
   default?: string | number | boolean;
   /** The only values that are taken. */
   values?: readonly string[];
+  /** Least and greatest number that is taken. @default [0, Infinity] */
+  range?: readonly [number, number];
 }
 
 /** A positional argument. */
@@ -20,6 +22,8 @@ export interface Argument {
   name: string;
   summary: string;
   required?: boolean;
+  /** The only values that are taken. */
+  values?: readonly string[];
 }
 
 /** Values of the options by long name; `list` options are arrays, and missing ones are undefined. */

@@ -3,9 +3,7 @@
 import type { EndpointView } from "../agent/api/types.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
-import { printData, printRows } from "./output.ts";
-
-const LABEL_LENGTH = 40;
+import { formatFields, printData, printRows } from "./output.ts";
 
 /** The pod's own labels: those of its namespace and cluster are the same for its neighbours. */
 export function shortLabels(labels: readonly string[]): string {
@@ -13,25 +11,44 @@ export function shortLabels(labels: readonly string[]): string {
   return (own.length > 0 ? own : labels).map((l) => l.replace(/^(k8s|reserved):/, "")).join(",");
 }
 
+/** `namespace/pod`, or the container's number when the runtime gave no names. */
+function podName({ namespace, pod, containerId }: EndpointView): string {
+  return pod ? `${namespace}/${pod}` : containerId.slice(0, 12);
+}
+
 function enforcing({ enforcing: { ingress, egress } }: EndpointView): string {
   return ingress ? egress ? "both" : "ingress" : egress ? "egress" : "none";
 }
 
 export async function listEndpoints({ options }: Invocation): Promise<void> {
-  const rows = await ask<EndpointView[]>(options, "/v1/endpoints");
-  printRows(options, rows, [
+  await printRows(options, await ask<EndpointView[]>(options, "/v1/endpoints"), [
     { title: "ID", value: (e) => e.id, align: "right" },
-    { title: "POD", value: (e) => e.pod ? `${e.namespace}/${e.pod}` : e.containerId.slice(0, 12) },
-    { title: "IPV4", value: (e) => e.ipv4 },
-    { title: "IPV6", value: (e) => e.ipv6 },
-    { title: "IDENTITY", value: (e) => e.identity, align: "right" },
+    { title: "POD", value: podName },
+    { title: "ADDRESSES", value: (e) => [e.ipv4, e.ipv6].filter(Boolean).join(" ") },
+    { title: "IDENTITY", value: (e) => e.identity || "-", align: "right" },
     { title: "ENFORCED", value: enforcing },
-    { title: "STATE", value: (e) => e.state },
-    { title: "LABELS", value: (e) => shortLabels(e.labels), max: LABEL_LENGTH },
+    { title: "STATE", value: (e) => e.reason ? `${e.state}: ${e.reason}` : e.state },
+    { title: "LABELS", value: (e) => shortLabels(e.labels) },
   ], "No endpoints: no pod of this node has been added yet");
 }
 
 export async function getEndpoint({ args, options }: Invocation): Promise<void> {
   const path = `/v1/endpoints/${encodeURIComponent(args[0]!)}`;
-  printData(options, await ask<EndpointView>(options, path));
+  await printData(options, await ask<EndpointView>(options, path), (e) =>
+    formatFields([
+      ["Endpoint", String(e.id)],
+      ["Pod", podName(e)],
+      ["State", e.reason ? `${e.state}: ${e.reason}` : e.state],
+      ["Addresses", [e.ipv4, e.ipv6].filter(Boolean).join(" ")],
+      ["Identity", e.identity ? String(e.identity) : "not known yet"],
+      ["Labels", e.labels.join(" ")],
+      ["Policy", e.policy ? `${e.policy}, revision ${e.revision}` : "none yet: nothing passes"],
+      ["Enforced", enforcing(e)],
+      ["Container", e.containerId],
+      ["Namespace", e.netns],
+      ["In the pod", `${e.ifname}, ${e.podMac}, MTU ${e.mtu}`],
+      ["On the node", `${e.hostIfname}, ${e.hostMac}, index ${e.hostIfindex}`],
+      ["Created", e.createdAt],
+      ["Look further", `pilus policy get ${e.id}`],
+    ]));
 }

@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { completion, overview, page } from "./help.ts";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { groupPage, overview, page } from "./help.ts";
+import { commandsOf } from "./parse.ts";
 import { COMMANDS } from "./registry.ts";
 
 const WIDTH = 100;
@@ -25,33 +26,11 @@ for (const command of COMMANDS) {
   });
 }
 
-/** What bash offers for the last word of a command line. */
-async function offers(...words: string[]): Promise<string[]> {
-  const script = `${completion(COMMANDS, "bash")}
-    COMP_WORDS=(${words.map((w) => `'${w}'`).join(" ")}); COMP_CWORD=${words.length - 1}
-    _pilus; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const { stdout, stderr, success } = await new Deno.Command("bash", { args: ["-c", script] })
-    .output();
-  assert(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout).trim().split("\n");
-}
-
-Deno.test("completion() makes bash offer commands, verbs and options", async () => {
-  assertEquals(await offers("pilus", "end"), ["endpoint"]);
-  assertEquals(await offers("pilus", "endpoint", ""), ["list", "get"]);
-  assertEquals(await offers("pilus", "endpoint", "list", "--out"), ["--output"]);
-  assertEquals(await offers("pilus", "monitor", "--from-p"), ["--from-pod"]);
-});
-
-Deno.test("completion() is a script for zsh and fish too", async () => {
-  for (const shell of ["zsh", "bash"] as const) {
-    const { success } = await new Deno.Command("bash", {
-      args: ["-n", "-c", completion(COMMANDS, shell)],
-    }).output();
-    assert(success, shell);
-  }
-  assertStringIncludes(
-    completion(COMMANDS, "fish"),
-    "complete -c pilus -n '__fish_use_subcommand' -a status",
+Deno.test("groupPage() lists the verbs of a noun with their arguments", () => {
+  assertEquals(
+    groupPage("policy", commandsOf(COMMANDS, "policy")),
+    "Usage: pilus policy VERB [OPTIONS]\n\nVerbs:\n" +
+      "  get ENDPOINT  The rules that a pod is judged by, as the kernel has them\n\n" +
+      "`pilus policy VERB --help` tells more.\n",
   );
 });

@@ -6,9 +6,9 @@ import type { Invocation } from "./command.ts";
 import { printRows } from "./output.ts";
 
 export async function listIdentities({ options }: Invocation): Promise<void> {
-  printRows(options, await ask<IdentityView[]>(options, "/v1/identities"), [
+  await printRows(options, await ask<IdentityView[]>(options, "/v1/identities"), [
     { title: "ID", value: (i) => i.id, align: "right" },
     { title: "ENDPOINTS", value: (i) => i.endpoints, align: "right" },
     { title: "LABELS", value: (i) => i.labels.join(" ") },
-  ]);
+  ], "No identities");
 }

@@ -6,10 +6,10 @@ import type { Invocation } from "./command.ts";
 import { printRows } from "./output.ts";
 
 export async function listIpcache({ options }: Invocation): Promise<void> {
-  printRows(options, await ask<IpcacheView[]>(options, "/v1/ipcache"), [
+  await printRows(options, await ask<IpcacheView[]>(options, "/v1/ipcache"), [
     { title: "ADDRESS", value: (r) => r.prefix },
     { title: "IDENTITY", value: (r) => r.identity, align: "right" },
     { title: "KIND", value: (r) => r.kind },
     { title: "TUNNEL TO", value: (r) => r.tunnel },
-  ]);
+  ], "Nothing is known of any address");
 }

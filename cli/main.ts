@@ -1,64 +1,67 @@
 /** The command line: finds the command, runs it, tells of errors by kind. */
 
 import { type Command, EXIT, UsageError } from "./command.ts";
-import { overview, page } from "./help.ts";
+import { groupPage, overview, page } from "./help.ts";
 import { write } from "./output.ts";
-import { findCommand, parseInvocation } from "./parse.ts";
+import { commandsOf, findCommand, parseInvocation } from "./parse.ts";
 import { COMMANDS } from "./registry.ts";
 
 /** Runs a command line and resolves to the exit code. */
 export async function run(args: string[]): Promise<number> {
+  let help = "pilus help";
   try {
-    return await dispatch(args);
+    if (args.length === 0 || asksForHelp(args)) {
+      const { words, named } = helpTopic(args);
+      write(helpText(words));
+      return named ? EXIT.ok : EXIT.usage;
+    }
+    const { command, rest } = findCommand(COMMANDS, args[0] === "--version" ? ["version"] : args);
+    help = `pilus ${command.words} --help`;
+    return await command.run(parseInvocation(command, rest)) ?? EXIT.ok;
   } catch (error) {
-    return tell(error);
+    return tell(error, help);
   }
 }
 
-async function dispatch(args: string[]): Promise<number> {
-  const [first] = args;
-  if (first === undefined || first === "--help" || first === "-h") {
-    write(overview(COMMANDS));
-    return first === undefined ? EXIT.usage : EXIT.ok;
-  }
-  if (first === "help") {
-    if (args.length === 1) write(overview(COMMANDS));
-    else write(page(findCommand(COMMANDS, args.slice(1)).command));
-    return EXIT.ok;
-  }
-  if (first === "--version") args = ["version"];
-  const { command, rest } = findCommand(COMMANDS, args);
-  if (asksForHelp(rest)) {
-    write(page(command));
-    return EXIT.ok;
-  }
-  return await runCommand(command, rest);
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return args[0] === "help" ||
+    (end < 0 ? args : args.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
 }
 
-async function runCommand(command: Command, rest: string[]): Promise<number> {
-  return await command.run(parseInvocation(command, rest)) ?? EXIT.ok;
+/** Of which words help is wanted; `named` is false when nothing at all was said. */
+function helpTopic(args: readonly string[]): { words: string[]; named: boolean } {
+  const topic = args[0] === "help" ? args.slice(1) : args;
+  const option = topic.findIndex((arg) => arg.startsWith("-"));
+  return { words: option < 0 ? [...topic] : topic.slice(0, option), named: args.length > 0 };
 }
 
-function asksForHelp(rest: readonly string[]): boolean {
-  const end = rest.indexOf("--");
-  return (end < 0 ? rest : rest.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
+function helpText(words: readonly string[]): string {
+  const [noun] = words;
+  if (noun === undefined) return overview(COMMANDS);
+  const members: Command[] = words.length === 1 ? commandsOf(COMMANDS, noun) : [];
+  return members.length > 0 ? groupPage(noun, members) : page(findCommand(COMMANDS, words).command);
 }
 
 /** One line for people, the fix below it when there is one; the stack with PILUS_DEBUG=1. */
-function tell(error: unknown): number {
-  const { name, message, hint, stack } = error as Error & { hint?: string };
+function tell(error: unknown, help: string): number {
+  const { message, hint, stack } = error as Error & { hint?: string };
   console.error(`pilus: ${message ?? error}`);
   // a KernelError has its hint in the message
   if (hint && !message.includes(hint)) console.error(`  ${hint}`);
-  if (name === "UsageError") console.error("See `pilus help`.");
+  if (error instanceof UsageError) console.error(`See \`${help}\`.`);
   if (Deno.env.get("PILUS_DEBUG") === "1" && stack) console.error(stack);
   return exitCode(error);
 }
 
+/** By name, because importing the classes would load what most commands do not need. */
 function exitCode(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage;
-  const { name, status, code } = error as { name?: string; status?: number; code?: string };
-  if (name === "AgentUnreachableError") return EXIT.unreachable;
+  if (!(error instanceof Error)) return EXIT.failed;
+  const { name, cause, status, code } = error as Error & { status?: number; code?: string };
+  if (name === "AgentUnreachableError") {
+    return cause instanceof Deno.errors.PermissionDenied ? EXIT.refused : EXIT.unreachable;
+  }
   if (name === "AgentError" && status === 404) return EXIT.notFound;
   if (name === "KernelError" && (code === "EPERM" || code === "EACCES")) return EXIT.refused;
   if (error instanceof Deno.errors.PermissionDenied) return EXIT.refused;

@@ -3,7 +3,7 @@
 import type { MapView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
-import { printData, printRows } from "./output.ts";
+import { formatFields, printData, printRows } from "./output.ts";
 
 interface Row {
   key: unknown;
@@ -11,7 +11,7 @@ interface Row {
 }
 
 export async function listMaps({ options }: Invocation): Promise<void> {
-  printRows(options, await ask<MapView[]>(options, "/v1/maps"), [
+  await printRows(options, await ask<MapView[]>(options, "/v1/maps"), [
     { title: "NAME", value: (m) => m.name },
     { title: "TYPE", value: (m) => m.type },
     { title: "KEY", value: (m) => m.keySize, align: "right" },
@@ -26,18 +26,27 @@ export async function listMaps({ options }: Invocation): Promise<void> {
   ]);
 }
 
-/** One line a field would be long: `a=1 b=2` of an object, the value itself else. */
+/** One line: `a=1 b=2` of an object, `1,2` of a list. */
 function flat(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
-  if (Array.isArray(value)) return value.map(flat).join(",");
-  return Object.entries(value).map(([k, v]) => `${k}=${flat(v)}`).join(" ");
+  if (Array.isArray(value)) {
+    return value.map((v) => isObject(v) ? `(${flat(v)})` : flat(v)).join(",");
+  }
+  return Object.entries(value).map(([k, v]) => `${k}=${isObject(v) ? `(${flat(v)})` : flat(v)}`)
+    .join(" ");
 }
 
-export async function dumpMap({ args, options }: Invocation): Promise<void> {
-  const path = `/v1/maps/${encodeURIComponent(args[0]!)}?limit=${options.limit}`;
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export async function dumpMap({ args: [map], options }: Invocation): Promise<void> {
+  const path = `/v1/maps/${encodeURIComponent(map!)}?limit=${options.limit}`;
   const rows = await ask<Row[]>(options, path);
-  if (options.output !== "table") printData(options, rows);
-  else for (const { key, value } of rows) console.log(`${flat(key)}  ->  ${flat(value)}`);
+  await printRows(options, rows, [
+    { title: "KEY", value: (r) => flat(r.key) },
+    { title: "VALUE", value: (r) => flat(r.value) },
+  ], `Map ${map} is empty`);
   if (rows.length === options.limit) {
     console.error(`The first ${rows.length} rows; --limit shows more`);
   }
@@ -45,5 +54,13 @@ export async function dumpMap({ args, options }: Invocation): Promise<void> {
 
 export async function getMapRow({ args, options }: Invocation): Promise<void> {
   const [map, key] = args.map(encodeURIComponent);
-  printData(options, await ask<Row>(options, `/v1/maps/${map}/${key}`));
+  const row = await ask<Row>(options, `/v1/maps/${map}/${key}`);
+  await printData(
+    options,
+    row,
+    ({ value }) =>
+      isObject(value)
+        ? formatFields(Object.entries(value as object).map(([name, v]) => [name, flat(v)]))
+        : `${flat(value)}\n`,
+  );
 }

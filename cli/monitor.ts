@@ -1,45 +1,45 @@
 /** `pilus monitor` */
 
 import { bold, cyan, dim, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
+import { AgentUnreachableError } from "../agent/api/client.ts";
 import type { FlowEnd, FlowView } from "../agent/api/views.ts";
+import { DropReason } from "../datapath/maps/generated.ts";
 import { agentClient } from "./ask.ts";
-import { type Invocation, type OptionValues, UsageError } from "./command.ts";
+import type { Invocation, OptionValues } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";
-import { write } from "./output.ts";
+import { ipOption, podOption, protocolOption } from "./filter.ts";
+import { hasColor, write } from "./output.ts";
 import { endText } from "./service.ts";
 
-const TYPES = ["drop", "trace", "verdict"];
-
 export async function monitor({ options }: Invocation): Promise<void> {
-  setColorEnabled(Deno.stdout.isTerminal() && !Deno.env.has("NO_COLOR"));
-  const types = options.drops
-    ? ["drop"]
-    : (options.type as string[]).length
-    ? options.type as string[]
-    : TYPES;
-  const wrong = types.find((type) => !TYPES.includes(type));
-  if (wrong) throw new UsageError(`No type \`${wrong}\`; there is ${TYPES.join(", ")}`);
+  setColorEnabled(hasColor());
   const matches = flowFilter(options);
+  const types = options.drops ? ["drop"] : options.type as string[];
+  const path = types.length > 0 ? `/v1/monitor?type=${types.join(",")}` : "/v1/monitor";
   const stop = new AbortController();
-  Deno.addSignalListener("SIGINT", () => stop.abort());
+  const interrupt = () => stop.abort();
+  Deno.addSignalListener("SIGINT", interrupt);
   let left = Number(options.count ?? Infinity);
   try {
-    const path = `/v1/monitor?type=${types.join(",")}`;
     for await (const flow of agentClient(options).stream<FlowView>(path, { signal: stop.signal })) {
       if (!matches(flow)) continue;
       write(options.output === "json" ? JSON.stringify(flow) + "\n" : formatFlow(flow));
       if (--left <= 0) return;
     }
+    throw new AgentUnreachableError("The agent has ended");
   } catch (error) {
     if (!stop.signal.aborted) throw error;
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupt);
   }
 }
 
-/** Whether a flow is one of those that the options ask for. */
+/** Whether a flow is one of those that the options ask for. Throws UsageError for a wrong option. */
 export function flowFilter(options: OptionValues): (flow: FlowView) => boolean {
-  const { pod, ip, port, protocol, identity, verdict } = options;
-  const fromPod = options["from-pod"], toPod = options["to-pod"];
-  const fromIp = options["from-ip"], toIp = options["to-ip"];
+  const { port, identity, verdict } = options;
+  const [pod, fromPod, toPod] = ["pod", "from-pod", "to-pod"].map((n) => podOption(options, n));
+  const [ip, fromIp, toIp] = ["ip", "from-ip", "to-ip"].map((n) => ipOption(options, n));
+  const hasProtocol = protocolOption(options);
   const either = (flow: FlowView, test: (end: FlowEnd) => boolean) =>
     test(flow.source) || test(flow.destination);
   return (flow) =>
@@ -51,38 +51,66 @@ export function flowFilter(options: OptionValues): (flow: FlowView) => boolean {
     (toIp === undefined || flow.destination.ip === toIp) &&
     (port === undefined || either(flow, (e) => e.port === port)) &&
     (identity === undefined || either(flow, (e) => e.identity === identity)) &&
-    (protocol === undefined || flow.protocol.toLowerCase() === String(protocol).toLowerCase()) &&
-    (verdict === undefined || flow.verdict === verdict);
+    (verdict === undefined || flow.verdict === verdict) &&
+    hasProtocol(flow.protocol);
+}
+
+/** The command that shows what a reason for a drop is about; `{}` is the endpoint. */
+const LOOK_FURTHER: Record<number, string> = {
+  [DropReason.POLICY_DENIED_BY_DEFAULT]: "pilus policy get {}",
+  [DropReason.POLICY_DENIED]: "pilus policy get {}",
+  [DropReason.INVALID_SOURCE_IP]: "pilus endpoint get {}",
+  [DropReason.ENDPOINT_NOT_READY]: "pilus endpoint list",
+  [DropReason.NO_ENDPOINT]: "pilus endpoint list",
+  [DropReason.UNROUTABLE]: "pilus ipcache list",
+  [DropReason.NO_TUNNEL_ENDPOINT]: "pilus ipcache list",
+  [DropReason.INVALID_IDENTITY]: "pilus identity list",
+  [DropReason.SERVICE_BACKEND_NOT_FOUND]: "pilus service list",
+  [DropReason.CT_CREATE_FAILED]: "pilus map list",
+  [DropReason.NO_NAT_MAPPING]: "pilus map list",
+};
+
+function lookFurther({ reasonCode = 0, endpoint }: FlowView): string | undefined {
+  const command = LOOK_FURTHER[reasonCode];
+  if (!command?.includes("{}")) return command;
+  return endpoint ? command.replace("{}", String(endpoint)) : undefined;
 }
 
 function endName({ ip, port, pod, identity, labels }: FlowEnd): string {
-  const who = pod ?? (labels ? shortLabels(labels) : String(identity));
+  const who = pod ?? (labels?.length ? shortLabels(labels) : `identity ${identity}`);
   return `${endText(ip, port)} ${dim(`(${who})`)}`;
 }
 
-/** One line; of what a rule decided a second one with the rule. */
+function word({ type, verdict }: FlowView): string {
+  if (type === "drop") return red("DROP ");
+  if (type === "trace") return cyan("TRACE");
+  return verdict === "forwarded" ? green("ALLOW") : red("DENY ");
+}
+
+/**
+ * One line. Below it, of a drop or verdict, the rule that decided; below a drop the command that
+ * tells more.
+ */
 export function formatFlow(flow: FlowView): string {
   const { type, protocol, tcpFlags, icmpType, direction, rule } = flow;
-  const word = type === "drop"
-    ? red("DROP   ")
-    : type === "verdict"
-    ? green("ALLOW  ")
-    : cyan("TRACE  ");
   const detail = [
     protocol,
     tcpFlags || undefined,
     icmpType === undefined ? undefined : `type ${icmpType}`,
     type === "drop" ? bold(flow.reason ?? "") : flow.status,
-    type === "drop" && direction ? `at ${direction}` : undefined,
+    type !== "trace" && direction ? `at ${direction}` : undefined,
     `${flow.length} B`,
     dim(flow.point),
   ].filter((part) => part !== undefined).join(" ");
-  const line = `${dim(flow.time.slice(11, 23))} ${word}${endName(flow.source)} -> ${
-    endName(flow.destination)
-  } ${detail}\n`;
-  if (!rule || type === "trace") return line;
-  const look = flow.endpoint && type === "drop"
-    ? dim(`; look further with: pilus policy get ${flow.endpoint}`)
-    : "";
-  return `${line}             ${yellow("rule")}   ${rule.text}${look}\n`;
+  const lines = [
+    `${dim(flow.time.slice(11, 23))} ${word(flow)} ${endName(flow.source)} -> ${
+      endName(flow.destination)
+    } ${detail}`,
+  ];
+  const below = (name: string, text: string) =>
+    lines.push(`${" ".repeat(13)}${yellow(name.padEnd(5))} ${text}`);
+  if (rule && type !== "trace") below("rule", rule.text);
+  const command = type === "drop" ? lookFurther(flow) : undefined;
+  if (command) below("more", dim(command));
+  return lines.join("\n") + "\n";
 }

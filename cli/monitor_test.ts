@@ -1,43 +1,46 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { setColorEnabled, stripAnsiCode } from "@std/fmt/colors";
-import type { FlowView } from "../agent/api/views.ts";
+import { UsageError } from "./command.ts";
 import { flowFilter, formatFlow } from "./monitor.ts";
-
-const drop: FlowView = {
-  time: "2026-11-23T05:28:20.770000000Z",
-  type: "drop",
-  verdict: "dropped",
-  reason: "Policy denied",
-  reasonCode: 133,
-  point: "from-overlay",
-  status: "new",
-  direction: "ingress",
-  endpoint: 4,
-  interface: "pilus_vxlan",
-  protocol: "TCP",
-  source: { ip: "fd60:2::3", port: 45928, identity: 300, pod: "demo/guest" },
-  destination: { ip: "fd60:1::2", port: 8080, identity: 301, pod: "demo/web-a" },
-  tcpFlags: "SYN",
-  length: 94,
-  rule: { cookie: 7, text: "no rule allows it" },
-};
+import { allowed, drop, trace } from "./testdata/views.ts";
 
 Deno.test("formatFlow() tells of a drop who, why, by which rule and how to look further", () => {
   setColorEnabled(true);
   const text = stripAnsiCode(formatFlow(drop));
   assertEquals(
     text,
-    "05:28:20.770 DROP   [fd60:2::3]:45928 (demo/guest) -> [fd60:1::2]:8080 (demo/web-a) " +
+    "05:28:20.770 DROP  [fd60:2::3]:45928 (demo/guest) -> [fd60:1::2]:8080 (demo/web-a) " +
       "TCP SYN Policy denied at ingress 94 B from-overlay\n" +
-      "             rule   no rule allows it; look further with: pilus policy get 4\n",
+      "             rule  no rule allows it\n" +
+      "             more  pilus policy get 4\n",
   );
+});
+
+Deno.test("formatFlow() tells of a verdict the rule, of a trace one line", () => {
+  assertEquals(
+    stripAnsiCode(formatFlow(allowed)),
+    "05:28:21.001 ALLOW 10.60.1.3:40000 (demo/client) -> 10.60.1.2:8080 (demo/web-a) " +
+      "TCP SYN new at ingress 74 B from-pod\n" +
+      "             rule  NetworkPolicy demo/web ingress rule 1\n",
+  );
+  assertEquals(
+    stripAnsiCode(formatFlow(trace)),
+    "05:28:21.002 TRACE 10.60.1.3 (demo/client) -> 203.0.113.1 (world-ipv4) " +
+      "ICMP type 8 established 98 B to-stack\n",
+  );
+});
+
+Deno.test("formatFlow() says where to look when no rule but the service dropped the packet", () => {
+  const { rule: _, direction: __, ...rest } = drop;
+  const text = formatFlow({ ...rest, reason: "Service has no backend", reasonCode: 158 });
+  assertStringIncludes(stripAnsiCode(text), "more  pilus service list\n");
 });
 
 Deno.test("formatFlow() names an end without pod by its labels, else by its identity", () => {
   const world = { ip: "203.0.113.1", identity: 9, labels: ["reserved:world-ipv4"] };
   assertStringIncludes(stripAnsiCode(formatFlow({ ...drop, source: world })), "(world-ipv4)");
   const { labels: _, ...unknown } = world;
-  assertStringIncludes(stripAnsiCode(formatFlow({ ...drop, source: unknown })), "(9)");
+  assertStringIncludes(stripAnsiCode(formatFlow({ ...drop, source: unknown })), "(identity 9)");
 });
 
 for (
@@ -48,6 +51,7 @@ for (
     [{ "from-pod": "demo/guest", "to-pod": "demo/web-a" }, true],
     [{ "from-pod": "demo/web-a" }, false],
     [{ ip: "fd60:1::2", port: 8080 }, true],
+    [{ ip: "FD60:1:0::0002" }, true],
     [{ "from-ip": "fd60:1::2" }, false],
     [{ protocol: "tcp", verdict: "dropped", identity: 301 }, true],
     [{ protocol: "udp" }, false],
@@ -56,5 +60,16 @@ for (
 ) {
   Deno.test(`flowFilter() with ${JSON.stringify(options)} ${matches ? "takes" : "leaves"} the drop`, () => {
     assert(flowFilter(options)(drop) === matches);
+  });
+}
+
+for (
+  const [options, message] of [
+    [{ pod: "web" }, "--pod takes NAMESPACE/POD, not `web`"],
+    [{ "to-ip": "10.0.0" }, "--to-ip takes an IP address, not `10.0.0`"],
+  ] as const
+) {
+  Deno.test(`flowFilter() refuses ${JSON.stringify(options)}, which could match nothing`, () => {
+    assertThrows(() => flowFilter(options), UsageError, message);
   });
 }

@@ -6,7 +6,7 @@ import type { Invocation } from "./command.ts";
 import { printRows } from "./output.ts";
 
 export async function listNodes({ options }: Invocation): Promise<void> {
-  printRows(options, await ask<NodeView[]>(options, "/v1/nodes"), [
+  await printRows(options, await ask<NodeView[]>(options, "/v1/nodes"), [
     { title: "NAME", value: (n) => n.local ? `${n.name} (this)` : n.name },
     { title: "IPV4", value: (n) => n.ipv4 },
     { title: "IPV6", value: (n) => n.ipv6 },

@@ -1,6 +1,5 @@
 /** Tables, JSON and YAML from the same rows. */
 
-import { stringify } from "@std/yaml";
 import type { OptionValues } from "./command.ts";
 
 /** One column of a table. */
@@ -8,76 +7,122 @@ export interface Column<Row> {
   title: string;
   value: (row: Row) => string | number | undefined;
   align?: "right";
-  /** Characters; what is longer ends in an ellipsis. */
-  max?: number;
 }
 
 /** Columns of a terminal that tables are made for. */
 export const TABLE_WIDTH = 100;
 
-/** The rows as text with aligned columns, no wider than {@linkcode TABLE_WIDTH} where it can be. */
+/** A column that must give way gets no narrower than its title, nor than this. */
+const MIN_COLUMN = 8;
+
+/** A longer word is broken before other columns give way for it. */
+const MAX_WORD = 32;
+
+/**
+ * The rows as text with aligned columns, no wider than {@linkcode TABLE_WIDTH}. A cell that is wider
+ * than its column goes on in the next line: nothing is left out.
+ */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+  // Messages of errors are cells too, and may have line breaks.
   const cells = rows.map((row) =>
-    columns.map((c) => {
-      const text = String(c.value(row) ?? "");
-      return c.max && text.length > c.max ? text.slice(0, c.max - 1) + "…" : text;
-    })
+    columns.map((c) => String(c.value(row) ?? "").replaceAll(/\s+/g, " ").trim())
   );
   const widths = columns.map((c, i) =>
-    Math.max(c.title.length, ...cells.map((line) => line[i]!.length))
+    cells.reduce((width, line) => Math.max(width, line[i]!.length), c.title.length)
   );
-  shrink(widths, columns.map((c) => c.title.length));
+  const words = columns.map((_, i) =>
+    cells.reduce((longest, line) => Math.max(longest, longestWord(line[i]!)), 0)
+  );
+  const least = columns.map((c) => Math.max(c.title.length, MIN_COLUMN));
+  // First where a line can be broken between words; names are broken when there is no other way.
+  shrink(widths, least.map((width, i) => Math.max(width, Math.min(words[i]!, MAX_WORD))));
+  shrink(widths, least);
   const line = (texts: readonly string[]) =>
-    texts.map((text, i) => {
-      const width = widths[i]!;
-      const cut = text.length > width ? text.slice(0, width - 1) + "…" : text;
-      return columns[i]!.align === "right" ? cut.padStart(width) : cut.padEnd(width);
-    }).join("  ").trimEnd();
-  return [line(columns.map((c) => c.title)), ...cells.map(line)].join("\n") + "\n";
+    texts.map((text, i) =>
+      columns[i]!.align === "right" ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)
+    ).join("  ").trimEnd();
+  const lines = [line(columns.map((c) => c.title))];
+  for (const row of cells) {
+    const parts = row.map((text, i) => wrap(text, widths[i]!));
+    const height = Math.max(...parts.map((part) => part.length));
+    for (let n = 0; n < height; n++) lines.push(line(parts.map((part) => part[n] ?? "")));
+  }
+  return lines.join("\n") + "\n";
 }
 
-/** Takes from the widest columns until the line fits; no column gets narrower than its title. */
-function shrink(widths: number[], floors: readonly number[]): void {
+/** Takes from the widest columns until the line fits; none gets narrower than its `least`. */
+function shrink(widths: number[], least: readonly number[]): void {
   let excess = widths.reduce((sum, w) => sum + w, 2 * (widths.length - 1)) - TABLE_WIDTH;
-  while (excess > 0) {
+  for (; excess > 0; excess--) {
     let widest = -1;
-    for (let i = 0; i < widths.length; i++) {
-      if (widths[i]! > Math.max(floors[i]!, 8) && (widest < 0 || widths[i]! > widths[widest]!)) {
-        widest = i;
-      }
+    for (const [i, width] of widths.entries()) {
+      if (width > least[i]! && !(width <= widths[widest]!)) widest = i;
     }
     if (widest < 0) return;
     widths[widest]!--;
-    excess--;
   }
 }
 
+/** After these characters a line may be broken, the first ones sooner. */
+const BREAKS = [/ /, /,/, /[-/=.]/];
+
+function longestWord(text: string): number {
+  return text.split(/ |(?<=,)/).reduce((longest, word) => Math.max(longest, word.length), 0);
+}
+
+/** Lines of at most `width` characters, broken at blanks, else after commas, else in a word. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  while (text.length > width) {
+    const end = lineEnd(text, width);
+    lines.push(text.slice(0, end).trimEnd());
+    text = text.slice(end);
+  }
+  return [...lines, text];
+}
+
+function lineEnd(text: string, width: number): number {
+  for (const mark of BREAKS) {
+    for (let end = width + (mark.test(" ") ? 1 : 0); end > 1; end--) {
+      if (mark.test(text[end - 1]!)) return end;
+    }
+  }
+  return width;
+}
+
+/** `Name: text` a line, the texts aligned; those without text are left out. */
+export function formatFields(fields: readonly (readonly [string, string | undefined])[]): string {
+  const shown = fields.filter(([, text]) => text);
+  const indent = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
+  return shown.map(([name, text]) => {
+    const [first, ...rest] = wrap(text!, TABLE_WIDTH - indent);
+    return [`${name}:`.padEnd(indent) + first, ...rest.map((part) => " ".repeat(indent) + part)]
+      .join("\n") + "\n";
+  }).join("");
+}
+
 /** Prints rows as `--output` says; `empty` is said on stderr when a table would have none. */
-export function printRows<Row>(
+export async function printRows<Row>(
   options: OptionValues,
   rows: readonly Row[],
   columns: readonly Column<Row>[],
   empty = "none",
-): void {
-  if (options.output !== "table") return printData(options, rows);
+): Promise<void> {
+  if (options.output !== "table") return await printData(options, rows, () => "");
   if (rows.length === 0) console.error(empty);
   else write(formatTable(columns, rows));
 }
 
 /** Prints one value as JSON or YAML; as a table it is printed by `asText`. */
-export function printData<Data>(
+export async function printData<Data>(
   options: OptionValues,
   data: Data,
-  asText: (data: Data) => string = (d) => stringify(plain(d)),
-): void {
-  if (options.output === "json") write(JSON.stringify(data, null, 2) + "\n");
-  else if (options.output === "yaml") write(stringify(plain(data)));
-  else write(asText(data));
-}
-
-/** Without undefined values, which YAML does not know. */
-function plain(data: unknown): unknown {
-  return JSON.parse(JSON.stringify(data));
+  asText: (data: Data) => string,
+): Promise<void> {
+  if (options.output === "json") return write(JSON.stringify(data, null, 2) + "\n");
+  if (options.output !== "yaml") return write(asText(data));
+  const { stringify } = await import("@std/yaml");
+  write(stringify(JSON.parse(JSON.stringify(data)))); // YAML has no undefined
 }
 
 /** Writes to stdout, all of it, before the next line of the program. A reader that left ends the program quietly. */
@@ -89,4 +134,9 @@ export function write(text: string): void {
     if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
     throw error;
   }
+}
+
+/** Whether stdout shows colours: it is a terminal, and NO_COLOR is not set. */
+export function hasColor(): boolean {
+  return Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
 }

@@ -1,7 +1,7 @@
 /** From argv to a command and its options. */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { closestString } from "@std/text/closest-string";
+import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import {
   type Command,
   type Invocation,
@@ -10,42 +10,65 @@ import {
   UsageError,
 } from "./command.ts";
 
+/** ` did you mean …?` when one of the known words is close to the given one, else nothing. */
+function didYouMean(given: string, known: readonly string[]): string {
+  const near = known.map((word) => ({ word, distance: levenshteinDistance(given, word) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  if (!near || near.distance > Math.max(2, given.length / 3)) return "";
+  return `; did you mean \`${near.word}\`?`;
+}
+
+/** The commands whose first word is `noun`, as `endpoint list` and `endpoint get` of `endpoint`. */
+export function commandsOf(commands: readonly Command[], noun: string): Command[] {
+  return commands.filter((c) => c.words.startsWith(`${noun} `) && !c.hidden);
+}
+
 /** The longest command that argv begins with, and what follows it. Throws UsageError. */
 export function findCommand(
   commands: readonly Command[],
   argv: readonly string[],
 ): { command: Command; rest: string[] } {
-  const words = argv.slice(0, argv.findIndex((a) => a.startsWith("-")) >>> 0);
-  for (let n = Math.min(words.length, 3); n > 0; n--) {
-    const name = words.slice(0, n).join(" ");
-    const command = commands.find((c) => c.words === name);
-    if (command) return { command, rest: argv.slice(n) };
-  }
-  const given = words.slice(0, 2).join(" ");
-  const first = words[0] ?? argv[0] ?? "";
-  const children = commands.filter((c) => c.words.startsWith(`${first} `) && !c.hidden);
-  if (children.length > 0) {
-    const verbs = children.map((c) => c.words.slice(first.length + 1));
-    const hint = words[1] ? `; did you mean \`${first} ${closestString(words[1], verbs)}\`?` : "";
+  const option = argv.findIndex((arg) => arg.startsWith("-"));
+  const words = option < 0 ? argv : argv.slice(0, option);
+  const [noun, verb] = words;
+  if (noun === undefined) {
     throw new UsageError(
-      `${words[1] ? `Unknown command \`${given}\`` : `\`${first}\` needs a verb`}: it has ${
-        verbs.join(", ")
-      }${hint}`,
+      `Options follow the command: \`${argv[0]}\` is before it, or there is none`,
     );
   }
-  const names = commands.filter((c) => !c.hidden).map((c) => c.words);
-  const near = closestString(given || first, names);
-  throw new UsageError(`Unknown command \`${given || first}\`; did you mean \`${near}\`?`);
+  const found = commands.find((c) => c.words === `${noun} ${verb}`) ??
+    commands.find((c) => c.words === noun);
+  if (found) return { command: found, rest: argv.slice(found.words.split(" ").length) };
+  const verbs = commandsOf(commands, noun).map((c) => c.words.slice(noun.length + 1));
+  if (verbs.length === 0) {
+    const visible = commands.filter((c) => !c.hidden).map((c) => c.words);
+    // of a noun with a typo, the verb counts too; the first word alone may be a whole command
+    const given = visible.some((c) => c.includes(" ") && c.endsWith(` ${verb}`))
+      ? `${noun} ${verb}`
+      : noun;
+    const known = given === noun ? [...new Set(visible.flatMap((c) => c.split(" ", 1)))] : visible;
+    throw new UsageError(`Unknown command \`${given}\`${didYouMean(given, known)}`);
+  }
+  if (verb === undefined) {
+    throw new UsageError(`\`${noun}\` needs a verb: it has ${verbs.join(", ")}`);
+  }
+  const near = didYouMean(`${noun} ${verb}`, verbs.map((v) => `${noun} ${v}`));
+  throw new UsageError(
+    `Unknown command \`${noun} ${verb}\`: \`${noun}\` has ${verbs.join(", ")}${near}`,
+  );
 }
 
 /** The options and arguments of a command. Throws UsageError that names what is wrong and the fix. */
 export function parseInvocation(command: Command, rest: readonly string[]): Invocation {
   const options = command.options ?? [];
-  const of = (type: Option["type"]) => options.filter((o) => o.type === type).map((o) => o.name);
+  const of = (...types: Option["type"][]) =>
+    options.filter((o) => types.includes(o.type)).map((o) => o.name);
   const unknown: string[] = [];
-  const parsed = parseArgs([...rest], {
+  const end = rest.indexOf("--");
+  const flags = end < 0 ? rest : rest.slice(0, end);
+  const parsed = parseArgs([...apart(flags, options), ...rest.slice(flags.length)], {
     boolean: of("boolean"),
-    string: [...of("string"), ...of("number"), ...of("list")],
+    string: [...of("string", "number", "list"), "_"], // "_": an argument 007 stays 007
     collect: of("list"),
     negatable: of("boolean"),
     alias: Object.fromEntries(
@@ -59,12 +82,8 @@ export function parseInvocation(command: Command, rest: readonly string[]): Invo
     },
   });
   if (unknown.length > 0) {
-    const near = closestString(unknown[0]!, options.map((o) => `--${o.name}`).concat("--help"));
-    throw new UsageError(`\`${command.words}\` has no option ${unknown[0]}; did you mean ${near}?`);
-  }
-  const values: OptionValues = {};
-  for (const option of options) {
-    values[option.name] = optionValue(option, parsed[option.name], rest);
+    const near = didYouMean(unknown[0]!, options.map((o) => `--${o.name}`).concat("--help"));
+    throw new UsageError(`\`${command.words}\` has no option ${unknown[0]}${near}`);
   }
   const args = [...parsed._.map(String), ...(parsed["--"] ?? [])];
   const declared = command.arguments ?? [];
@@ -74,43 +93,72 @@ export function parseInvocation(command: Command, rest: readonly string[]): Invo
   }
   if (args.length > declared.length) {
     throw new UsageError(
-      `\`${command.words}\` takes ${declared.length} argument${
+      `\`${command.words}\` takes ${declared.length === 0 ? "no" : declared.length} argument${
         declared.length === 1 ? "" : "s"
       }; \`${args[declared.length]}\` is one too many`,
     );
   }
+  for (const [i, { name, values }] of declared.entries()) {
+    const arg = args[i];
+    if (arg === undefined || !values || values.includes(arg)) continue;
+    throw new UsageError(
+      `${name} is one of ${values.join(", ")}, not \`${arg}\`${didYouMean(arg, values)}`,
+    );
+  }
+  const values: OptionValues = {};
+  for (const option of options) {
+    values[option.name] = option.type === "boolean"
+      ? switchValue(option, parsed[option.name], flags)
+      : optionValue(option, parsed[option.name]);
+  }
   return { args, options: values };
 }
 
-function optionValue(
-  option: Option,
+/** `-ojson` as `-o json`, which parseArgs would take for five switches. */
+function apart(flags: readonly string[], options: readonly Option[]): string[] {
+  const shorts = options.filter((o) => o.type !== "boolean").map((o) => o.short);
+  return flags.flatMap((flag) =>
+    /^-[a-zA-Z][^=]/.test(flag) && shorts.includes(flag[1])
+      ? [flag.slice(0, 2), flag.slice(2)]
+      : flag
+  );
+}
+
+/** parseArgs gives false for a switch that nobody mentioned; that one has its default. */
+function switchValue(
+  { name, short, default: preset }: Option,
   given: unknown,
-  rest: readonly string[],
+  flags: readonly string[],
 ): OptionValues[string] {
-  const flag = `--${option.name}`;
-  if (option.type === "boolean") {
-    const said = rest.some((a) =>
-      a === flag || a.startsWith(`${flag}=`) || a === `--no-${option.name}` ||
-      (option.short !== undefined && new RegExp(`^-[a-zA-Z]*${option.short}`).test(a))
-    );
-    return said ? given === true : option.default;
-  }
+  const mentioned = flags.some((flag) =>
+    flag === `--${name}` || flag.startsWith(`--${name}=`) || flag === `--no-${name}` ||
+    (short !== undefined && /^-[a-zA-Z]/.test(flag) && flag.includes(short))
+  );
+  return mentioned ? given === true : preset;
+}
+
+function optionValue(option: Option, given: unknown): OptionValues[string] {
   if (option.type === "list") {
-    const list = (Array.isArray(given) ? given : []).flatMap((v) => String(v).split(","));
-    return list.filter((v) => v !== "");
+    return (Array.isArray(given) ? given : []).flatMap((value) => String(value).split(","))
+      .filter((value) => value !== "").map((value) => String(oneValue(option, value)));
   }
   if (given === undefined) return option.default;
-  const text = String(Array.isArray(given) ? given.at(-1) : given);
-  if (text === "") throw new UsageError(`${flag} needs a value: ${option.summary}`);
-  if (option.values && !option.values.includes(text)) {
+  return oneValue(option, String(Array.isArray(given) ? given.at(-1) : given));
+}
+
+function oneValue({ name, type, summary, values, range }: Option, text: string): string | number {
+  if (text === "") throw new UsageError(`--${name} needs a value: ${summary}`);
+  if (values && !values.includes(text)) {
     throw new UsageError(
-      `${flag} takes ${option.values.join(", ")}; did you mean ${
-        closestString(text, option.values)
-      }?`,
+      `--${name} takes ${values.join(", ")}, not \`${text}\`${didYouMean(text, values)}`,
     );
   }
-  if (option.type === "string") return text;
-  const number = Number(text);
-  if (!Number.isFinite(number)) throw new UsageError(`${flag} takes a number, not \`${text}\``);
+  if (type !== "number") return text;
+  const number = /^-?[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : NaN;
+  const [least, most] = range ?? [0, Infinity];
+  if (!(number >= least && number <= most)) {
+    const limits = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
+    throw new UsageError(`--${name} takes a number ${limits}, not \`${text}\``);
+  }
   return number;
 }

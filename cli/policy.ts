@@ -4,18 +4,17 @@ import type { PolicyView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";
-import { formatTable, printData } from "./output.ts";
+import { formatFields, formatTable, printData } from "./output.ts";
 
 function policyText(p: PolicyView): string {
-  const side = (name: string, enforced: boolean) =>
-    `${name}: ${
-      enforced ? "what no rule allows is denied" : "not enforced, everything is allowed"
-    }`;
-  const head = [
-    `${p.pod} (endpoint ${p.endpoint}), policy ${p.policy}, revision ${p.revision}`,
-    side("ingress", p.ingress.enforced),
-    side("egress", p.egress.enforced),
-  ].join("\n") + "\n";
+  const side = ({ enforced }: { enforced: boolean }) =>
+    enforced ? "what no rule allows is denied" : "not enforced, everything is allowed";
+  const head = formatFields([
+    ["Pod", `${p.pod} (endpoint ${p.endpoint})`],
+    ["Policy", p.policy ? `${p.policy}, revision ${p.revision}` : "none yet: nothing passes"],
+    ["Ingress", side(p.ingress)],
+    ["Egress", side(p.egress)],
+  ]);
   if (p.rules.length === 0) return head;
   return `${head}\n` + formatTable([
     { title: "DIRECTION", value: (r) => r.direction },
@@ -32,5 +31,5 @@ function policyText(p: PolicyView): string {
 
 export async function getPolicy({ args, options }: Invocation): Promise<void> {
   const path = `/v1/endpoints/${encodeURIComponent(args[0]!)}/policy`;
-  printData(options, await ask<PolicyView>(options, path), policyText);
+  await printData(options, await ask<PolicyView>(options, path), policyText);
 }

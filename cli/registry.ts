@@ -16,6 +16,25 @@ const LIMIT: Option = {
   type: "number",
   summary: "Rows at most",
   default: 10_000,
+  range: [1, Infinity],
+};
+
+const PORTS = [1, 65535] as const;
+
+const PORT: Option = { name: "port", type: "number", summary: "From or to the port", range: PORTS };
+
+const PROTOCOL: Option = {
+  name: "protocol",
+  type: "string",
+  placeholder: "NAME",
+  summary: "TCP, UDP, SCTP, ICMP or ICMPv6",
+};
+
+const IP: Option = {
+  name: "ip",
+  type: "string",
+  placeholder: "IP",
+  summary: "From or to the address",
 };
 
 const ENDPOINT: Argument = {
@@ -76,7 +95,13 @@ const AGENT: readonly Option[] = [
     summary: "How pods of other nodes are reached",
     default: "vxlan",
   },
-  { name: "tunnel-port", type: "number", summary: "UDP port of the tunnel", default: 8472 },
+  {
+    name: "tunnel-port",
+    type: "number",
+    summary: "UDP port of the tunnel",
+    default: 8472,
+    range: PORTS,
+  },
   {
     name: "cluster-cidr",
     type: "list",
@@ -133,18 +158,29 @@ const AGENT: readonly Option[] = [
 
 const MONITOR: readonly Option[] = [
   { name: "drops", type: "boolean", summary: "Drops alone" },
-  { name: "type", type: "list", summary: "drop, trace, verdict" },
+  {
+    name: "type",
+    type: "list",
+    values: ["drop", "trace", "verdict"],
+    summary: "These alone; may be given more than once, or with commas",
+  },
   { name: "pod", type: "string", placeholder: "NS/POD", summary: "From or to the pod" },
   { name: "from-pod", type: "string", placeholder: "NS/POD", summary: "From the pod" },
   { name: "to-pod", type: "string", placeholder: "NS/POD", summary: "To the pod" },
-  { name: "ip", type: "string", placeholder: "IP", summary: "From or to the address" },
+  IP,
   { name: "from-ip", type: "string", placeholder: "IP", summary: "From the address" },
   { name: "to-ip", type: "string", placeholder: "IP", summary: "To the address" },
-  { name: "port", type: "number", summary: "From or to the port" },
-  { name: "protocol", type: "string", summary: "TCP, UDP, ICMP, ICMPv6" },
+  PORT,
+  PROTOCOL,
   { name: "identity", type: "number", summary: "From or to the identity" },
   { name: "verdict", type: "string", values: ["forwarded", "dropped"], summary: "Of that verdict" },
-  { name: "count", short: "n", type: "number", summary: "End after so many" },
+  {
+    name: "count",
+    short: "n",
+    type: "number",
+    summary: "End after so many",
+    range: [1, Infinity],
+  },
   {
     name: "output",
     short: "o",
@@ -216,6 +252,7 @@ export const COMMANDS: readonly Command[] = [
     words: "status",
     group: "Look",
     summary: "How the agent and its datapath are",
+    description: "Problems come first. Exit code 1 when something is wrong.",
     options: [
       { name: "wait", type: "number", placeholder: "SECONDS", summary: "Wait until all is well" },
       ...LIST_OPTIONS,
@@ -247,11 +284,21 @@ export const COMMANDS: readonly Command[] = [
     async (i) => (await import("./service.ts")).listServices(i),
   ),
   {
+    words: "service get",
+    group: "Look",
+    summary: "All about one service",
+    arguments: [{ name: "SERVICE", summary: "namespace/name, or a number", required: true }],
+    options: LIST_OPTIONS,
+    examples: ["pilus service get demo/web"],
+    run: async (i) => (await import("./service.ts")).getService(i),
+  },
+  {
     words: "policy get",
     group: "Look",
     summary: "The rules that a pod is judged by, as the kernel has them",
     arguments: [ENDPOINT],
     options: LIST_OPTIONS,
+    examples: ["pilus policy get demo/web-a"],
     run: async (i) => (await import("./policy.ts")).getPolicy(i),
   },
   {
@@ -259,12 +306,13 @@ export const COMMANDS: readonly Command[] = [
     group: "Look",
     summary: "Connections",
     options: [
-      { name: "ip", type: "string", placeholder: "IP", summary: "Of the address" },
-      { name: "port", type: "number", summary: "Of the port" },
-      { name: "protocol", type: "string", summary: "TCP, UDP, ICMP, ICMPv6" },
+      IP,
+      PORT,
+      PROTOCOL,
       LIMIT,
       ...LIST_OPTIONS,
     ],
+    examples: ["pilus ct list --ip 10.0.1.7 --protocol tcp"],
     run: async (i) => (await import("./ct.ts")).listConnections(i),
   },
   list(
@@ -319,7 +367,12 @@ export const COMMANDS: readonly Command[] = [
     words: "trace-level",
     group: "Change",
     summary: "What is traced: nothing, connections or every packet",
-    arguments: [{ name: "LEVEL", summary: "none, connections or packets", required: true }],
+    arguments: [{
+      name: "LEVEL",
+      summary: "none, connections or packets",
+      required: true,
+      values: ["none", "connections", "packets"],
+    }],
     options: AGENT_OPTIONS,
     run: async (i) => (await import("./trace_level.ts")).setTraceLevel(i),
   },
@@ -344,8 +397,17 @@ export const COMMANDS: readonly Command[] = [
     words: "completion",
     group: "Help",
     summary: "A script that completes commands in your shell",
-    arguments: [{ name: "SHELL", summary: "bash, zsh or fish", required: true }],
-    examples: ["source <(pilus completion bash)"],
+    arguments: [{
+      name: "SHELL",
+      summary: "bash, zsh or fish",
+      required: true,
+      values: ["bash", "zsh", "fish"],
+    }],
+    examples: [
+      "source <(pilus completion bash)",
+      "source <(pilus completion zsh)",
+      "pilus completion fish | source",
+    ],
     run: async (i) => (await import("./completion.ts")).printCompletion(i, COMMANDS),
   },
 ];

@@ -1,17 +1,22 @@
 /** `pilus status` */
 
-import type { StatusView } from "../agent/api/views.ts";
+import { bold, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { AgentUnreachableError } from "../agent/api/client.ts";
+import type { StatusView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import { EXIT, type Invocation, type OptionValues } from "./command.ts";
-import { formatTable, printData } from "./output.ts";
+import { formatFields, formatTable, hasColor, printData, TABLE_WIDTH, wrap } from "./output.ts";
+
+/** Milliseconds between two looks of `--wait`. */
+const WAIT_STEP = 100;
 
 /** Exit code 1 when something is wrong. */
 export async function status({ options }: Invocation): Promise<number> {
+  setColorEnabled(hasColor());
   const view = options.wait === undefined
     ? await ask<StatusView>(options, "/v1/status")
     : await waitForHealth(options, Number(options.wait));
-  printData(options, view, statusText);
+  await printData(options, view, statusText);
   return view.health.ok ? EXIT.ok : EXIT.failed;
 }
 
@@ -24,25 +29,58 @@ async function waitForHealth(options: OptionValues, seconds: number): Promise<St
     } catch (error) {
       if (!(error instanceof AgentUnreachableError) || Date.now() >= end) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, WAIT_STEP));
   }
 }
 
 function duration(seconds: number): string {
-  const h = Math.floor(seconds / 3600), m = Math.floor(seconds / 60) % 60, s = seconds % 60;
-  return h > 0 ? `${h}h${m}m` : m > 0 ? `${m}m${s}s` : `${s}s`;
+  const d = Math.floor(seconds / 86400), h = Math.floor(seconds / 3600) % 24;
+  const m = Math.floor(seconds / 60) % 60, s = seconds % 60;
+  return d > 0 ? `${d}d${h}h` : h > 0 ? `${h}h${m}m` : m > 0 ? `${m}m${s}s` : `${s}s`;
 }
 
-function statusText(s: StatusView): string {
-  const lines: [string, string][] = [
-    ["Health", s.health.ok ? "ok" : `NOT OK: ${s.health.reason}`],
+function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+/** What is wrong, the worst first. */
+function troubles(s: StatusView): { grave: boolean; text: string }[] {
+  return [
+    ...s.health.ok ? [] : [{ grave: true, text: s.health.reason ?? "the agent is not well" }],
+    ...s.problems.map(({ source, line, message }) => ({
+      grave: false,
+      text: `${source}${line ? `:${line}` : ""}: ${message}`,
+    })),
+    ...s.pressure.map((m) => ({
+      grave: false,
+      text: `Map ${m.name} is ${Math.floor(100 * (m.pressure ?? 0))}% full ` +
+        `(${m.entries} of ${m.maxEntries} rows): make it larger with --map-size`,
+    })),
+    ...s.events.lost > 0
+      ? [{ grave: false, text: `${plural(s.events.lost, "event")} lost: monitor misses them` }]
+      : [],
+  ];
+}
+
+/** The page that people see. */
+export function statusText(s: StatusView): string {
+  const wrong = troubles(s);
+  const headline = !s.health.ok
+    ? red(bold("NOT OK"))
+    : wrong.length > 0
+    ? yellow(bold("ok, but see below"))
+    : green(bold("ok"));
+  const lines = wrong.flatMap(({ grave, text }) => {
+    const [first, ...rest] = wrap(text.replaceAll(/\s+/g, " "), TABLE_WIDTH - 4);
+    return [`  ${grave ? red("!") : yellow("-")} ${first}`, ...rest.map((part) => `    ${part}`)];
+  });
+  const fields: [string, string][] = [
     [
       "Agent",
       `pilus ${s.version}, pid ${s.pid}, up ${duration(s.uptime)}, ${
         Math.round(s.memory.rss / 1048576)
       } MiB`,
     ],
-    ["Node", `${s.node}, pods in ${s.podCidrs.join(" and ")}`],
     ["Source", s.source],
     ["Routing", `${s.routing}${s.masquerade ? ", pods masqueraded outside" : ""}`],
     [
@@ -51,42 +89,43 @@ function statusText(s: StatusView): string {
         `${d.name} (${[d.ipv4, d.ipv6].filter(Boolean).join(" ")}, MTU ${d.mtu})`
       ).join(", "),
     ],
-    ["Addresses", s.addresses.map((a) => `${a.used}/${a.capacity} ${a.family}`).join(", ")],
-    ["Endpoints", `${s.endpoints.ready}/${s.endpoints.total} ready`],
+    ["Pods", s.podCidrs.join(" and ")],
+    ["Addresses", s.addresses.map((a) => `${a.family} ${a.used} of ${a.capacity}`).join(", ")],
+    ["Endpoints", `${s.endpoints.ready} of ${s.endpoints.total} ready`],
     [
       "Known",
-      `${s.nodes} nodes, ${s.identities} identities, ${s.services} services, ${s.policies} policies`,
+      [
+        plural(s.nodes, "node"),
+        plural(s.identities, "identity", "identities"),
+        plural(s.services, "service"),
+        plural(s.policies, "policy", "policies"),
+      ].join(", "),
     ],
     ["Events", `${s.events.seen} seen, ${s.events.lost} lost`],
-    ...s.features.map((f): [string, string] => [
-      f.name[0]!.toUpperCase() + f.name.slice(1),
-      f.found + (f.cost ? ` (${f.cost})` : ""),
-    ]),
+    [
+      "CNI",
+      s.cni ? `configuration in ${s.cni.config}, plugin in ${s.cni.binary}` : "not installed",
+    ],
+    ["Kernel", s.features.map((f) => `${f.name}: ${f.found}`).join(", ")],
+    ...s.features.filter((f) => f.cost).map((f): [string, string] => [`- ${f.name}`, f.cost]),
   ];
-  const width = Math.max(...lines.map(([name]) => name.length));
-  const parts = [
-    lines.map(([name, text]) => `${(name + ":").padEnd(width + 2)}${text}`).join("\n") + "\n",
-  ];
-  for (const { source, line, message } of s.problems) {
-    parts.push(`Problem: ${source}${line ? `:${line}` : ""}: ${message}\n`);
-  }
-  for (const m of s.pressure) {
-    parts.push(
-      `Map ${m.name} is ${
-        (100 * m.pressure!).toFixed(0)
-      }% full (${m.entries} of ${m.maxEntries})\n`,
-    );
-  }
-  parts.push(
-    "\n" + formatTable([
+  return [
+    `${bold(s.node)}: ${headline}\n`,
+    lines.map((line) => line + "\n").join(""),
+    "\n",
+    formatFields(fields),
+    "\n",
+    formatTable([
       { title: "RECONCILER", value: (r) => r.name },
       { title: "ROWS", value: (r) => r.rows, align: "right" },
       { title: "PENDING", value: (r) => r.pending, align: "right" },
       { title: "ERRORS", value: (r) => r.errors, align: "right" },
       { title: "REPAIRED", value: (r) => r.repairs, align: "right" },
       { title: "LAST SYNC", value: (r) => r.lastSync?.slice(11, 19) },
-      { title: "LAST ERROR", value: (r) => r.lastError?.reason },
+      {
+        title: "LAST ERROR",
+        value: (r) => r.lastError && `${r.lastError.at.slice(11, 19)} ${r.lastError.reason}`,
+      },
     ], s.reconcilers),
-  );
-  return parts.join("");
+  ].join("");
 }

@@ -126,6 +126,10 @@ declare module "@std/text/closest-string" {
   ): string;
 }
 
+declare module "@std/text/levenshtein-distance" {
+  export function levenshteinDistance(a: string, b: string): number;
+}
+
 declare module "@std/yaml" {
   export interface ParseOptions {
     allowDuplicateKeys?: boolean;

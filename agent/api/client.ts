@@ -71,6 +71,12 @@ export class AgentClient {
     try {
       return await Deno.connect({ transport: "unix", path: this.#socket });
     } catch (cause) {
+      if (cause instanceof Deno.errors.PermissionDenied) {
+        throw new AgentUnreachableError(
+          `Cannot reach the agent at ${this.#socket}: permission denied: only root may`,
+          { cause },
+        );
+      }
       const reason = cause instanceof Deno.errors.NotFound
         ? "there is no such socket"
         : cause instanceof Deno.errors.ConnectionRefused

@@ -14,11 +14,11 @@ Deno.test("100 pods, 8 at a time: no error, no address twice, and nothing left a
     const pods = Array.from({ length: COUNT }, (_, n) => a.createPod("demo", `pod-${n}`));
     lab.apply(
       "pods",
-      pods.map(({ podName }) =>
+      pods.map(({ podName }, n) =>
         JSON.stringify({
           apiVersion: "v1",
           kind: "Pod",
-          metadata: { name: podName, namespace: "demo", labels: { app: podName } },
+          metadata: { name: podName, namespace: "demo", labels: { app: `app-${n % 10}` } },
           spec: { nodeName: a.name, containers: [{ name: "c", image: "i" }] },
         })
       ).join("\n---\n"),

@@ -27,7 +27,7 @@ import { formatLabels } from "./identity/labels.ts";
 import type { Log } from "./log.ts";
 import { Model } from "./model.ts";
 import { findDevices, type NodeDevice } from "./nodes/devices.ts";
-import { addressRows } from "./nodes/ipcache_maps.ts";
+import type { addressRows } from "./nodes/ipcache_maps.ts";
 import type { ClusterNode } from "./nodes/nodes.ts";
 import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";

@@ -21,6 +21,9 @@ const WEB_PORT = 8080;
 /** A try may be lost to a policy that is just being installed; this long it is made again. */
 const SETTLE_MS = 3000;
 
+/** A server that does not listen after so long will not. */
+const SERVER_START_MS = 15_000;
+
 interface Trial {
   from: LabPod;
   what: string;
@@ -114,6 +117,7 @@ async function play(lab: Lab): Promise<number> {
       stderr: "null",
     }).unref();
   }
+  for (const pod of [webA, webB]) await listening(lab, pod);
 
   step("A service in front of both web servers, and a policy: only the client may reach them");
   write(dim(indent(Deno.readTextFileSync(new URL("policy.yaml", EXAMPLES)))));
@@ -154,6 +158,15 @@ async function play(lab: Lab): Promise<number> {
       : red(`${failures} not as expected, after ${seconds} s`),
   );
   return failures;
+}
+
+/** Resolves when the pod's server answers it itself: that asks no policy. */
+async function listening(lab: Lab, pod: LabPod): Promise<void> {
+  const deadline = Date.now() + SERVER_START_MS;
+  const words = [...lab.program, "demo-fetch", `http://${pod.ipv4}:${WEB_PORT}/`];
+  while ((await pod.exec(words)).code !== 0) {
+    if (Date.now() > deadline) throw new Error(`The server of ${pod.name} does not answer`);
+  }
 }
 
 function trials(

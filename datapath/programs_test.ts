@@ -604,9 +604,14 @@ for (const protocol of ["tcp", "udp"] as const) {
     assertEquals(node.counted(DropReason.SERVICE_BACKEND_NOT_FOUND).egress, 1);
     const refusal = readFrame(refused.frame);
     assertEquals([refusal.source, refusal.destination], [service, client]);
-    assertEquals([refusal.icmpType, refusal.payload[1]], family === "ipv4" ? [3, 3] : [1, 4]);
-    assertEquals([refusal.quoted?.source, refusal.quoted?.sourcePort], [client, 1234]);
-    assertEquals(refusal.quoted?.destinationPort, EMPTY_SERVICE_PORT);
+    if (protocol === "tcp") {
+      assertEquals(refusal.payload[13], TCP.rst | TCP.ack);
+      assertEquals([refusal.sourcePort, refusal.destinationPort], [EMPTY_SERVICE_PORT, 1234]);
+    } else {
+      assertEquals([refusal.icmpType, refusal.payload[1]], family === "ipv4" ? [3, 3] : [1, 4]);
+      assertEquals([refusal.quoted?.source, refusal.quoted?.sourcePort], [client, 1234]);
+      assertEquals(refusal.quoted?.destinationPort, EMPTY_SERVICE_PORT);
+    }
     assertEquals([refusal.destinationMac, refusal.sourceMac], [POD.mac, POD.hostMac]);
     const ping = node.fromPod(echoFrame({ source: client, destination: service, id: 1 }));
     assertDropped(node, ping, DropReason.SERVICE_BACKEND_NOT_FOUND);

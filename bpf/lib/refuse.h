@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* "Port unreachable" to a pod, so that its connect() fails at once and not by its time limit. */
+/*
+ * A refusal to a pod, so that its connect() fails at once and not by its time limit: RST for TCP, for
+ * UDP "port unreachable". The answer comes while the sender's socket is still locked; a segment then
+ * waits in its backlog, an ICMP error to TCP would be forgotten.
+ */
 #pragma once
 #include "common.h"
 #include "endpoint.h"
@@ -16,6 +20,93 @@ inline_always __u16 fold_checksum(__s64 sum)
 	s = (s & 0xffff) + (s >> 16);
 	s = (s & 0xffff) + (s >> 16);
 	return ~s;
+}
+
+struct reset_v4 {
+	struct iphdr ip;
+	struct tcphdr tcp;
+};
+
+struct reset_v6 {
+	struct ipv6hdr ip;
+	struct tcphdr tcp;
+};
+
+/* The answer of a port without listener (RFC 9293 3.10.7.1) to the segment at `l4`. */
+inline_always int reset_segment(struct __sk_buff *skb, __u32 l4, struct tcphdr *r)
+{
+	struct tcphdr sent;
+
+	if (bpf_skb_load_bytes(skb, l4, &sent, sizeof(sent)))
+		return -1;
+	r->source = sent.dest;
+	r->dest = sent.source;
+	r->doff = 5;
+	r->rst = 1;
+	if (sent.ack) {
+		r->seq = sent.ack_seq;
+	} else {
+		r->ack = 1;
+		r->ack_seq = bpf_htonl(bpf_ntohl(sent.seq) + sent.syn);
+	}
+	return 0;
+}
+
+inline_always int write_reset_v4(struct __sk_buff *skb)
+{
+	struct reset_v4 r = {};
+	struct {
+		__be32 source;
+		__be32 destination;
+		__be32 protocol_length;
+	} pseudo;
+	struct iphdr sent;
+	__s64 sum;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &sent, sizeof(sent)) ||
+	    reset_segment(skb, ETH_HLEN + sizeof(sent), &r.tcp) ||
+	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r), 0))
+		return -1;
+	r.ip.version = 4;
+	r.ip.ihl = 5;
+	r.ip.tot_len = bpf_htons(sizeof(r));
+	r.ip.ttl = 64;
+	r.ip.protocol = IPPROTO_TCP;
+	r.ip.saddr = sent.daddr;
+	r.ip.daddr = sent.saddr;
+	r.ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&r.ip, sizeof(r.ip), 0));
+	pseudo.source = sent.daddr;
+	pseudo.destination = sent.saddr;
+	pseudo.protocol_length = bpf_htonl(IPPROTO_TCP << 16 | sizeof(r.tcp));
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
+	r.tcp.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&r.tcp, sizeof(r.tcp), sum));
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
+}
+
+inline_always int write_reset_v6(struct __sk_buff *skb)
+{
+	struct reset_v6 r = {};
+	struct {
+		__be32 length;
+		__be32 next;
+	} pseudo = { bpf_htonl(sizeof(r.tcp)), bpf_htonl(IPPROTO_TCP) };
+	struct ipv6hdr sent;
+	__s64 sum;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &sent, sizeof(sent)) ||
+	    reset_segment(skb, ETH_HLEN + sizeof(sent), &r.tcp) ||
+	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r), 0))
+		return -1;
+	r.ip.version = 6;
+	r.ip.payload_len = bpf_htons(sizeof(r.tcp));
+	r.ip.nexthdr = IPPROTO_TCP;
+	r.ip.hop_limit = 64;
+	r.ip.saddr = sent.daddr;
+	r.ip.daddr = sent.saddr;
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr, 32, sum);
+	r.tcp.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&r.tcp, sizeof(r.tcp), sum));
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
 struct refusal_v4 {
@@ -82,32 +173,61 @@ inline_always int write_refusal_v6(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-/*
- * Answers a pod's packet that has nowhere to go, as the destination would without a listener. The
- * packet is consumed. Returns the TC verdict.
- */
-__noinline int refuse(struct __sk_buff *skb, const struct packet *p)
+/* Sends what the packet has become back into its pod. Returns the TC verdict. */
+inline_always int send_back(struct __sk_buff *skb)
 {
 	struct endpoint *ep = endpoint_by_ifindex(skb->ifindex);
 	struct {
 		__u8 destination[6];
 		__u8 source[6];
 	} ethernet;
-	bool v4;
 
-	if (!ep || !p || (p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR)))
-		return TC_ACT_SHOT;
-	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
-		return TC_ACT_SHOT;
-	v4 = p->family == 4;
-	/* options and extensions would have to be quoted with it */
-	if (p->l4 != ETH_HLEN + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)))
-		return TC_ACT_SHOT;
-	if (v4 ? write_refusal_v4(skb) : write_refusal_v6(skb))
+	if (!ep)
 		return TC_ACT_SHOT;
 	__builtin_memcpy(ethernet.destination, ep->mac, 6);
 	__builtin_memcpy(ethernet.source, ep->host_mac, 6);
 	if (bpf_skb_store_bytes(skb, 0, &ethernet, sizeof(ethernet), 0))
 		return TC_ACT_SHOT;
 	return bpf_redirect_peer(skb->ifindex, 0);
+}
+
+/* One function an answer: each has a stack of its own. */
+__noinline int reset_v4(struct __sk_buff *skb)
+{
+	return write_reset_v4(skb) ? TC_ACT_SHOT : send_back(skb);
+}
+
+__noinline int reset_v6(struct __sk_buff *skb)
+{
+	return write_reset_v6(skb) ? TC_ACT_SHOT : send_back(skb);
+}
+
+__noinline int unreachable_v4(struct __sk_buff *skb)
+{
+	return write_refusal_v4(skb) ? TC_ACT_SHOT : send_back(skb);
+}
+
+__noinline int unreachable_v6(struct __sk_buff *skb)
+{
+	return write_refusal_v6(skb) ? TC_ACT_SHOT : send_back(skb);
+}
+
+/*
+ * Answers a pod's packet that has nowhere to go, as the destination would without a listener. The
+ * packet is consumed. Returns the TC verdict.
+ */
+inline_always int refuse(struct __sk_buff *skb, const struct packet *p)
+{
+	bool v4 = p->family == 4;
+
+	if (p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))
+		return TC_ACT_SHOT;
+	/* options and extensions would have to be quoted with it */
+	if (p->l4 != ETH_HLEN + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)))
+		return TC_ACT_SHOT;
+	if (p->tuple.protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_RST))
+		return v4 ? reset_v4(skb) : reset_v6(skb);
+	if (p->tuple.protocol == IPPROTO_UDP)
+		return v4 ? unreachable_v4(skb) : unreachable_v6(skb);
+	return TC_ACT_SHOT;
 }

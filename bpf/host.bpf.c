@@ -65,14 +65,9 @@ int from_netdev(struct __sk_buff *skb)
 		err = DROP(INVALID_SOURCE_IP);
 		goto dropped;
 	}
-	err = admit(skb, &p, &c, &ends, &a);
+	err = admit_and_restore(skb, &p, &c, &ends, &a);
 	if (err)
 		goto dropped;
-	if (a.restore) {
-		err = restore_frontend(skb, &p, a.restore);
-		if (err)
-			goto dropped;
-	}
 	if (p.ttl <= 1)
 		return TC_ACT_UNSPEC;
 	err = decrement_ttl(skb, &p);

@@ -56,14 +56,9 @@ int from_overlay(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	}
 	c.endpoint = ends.destination->id;
-	err = admit(skb, &p, &c, &ends, &a);
+	err = admit_and_restore(skb, &p, &c, &ends, &a);
 	if (err)
 		goto dropped;
-	if (a.restore) {
-		err = restore_frontend(skb, &p, a.restore);
-		if (err)
-			goto dropped;
-	}
 	count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
 	return deliver_to_endpoint(skb, ends.destination);
 dropped:

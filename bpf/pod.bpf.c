@@ -104,14 +104,9 @@ int from_pod(struct __sk_buff *skb)
 		goto dropped;
 	}
 
-	err = admit(skb, &p, &c, &ends, &a);
+	err = admit_and_restore(skb, &p, &c, &ends, &a);
 	if (err)
 		goto dropped;
-	if (a.restore) {
-		err = restore_frontend(skb, &p, a.restore);
-		if (err)
-			goto dropped;
-	}
 	count(REASON_FORWARDED, METRIC_EGRESS, skb->len);
 
 	if (ends.destination) {
@@ -177,14 +172,9 @@ int to_pod(struct __sk_buff *skb)
 	ends.source_identity = identify(&p.tuple.source, from);
 	if (from && (from->flags & IPCACHE_LOCAL))
 		ends.source = endpoint_by_ifindex(from->ifindex);
-	err = admit(skb, &p, &c, &ends, &a);
+	err = admit_and_restore(skb, &p, &c, &ends, &a);
 	if (err)
 		goto dropped;
-	if (a.restore) {
-		err = restore_frontend(skb, &p, a.restore);
-		if (err)
-			goto dropped;
-	}
 	count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
 	return TC_ACT_OK;
 dropped:

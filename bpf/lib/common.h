@@ -86,6 +86,16 @@ inline_always bool address_is_link_local(const struct address *a)
 #define barrier_var(x) asm volatile("" : "+r"(x))
 #endif
 
+/* The checksum of what bpf_csum_diff() has added up (RFC 1071). */
+inline_always __u16 fold_checksum(__s64 sum)
+{
+	__u32 s = (__u32)sum;
+
+	s = (s & 0xffff) + (s >> 16);
+	s = (s & 0xffff) + (s >> 16);
+	return ~s;
+}
+
 /* Keeps the compiler from merging or reordering an access that another CPU may race with. */
 #define READ_ONCE(x)     (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))

@@ -183,6 +183,16 @@ inline_always int restore_frontend(struct __sk_buff *skb, struct packet *p,
 	return rewrite_inner(skb, p, REWRITE_DESTINATION, &e->frontend, e->frontend_port);
 }
 
+/* What every program does with a packet whose ends are known. As admit(). */
+inline_always int admit_and_restore(struct __sk_buff *skb, struct packet *p,
+				    struct event_context *c, const struct ends *ends,
+				    struct admission *a)
+{
+	int err = admit(skb, p, c, ends, a);
+
+	return err || !a->restore ? err : restore_frontend(skb, p, a->restore);
+}
+
 /* Finds out who an address is. */
 inline_always __u32 identify(const struct address *a, const struct ipcache_entry *e)
 {

@@ -125,9 +125,7 @@ __noinline int answer_neighbour(struct __sk_buff *skb, const struct packet *p)
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&ip.saddr, 32, sum);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&m, sizeof(m), sum);
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	sum = (sum & 0xffff) + (sum >> 16);
-	m.checksum = ~sum;
+	m.checksum = fold_checksum(sum);
 
 	if (bpf_skb_store_bytes(skb, 0, &ethernet, sizeof(ethernet), 0) ||
 	    bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||

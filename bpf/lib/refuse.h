@@ -13,15 +13,6 @@
 #define PORT_UNREACHABLE_V6 4 /* RFC 4443 3.1: code of ICMPV6_DEST_UNREACH */
 #define QUOTED_L4           8
 
-inline_always __u16 fold_checksum(__s64 sum)
-{
-	__u32 s = (__u32)sum;
-
-	s = (s & 0xffff) + (s >> 16);
-	s = (s & 0xffff) + (s >> 16);
-	return ~s;
-}
-
 struct reset_v4 {
 	struct iphdr ip;
 	struct tcphdr tcp;

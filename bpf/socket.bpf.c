@@ -84,7 +84,8 @@ inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *
 		return 0;
 	key.cookie = bpf_get_socket_cookie(ctx);
 	/* one backend for all datagrams of a socket that never connects */
-	b = service_backend(s, connected ? bpf_get_prandom_u32() : (__u32)(key.cookie ^ key.cookie >> 32));
+	b = backend_for(&s->side[SCOPE_INSIDE],
+			connected ? bpf_get_prandom_u32() : (__u32)(key.cookie ^ key.cookie >> 32));
 	if (!b)
 		return -1;
 	key.backend = b->address;

@@ -14,6 +14,7 @@ CONFIG(__u32, ct_tcp_established_s, "seconds that an idle established TCP connec
 CONFIG(__u32, ct_tcp_opening_s, "seconds that an unanswered SYN is kept") = 60;
 CONFIG(__u32, ct_tcp_closing_s, "seconds that a closing TCP connection is kept") = 10;
 CONFIG(__u32, ct_other_s, "seconds that an idle flow of another protocol is kept") = 60;
+CONFIG(__u32, maglev_size, "slots of a Maglev table, a prime") = 16381;
 CONFIG(__u16, nat_port_min, "first source port that masquerading chooses itself, host order") = 1024;
 CONFIG(__u16, nat_port_max, "last source port that masquerading chooses itself, host order") = 65535;
 

@@ -40,7 +40,7 @@ __noinline int choose_backend(struct __sk_buff *skb, struct packet *p)
 		p->inner.source_port = known->frontend_port;
 		return 0;
 	}
-	b = service_backend(s, bpf_get_prandom_u32());
+	b = backend_for(&s->side[SCOPE_INSIDE], bpf_get_prandom_u32());
 	if (!b)
 		return DROP(SERVICE_BACKEND_NOT_FOUND);
 	choice.flags = CT_CHOICE;

@@ -53,7 +53,7 @@ export function endText(ip: string, port: number): string {
 export function* listConnections(ct: TypedMap<CtKey, CtEntry>): Generator<ConnectionView> {
   const now = monotonicNs();
   for (const [key, entry] of ct.entries()) {
-    if (!(entry.flags & CtFlags.CHOICE) && entry.expires >= now) {
+    if (entry.expires >= now) {
       yield connectionView(key, entry, now);
     }
   }

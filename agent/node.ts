@@ -8,6 +8,7 @@ import { formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
 import { findLink } from "../datapath/net/link.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
 import { writeSysctls } from "../datapath/net/netns.ts";
+import type { WireState } from "../datapath/wire.ts";
 import type { AgentState } from "./api/agent_state.ts";
 import { endpointRoutes } from "./api/endpoint_routes.ts";
 import { metricRows } from "./api/metric_rows.ts";
@@ -58,6 +59,7 @@ export class Agent implements AgentState, AsyncDisposable {
   readonly model: Model;
   readonly #stack = new AsyncDisposableStack();
   readonly #reconcilers: Reconciler<never>[] = [];
+  readonly wires: WireState[] = [];
   #failure: string | undefined = "starting";
 
   // what needs the kernel, in the order it is made
@@ -154,6 +156,7 @@ export class Agent implements AgentState, AsyncDisposable {
     log.info("endpoints restored", { count: restored.restored.length });
 
     for (const { name, ifindex } of this.devices) this.loader.attachDevice("host", ifindex, name);
+    this.#attachWires();
     if (tunnel) this.loader.attachDevice("overlay", tunnel, "tunnel");
     this.loader.attachSockets(config.cgroup);
 
@@ -385,6 +388,15 @@ export class Agent implements AgentState, AsyncDisposable {
       },
       rule: (cookie) => this.model.cookies.get(cookie)?.text,
     });
+  }
+
+  #attachWires(): void {
+    this.loader.detachWiresBut(this.devices.map(({ name }) => name));
+    for (const { name, ifindex } of this.devices) {
+      const wire = this.loader.attachWire(ifindex, name, this.config.xdp);
+      this.wires.push(wire);
+      this.log.info("XDP", { ...wire });
+    }
   }
 
   async #drainQueue(): Promise<void> {

@@ -89,6 +89,13 @@ const AGENT: readonly Option[] = [
     summary: "The node's devices; those with a default route by default",
   },
   {
+    name: "xdp",
+    type: "string",
+    values: ["auto", "native", "generic", "off"],
+    summary: "Where packets of the devices are met: in the driver, after it, or by tc alone",
+    default: "auto",
+  },
+  {
     name: "routing",
     type: "string",
     values: ["vxlan", "native"],

@@ -24,6 +24,7 @@ import { type ObjectName, readObject } from "./objects.ts";
 import { geteuid } from "./ffi/libc.ts";
 import { ERRNO, KernelError } from "./kernel_error.ts";
 import { withExpeditedGracePeriods } from "./rcu.ts";
+import { attachWire, detachWire, type WireState, type XdpChoice } from "./wire.ts";
 
 /** How packets reach pods of other nodes. The numbers are those of bpf/lib/config.h. */
 export const ROUTING_MODES = { native: 0, vxlan: 1 } as const;
@@ -129,7 +130,7 @@ export class Loader implements Disposable {
       tunnel_ifindex: options.tunnelIfindex,
       tunnel_port: options.tunnelPort,
     };
-    for (const name of ["pod", "host", "overlay", "socket"] as const) {
+    for (const name of ["pod", "host", "overlay", "xdp", "socket"] as const) {
       loader.#loadObject(name, constants, options.mapSizes ?? {});
     }
     return loader;
@@ -179,14 +180,22 @@ export class Loader implements Disposable {
     });
   }
 
-  /** Devices that have pinned links, by name. With clsact there are none. */
-  attachedDevices(): string[] {
-    const names = new Set<string>();
-    for (const { name } of Deno.readDirSync(this.#links)) {
-      const match = /^(.*)-(ingress|egress)$/.exec(name);
-      if (match && !(match[1]! in SOCKET_HOOKS)) names.add(match[1]!.replaceAll("%", "."));
+  /** Puts the XDP program on a device of the node, as far as the device and the operator let it. */
+  attachWire(ifindex: number, name: string, choice: XdpChoice): WireState {
+    return attachWire(this.#program("from_wire"), {
+      ifindex,
+      choice,
+      pin: this.#pin(name, "xdp"),
+    });
+  }
+
+  /** Takes the XDP program off every device but these: they were the node's once. */
+  detachWiresBut(names: readonly string[]): void {
+    const kept = new Set(names.map((name) => this.#pin(name, "xdp")));
+    for (const { name } of readDirectory(this.#links)) {
+      const pin = `${this.#links}/${name}`;
+      if (name.endsWith("-xdp") && !kept.has(pin)) detachWire(pin);
     }
-    return [...names];
   }
 
   /** Translates services at the sockets of every process in the cgroup. */
@@ -225,8 +234,8 @@ export class Loader implements Disposable {
   }
 
   /** bpffs refuses dots in names. */
-  #pin(name: string, direction: TcDirection): string {
-    return `${this.#links}/${name.replaceAll(".", "%")}-${direction}`;
+  #pin(name: string, hook: TcDirection | "xdp"): string {
+    return `${this.#links}/${name.replaceAll(".", "%")}-${hook}`;
   }
 
   [Symbol.dispose](): void {

@@ -140,6 +140,7 @@ function statusView(agent: AgentState): StatusView {
     routing: config.routing,
     masquerade: config.masquerade,
     devices: [...agent.devices],
+    xdp: [...agent.wires],
     podCidrs: [self?.podCidrIpv4, self?.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
     addresses: manager.usage().map(({ family, used, capacity }) => ({
       family: String(family),

@@ -67,6 +67,14 @@ const status: StatusView = {
     { name: "eth0", ifindex: 2, ipv4: "192.168.60.1", ipv6: "fd60:60::1", mtu: 1500 },
     { name: "eth1", ifindex: 3, ipv4: "192.168.61.1", mtu: 9000 },
   ],
+  xdp: [
+    { device: "eth0", mode: "native", reason: "virtio_net runs it" },
+    {
+      device: "eth1",
+      mode: "generic",
+      reason: "ixgbe refuses native XDP at an MTU of 9000: MTU too large for XDP",
+    },
+  ],
   podCidrs: ["10.60.1.0/24", "fd60:1:2:3::/64"],
   addresses: [
     { family: "ipv4", used: 3, capacity: 253 },

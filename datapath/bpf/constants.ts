@@ -70,6 +70,9 @@ export const AttachType = {
 /** enum bpf_link_type, as far as this library makes them. */
 export const LinkType = { CGROUP: 3, XDP: 6, TCX: 11 } as const;
 
+/** Where an XDP program runs, include/uapi/linux/if_link.h. */
+export const XdpFlag = { SKB_MODE: 1 << 1, DRV_MODE: 1 << 2 } as const;
+
 /** Flags of map creation. */
 export const MapFlag = {
   NO_PREALLOC: 1 << 0,

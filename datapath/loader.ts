@@ -23,6 +23,7 @@ import { dirname } from "@std/path";
 import { type ObjectName, readObject } from "./objects.ts";
 import { geteuid } from "./ffi/libc.ts";
 import { ERRNO, KernelError } from "./kernel_error.ts";
+import { namespaceCookie } from "./net/netns.ts";
 import { withExpeditedGracePeriods } from "./rcu.ts";
 import { attachWire, detachWire, type WireState, type XdpChoice } from "./wire.ts";
 
@@ -70,7 +71,7 @@ export interface LoaderOptions {
 }
 
 /** The cgroup hooks by program name. */
-const SOCKET_HOOKS = {
+export const SOCKET_HOOKS = {
   connect4: AttachType.CGROUP_INET4_CONNECT,
   connect6: AttachType.CGROUP_INET6_CONNECT,
   sendmsg4: AttachType.CGROUP_UDP4_SENDMSG,
@@ -79,6 +80,9 @@ const SOCKET_HOOKS = {
   recvmsg6: AttachType.CGROUP_UDP6_RECVMSG,
   getpeername4: AttachType.CGROUP_INET4_GETPEERNAME,
   getpeername6: AttachType.CGROUP_INET6_GETPEERNAME,
+  post_bind4: AttachType.CGROUP_INET4_POST_BIND,
+  post_bind6: AttachType.CGROUP_INET6_POST_BIND,
+  release: AttachType.CGROUP_INET_SOCK_RELEASE,
 } as const;
 
 /** A kind of device, and its two programs. */
@@ -129,6 +133,7 @@ export class Loader implements Disposable {
       masquerade: options.masquerade ? 1 : 0,
       tunnel_ifindex: options.tunnelIfindex,
       tunnel_port: options.tunnelPort,
+      host_netns_cookie: namespaceCookie(),
     };
     for (const name of ["pod", "host", "overlay", "xdp", "socket"] as const) {
       loader.#loadObject(name, constants, options.mapSizes ?? {});

@@ -64,6 +64,11 @@ export const BackendFlags = {
   TUNNEL: 2,
 } as const;
 
+/** enum bpf_func_id___probe: BPF_… */
+export const BpfFuncIdProbe = {
+  FUNC_set_retval___probe: 187,
+} as const;
+
 /** struct choice, 32 bytes. */
 export interface Choice {
   backend: Uint8Array;
@@ -713,6 +718,7 @@ export const policySide: Codec<PolicySide> = {
 export interface Reverse {
   frontend: Uint8Array;
   port: number;
+  service: number;
 }
 
 export const reverse: Codec<Reverse> = {
@@ -720,10 +726,12 @@ export const reverse: Codec<Reverse> = {
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.frontend);
     view.setUint16(offset + 16, value.port, false);
+    view.setUint32(offset + 20, value.service, true);
   },
   decode: (view, offset) => ({
     frontend: readBytes(view, offset, 16),
     port: view.getUint16(offset + 16, false),
+    service: view.getUint32(offset + 20, true),
   }),
 };
 

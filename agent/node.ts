@@ -4,7 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { checkRequirements, Loader } from "../datapath/loader.ts";
 import { TraceLevel } from "../datapath/maps/generated.ts";
 import { openMaps, type PilusMaps } from "../datapath/maps/mod.ts";
-import { formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
+import { cidrContains, formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
 import { findLink } from "../datapath/net/link.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
 import { writeSysctls } from "../datapath/net/netns.ts";
@@ -34,6 +34,7 @@ import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
+import { SeveredBackends } from "./services/severed.ts";
 import { sameService, serviceTarget } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
 import { EndpointFiles, FileIdentities } from "./sources/published.ts";
@@ -160,6 +161,7 @@ export class Agent implements AgentState, AsyncDisposable {
     if (tunnel) this.loader.attachDevice("overlay", tunnel, "tunnel");
     this.loader.attachSockets(config.cgroup);
 
+    this.#severBackends();
     await this.#drainQueue();
     this.#every(QUEUE_INTERVAL_MS, () => this.#drainQueue());
     this.#every(GARBAGE_INTERVAL_MS, async () => {
@@ -388,6 +390,33 @@ export class Agent implements AgentState, AsyncDisposable {
       },
       rule: (cookie) => this.model.cookies.get(cookie)?.text,
     });
+  }
+
+  /** Ends the sockets of backends that are gone. */
+  #severBackends(): void {
+    const { model, log } = this;
+    const inCluster = (ip: Uint8Array) =>
+      model.nodeTables.nodes.rows().some(({ podCidrIpv4, podCidrIpv6 }) =>
+        [podCidrIpv4, podCidrIpv6].some((cidr) => cidr && cidrContains(cidr, ip))
+      );
+    this.#stack.use(
+      new SeveredBackends({
+        frontends: model.frontendTables.frontends,
+        before: this.maps.pilus_reverse.keys().filter(({ backend }) => inCluster(backend)).flatMap(
+          ({ backend, port }) =>
+            [6, 17].map((protocol) => ({ address: backend.slice(), port, protocol })),
+        ),
+        pods: [model.identified, model.tables.CiliumEndpoint],
+        lives: (ip) => model.podOf(ip) !== undefined,
+        namespaces: () => this.manager.table.rows().map(({ netns }) => netns),
+        onError: (error) => log.warn("sockets to backends not ended", { error: String(error) }),
+        onSevered: (peers, sockets) => {
+          if (sockets > 0) {
+            log.info("sockets to backends ended", { backends: peers.length, sockets });
+          }
+        },
+      }),
+    );
   }
 
   #attachWires(): void {

@@ -19,6 +19,8 @@ export interface AgentConfig {
   devices: string[];
   /** Where packets of the devices are met. */
   xdp: XdpChoice;
+  /** File of prefixes that the node does not listen to; empty: none. */
+  prefilter: string;
   routing: RoutingMode;
   /** UDP port. */
   tunnelPort: number;

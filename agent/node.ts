@@ -30,6 +30,7 @@ import { Model } from "./model.ts";
 import { findDevices, type NodeDevice } from "./nodes/devices.ts";
 import type { addressRows } from "./nodes/ipcache_maps.ts";
 import type { ClusterNode } from "./nodes/nodes.ts";
+import { PREFILTER_BATCH, prefilterTarget } from "./nodes/prefilter_map.ts";
 import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
@@ -37,6 +38,7 @@ import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
 import { SeveredBackends } from "./services/severed.ts";
 import { sameService, serviceTarget } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
+import { PrefilterFile } from "./sources/prefilter_file.ts";
 import { EndpointFiles, FileIdentities } from "./sources/published.ts";
 import { openDatabase } from "./state/database.ts";
 import { type MapRow, mapTable, mapTarget } from "./state/map_target.ts";
@@ -314,6 +316,17 @@ export class Agent implements AgentState, AsyncDisposable {
       target: mapTarget(maps.pilus_ipcache),
       repairIntervalMs,
     });
+    const denied = prefilterTarget(maps.pilus_denied);
+    if (config.prefilter) {
+      this.#stack.use(
+        new PrefilterFile({
+          path: config.prefilter,
+          output: this.model.prefilter,
+          problems: this.model.prefilterProblems,
+          before: denied.read() ?? [],
+        }),
+      ).start();
+    }
     const serviceMaps = this.#stack.use(serviceTarget(maps.pilus_services, maps.pilus_backends));
     const all = [
       policies,
@@ -330,6 +343,14 @@ export class Agent implements AgentState, AsyncDisposable {
         desired: this.model.services,
         target: serviceMaps,
         matches: sameService,
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "prefilter",
+        desired: this.model.prefilter,
+        target: denied,
+        matches: () => true,
+        batchSize: PREFILTER_BATCH,
         repairIntervalMs,
       }),
       new Reconciler({

@@ -43,6 +43,7 @@ function agentConfig(options: OptionValues): AgentConfig {
     cgroup: text("cgroup") || findCgroup(),
     devices: list("device"),
     xdp: text("xdp") as XdpChoice,
+    prefilter: text("prefilter"),
     routing: text("routing") as RoutingMode,
     tunnelPort: Number(options["tunnel-port"]),
     clusterCidrs: list("cluster-cidr"),

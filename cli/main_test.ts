@@ -23,7 +23,12 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
   await withAgent(ROUTES, async (socket) => {
     for (
       const [line, parts] of [
-        ["status", ["node-a: ok\n", "Addresses: ipv4 3 of 253, ipv6 3 of 65533", "E2BIG"]],
+        ["status", [
+          "node-a: ok\n",
+          "XDP:       eth0 native (virtio_net runs it), eth1 generic",
+          "Addresses: ipv4 3 of 253, ipv6 3 of 65533",
+          "E2BIG",
+        ]],
         ["endpoint list", ["demo/web-", "fd60:1:2:3::2", "302  ingress   ready", "app=web,"]],
         ["endpoint get 2", ["Pod:          demo/web-7d5b9c7c4-x2x2\n", "pilus policy get 2"]],
         ["identity list", ["302          1  k8s:app=web", "reserved:host"]],
@@ -37,6 +42,7 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
         ["policy get demo/web-7d5b9c7c4-x2x2", ["what no rule allows is denied", "303"]],
         ["ct list", ["10.60.1.3:5353 -> 10.60.2.2:53", "established    7998s     10/8"]],
         ["ipcache list", ["10.60.1.2            302  endpoint", "16777217  cidr"]],
+        ["prefilter list", ["203.0.113.0/24        2", "2 prefixes of /etc/pilus/denied; 17 pack"]],
         ["map list", ["pilus_ct       lru_hash   40     88   131  262144  0.1%"]],
         ["map dump ipcache", ["10.60.1.2      kind=1 identity=302"]],
         ["map get ipcache fd60:1:2:4::2", ["tunnel:   192.168.60.2\n"]],

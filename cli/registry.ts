@@ -96,6 +96,12 @@ const AGENT: readonly Option[] = [
     default: "auto",
   },
   {
+    name: "prefilter",
+    type: "string",
+    placeholder: "FILE",
+    summary: "Prefixes that are dropped before anything else, one a line; watched",
+  },
+  {
     name: "routing",
     type: "string",
     values: ["vxlan", "native"],
@@ -322,6 +328,11 @@ export const COMMANDS: readonly Command[] = [
     examples: ["pilus ct list --ip 10.0.1.7 --protocol tcp"],
     run: async (i) => (await import("./ct.ts")).listConnections(i),
   },
+  list(
+    "prefilter list",
+    "Prefixes that the node does not listen to, and what was dropped",
+    async (i) => (await import("./prefilter.ts")).listPrefilter(i),
+  ),
   list(
     "ipcache list",
     "What each address is",

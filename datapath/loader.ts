@@ -44,6 +44,8 @@ export interface MapSizes {
   pilus_rules?: number;
   /** Addresses. @default {262144} */
   pilus_ipcache?: number;
+  /** Prefixes of the prefilter. @default {65536} */
+  pilus_denied?: number;
   /** Bytes of the event buffer, a power of two and a multiple of the page size. @default {8388608} */
   pilus_events?: number;
 }
@@ -55,6 +57,7 @@ export const MAP_SIZE_NAMES = [
   "pilus_reverse",
   "pilus_rules",
   "pilus_ipcache",
+  "pilus_denied",
   "pilus_events",
 ] as const satisfies readonly (keyof MapSizes)[];
 

@@ -1,14 +1,19 @@
 /** The read-only half of the API: what the tables and the kernel say. */
 
 import { BpfMap, features, MapType, type TypedMap } from "../../datapath/bpf/mod.ts";
-import { type RuleKey, RuleVerdict, TraceLevel } from "../../datapath/maps/generated.ts";
+import {
+  DropReason,
+  type RuleKey,
+  RuleVerdict,
+  TraceLevel,
+} from "../../datapath/maps/generated.ts";
 import { formatCidr, formatIp } from "../../datapath/net/ip.ts";
 import { VERSION } from "../config.ts";
 import { endpointKey } from "../endpoints/endpoint.ts";
 import { flushConnections, listConnections } from "../flows/connections.ts";
 import { protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
-import { metricRows } from "./metric_rows.ts";
+import { metricRows, packetTotals } from "./metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./metrics_text.ts";
 import type { AgentState } from "./agent_state.ts";
 import { ApiError, type ApiRequest, type ApiRoutes } from "./server.ts";
@@ -22,6 +27,7 @@ import type {
   MapView,
   NodeView,
   PolicyView,
+  PrefilterView,
   ProblemView,
   ReconcilerView,
   RuleView,
@@ -61,6 +67,7 @@ function problems(agent: AgentState): ProblemView[] {
     agent.model.policyTables.problems,
     agent.model.frontendTables.problems,
     agent.model.ipcacheTables.problems,
+    agent.model.prefilterProblems,
   ].flatMap((table) => table.rows()).map(({ source, line, message }) => ({
     source,
     ...(line === undefined ? {} : { line }),
@@ -294,6 +301,23 @@ function ipcacheViews(agent: AgentState): IpcacheView[] {
   }));
 }
 
+function prefilterView(agent: AgentState): PrefilterView {
+  const dropped = packetTotals(agent).filter(({ reason }) =>
+    reason === DropReason.DENIED_BY_PREFILTER
+  );
+  return {
+    ...(agent.config.prefilter ? { file: agent.config.prefilter } : {}),
+    prefixes: agent.model.prefilter.rows().map(({ cidr, line }) => ({
+      prefix: formatCidr(cidr),
+      line,
+    })),
+    dropped: {
+      packets: dropped.reduce((sum, { packets }) => sum + packets, 0),
+      bytes: dropped.reduce((sum, { bytes }) => sum + bytes, 0),
+    },
+  };
+}
+
 function findMap(agent: AgentState, name: string): TypedMap<unknown, unknown> {
   const map = typedMaps(agent).find((m) => m.name === name || m.name === `pilus_${name}`);
   if (map) return map;
@@ -389,6 +413,7 @@ export function readRoutes(agent: AgentState): ApiRoutes {
     "GET /v1/nodes": () => nodeViews(agent),
     "GET /v1/services": () => serviceViews(agent),
     "GET /v1/ipcache": () => ipcacheViews(agent),
+    "GET /v1/prefilter": () => prefilterView(agent),
     "GET /v1/maps": () => typedMaps(agent).map(mapView),
     "GET /v1/maps/{name}": ({ params, query }) =>
       dump(agent, params.name!, Number(query.get("limit") ?? DUMP_LIMIT)),

@@ -156,6 +156,16 @@ export interface IpcacheView {
   tunnel?: string;
 }
 
+/** `GET /v1/prefilter` */
+export interface PrefilterView {
+  /** The file; undefined without one. */
+  file?: string;
+  /** In the kernel. `line`: of the file; 0 when it is from an earlier agent. */
+  prefixes: { prefix: string; line: number }[];
+  /** Since the programs were loaded. */
+  dropped: { packets: number; bytes: number };
+}
+
 /** One end of a flow. */
 export interface FlowEnd {
   ip: string;

@@ -11,6 +11,7 @@ import type {
   MapView,
   NodeView,
   PolicyView,
+  PrefilterView,
   ServiceView,
   StatusView,
 } from "../../agent/api/views.ts";
@@ -140,6 +141,12 @@ export const unwell: StatusView = {
     },
   ],
   events: { seen: 4711, lost: 3 },
+};
+
+const prefilter: PrefilterView = {
+  file: "/etc/pilus/denied",
+  prefixes: [{ prefix: "203.0.113.0/24", line: 2 }, { prefix: "2001:db8:bad::/48", line: 3 }],
+  dropped: { packets: 17, bytes: 1024 },
 };
 
 const identities: IdentityView[] = [
@@ -343,6 +350,7 @@ export const ROUTES: ApiRoutes = {
   "GET /v1/identities": () => identities,
   "GET /v1/nodes": () => nodes,
   "GET /v1/services": () => services,
+  "GET /v1/prefilter": () => prefilter,
   "GET /v1/ipcache": () => ipcache,
   "GET /v1/maps": () => maps,
   "GET /v1/maps/{name}": ({ query }) => mapRows.slice(0, Number(query.get("limit"))),

@@ -21,7 +21,6 @@ import { drainDeleteQueue } from "./endpoints/delete_queue.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
 import { NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
 import { EndpointManager } from "./endpoints/endpoint_manager.ts";
-import { collectGarbage } from "./flows/connections.ts";
 import { FlowReader } from "./flows/flow_reader.ts";
 import { EndpointIdentities } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
@@ -50,9 +49,6 @@ const GARBAGE_INTERVAL_MS = 30_000;
 
 /** Milliseconds between tries to do the deletions that the CNI plugin has queued. */
 const QUEUE_INTERVAL_MS = 5_000;
-
-/** Nanoseconds that an idle masquerading of TCP and of the rest is kept; bpf/lib/config.h has those of conntrack. */
-const NAT_IDLE_NS = { tcp: 8_000_000_000_000n, other: 60_000_000_000n };
 
 /** A running agent. Disposing leaves the datapath in place: traffic goes on without it. */
 export class Agent implements AgentState, AsyncDisposable {
@@ -166,9 +162,7 @@ export class Agent implements AgentState, AsyncDisposable {
     this.#severBackends();
     await this.#drainQueue();
     this.#every(QUEUE_INTERVAL_MS, () => this.#drainQueue());
-    this.#every(GARBAGE_INTERVAL_MS, async () => {
-      await collectGarbage(this.maps.pilus_ct, this.maps.pilus_nat, NAT_IDLE_NS);
-    });
+    this.#every(GARBAGE_INTERVAL_MS, () => this.loader.collectGarbage());
     this.#every(config.repairInterval * 1000, () => void this.manager.repair());
 
     this.#failure = undefined;

@@ -138,7 +138,7 @@ export class Loader implements Disposable {
       tunnel_port: options.tunnelPort,
       host_netns_cookie: namespaceCookie(),
     };
-    for (const name of ["pod", "host", "overlay", "xdp", "socket"] as const) {
+    for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {
       loader.#loadObject(name, constants, options.mapSizes ?? {});
     }
     return loader;
@@ -215,6 +215,16 @@ export class Loader implements Disposable {
         pin: `${this.#links}/socket-${name}`,
       });
     }
+  }
+
+  /** Deletes what has run out of the tables of connections and mappings, without stopping this thread. */
+  async collectGarbage(): Promise<{ connections: number; mappings: number }> {
+    const result = await this.#program("collect_garbage").runElsewhere(new Uint8Array(24));
+    const view = new DataView(result.buffer);
+    return {
+      connections: Number(view.getBigUint64(8, true)),
+      mappings: Number(view.getBigUint64(16, true)),
+    };
   }
 
   /** Takes the socket programs off. */

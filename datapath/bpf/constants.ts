@@ -37,6 +37,7 @@ export const ProgramType = {
   CGROUP_SOCK_ADDR: 18,
   CGROUP_SOCKOPT: 25,
   SK_LOOKUP: 30,
+  SYSCALL: 31,
 } as const;
 
 /** enum bpf_attach_type. */

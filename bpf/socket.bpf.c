@@ -5,6 +5,24 @@
  */
 #include "lib/socket.h"
 
+#define ECONNREFUSED 111
+#define EADDRINUSE   98
+
+/* bpf_set_retval() is there since 5.18; without it a refusal is EPERM. */
+enum bpf_func_id___probe {
+	BPF_FUNC_set_retval___probe = 187,
+};
+
+#define REFUSE 0
+#define ALLOW  1
+
+inline_always int refuse(int error)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id___probe, BPF_FUNC_set_retval___probe))
+		bpf_set_retval(-error);
+	return REFUSE;
+}
+
 inline_always void read_v6(struct address *to, const struct bpf_sock_addr *ctx)
 {
 	WORD(to, 0) = ctx->user_ip6[0];
@@ -30,7 +48,7 @@ inline_always int translate_v4(struct bpf_sock_addr *ctx, bool connects)
 	address_from_v4(&to, ctx->user_ip4);
 	found = choose(ctx, &to, &port, connects);
 	if (found < 0)
-		return refuse_call(ECONNREFUSED);
+		return refuse(ECONNREFUSED);
 	if (found) {
 		ctx->user_ip4 = WORD(&to, 3);
 		ctx->user_port = port;
@@ -48,7 +66,7 @@ inline_always int translate_v6(struct bpf_sock_addr *ctx, bool connects)
 	read_v6(&to, ctx);
 	found = choose(ctx, &to, &port, connects);
 	if (found < 0)
-		return refuse_call(ECONNREFUSED);
+		return refuse(ECONNREFUSED);
 	if (found) {
 		write_v6(ctx, &to);
 		ctx->user_port = port;
@@ -137,13 +155,13 @@ int getpeername6(struct bpf_sock_addr *ctx)
 SEC("cgroup/post_bind4")
 int post_bind4(struct bpf_sock *ctx)
 {
-	return check_bind(ctx);
+	return has_service_port(ctx) ? refuse(EADDRINUSE) : ALLOW;
 }
 
 SEC("cgroup/post_bind6")
 int post_bind6(struct bpf_sock *ctx)
 {
-	return check_bind(ctx);
+	return has_service_port(ctx) ? refuse(EADDRINUSE) : ALLOW;
 }
 
 /* Rows of sockets that are gone would push out those of long connections. */

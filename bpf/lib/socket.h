@@ -6,27 +6,9 @@
 #include "reverse.h"
 #include "service.h"
 
-#define ECONNREFUSED 111
-#define EADDRINUSE   98
-
 #define AF_INET     2
 #define SOCK_STREAM 1
 #define SOCK_DGRAM  2
-
-/* bpf_set_retval() is there since 5.18; without it a refusal is EPERM. */
-enum bpf_func_id___probe {
-	BPF_FUNC_set_retval___probe = 187,
-};
-
-#define REFUSE 0
-#define ALLOW  1
-
-inline_always int refuse_call(int error)
-{
-	if (bpf_core_enum_value_exists(enum bpf_func_id___probe, BPF_FUNC_set_retval___probe))
-		bpf_set_retval(-error);
-	return REFUSE;
-}
 
 /* Of those that services have; 0 for the others, such as sockets that ping. */
 inline_always __u8 socket_protocol(__u32 type, __u32 protocol)
@@ -166,13 +148,12 @@ inline_always struct reverse *live_frontend_of(struct bpf_sock_addr *ctx,
 	return s && s->id == r->service ? r : NULL;
 }
 
-/* A port of the node that a service has is not for the node's own sockets. */
-inline_always int check_bind(struct bpf_sock *ctx)
+/* Whether a socket of the node has bound a port of the node that is a service's. */
+inline_always bool has_service_port(struct bpf_sock *ctx)
 {
 	struct address any = {};
 	__u8 protocol = socket_protocol(ctx->type, ctx->protocol);
 
-	if (!protocol || bpf_get_netns_cookie(ctx) != host_netns_cookie)
-		return ALLOW;
-	return service_lookup(&any, bpf_htons(ctx->src_port), protocol) ? refuse_call(EADDRINUSE) : ALLOW;
+	return protocol && bpf_get_netns_cookie(ctx) == host_netns_cookie &&
+	       service_lookup(&any, bpf_htons(ctx->src_port), protocol);
 }

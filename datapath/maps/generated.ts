@@ -64,11 +64,6 @@ export const BackendFlags = {
   TUNNEL: 2,
 } as const;
 
-/** enum bpf_func_id___probe: BPF_… */
-export const BpfFuncIdProbe = {
-  FUNC_set_retval___probe: 187,
-} as const;
-
 /** struct choice, 32 bytes. */
 export interface Choice {
   backend: Uint8Array;

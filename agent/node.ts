@@ -10,6 +10,7 @@ import { NetlinkSocket } from "../datapath/net/netlink.ts";
 import { writeSysctls } from "../datapath/net/netns.ts";
 import type { WireState } from "../datapath/wire.ts";
 import type { AgentState } from "./api/agent_state.ts";
+import { balancerRoutes } from "./api/balancer_routes.ts";
 import { endpointRoutes } from "./api/endpoint_routes.ts";
 import { metricRows } from "./api/metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./api/metrics_text.ts";
@@ -168,7 +169,7 @@ export class Agent implements AgentState, AsyncDisposable {
     this.#failure = undefined;
     const server: ApiServer = await serveApi({
       socket: `${config.runDir}/pilus.sock`,
-      routes: { ...readRoutes(this), ...endpointRoutes(this.manager) },
+      routes: { ...readRoutes(this), ...balancerRoutes(this), ...endpointRoutes(this.manager) },
       onError: (request, error) => log.error("request failed", { request, error: String(error) }),
     });
     this.#stack.use(server);

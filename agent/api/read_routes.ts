@@ -13,6 +13,8 @@ import { endpointKey } from "../endpoints/endpoint.ts";
 import { flushConnections, listConnections } from "../flows/connections.ts";
 import { protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
+import { DEFAULT_MAGLEV_SIZE, kernelTables } from "../services/kernel_view.ts";
+import { MAP_VIEWS } from "./map_views.ts";
 import { metricRows, packetTotals } from "./metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./metrics_text.ts";
 import type { AgentState } from "./agent_state.ts";
@@ -343,10 +345,17 @@ function plain(value: unknown): unknown {
 
 function dump(agent: AgentState, name: string, limit: number) {
   const map = findMap(agent, name);
+  if (map.name === "pilus_maglev") {
+    return kernelTables(agent.maps, DEFAULT_MAGLEV_SIZE).slice(0, limit).map((
+      { table, ...rest },
+    ) => ({ key: table, value: rest }));
+  }
+  const view = MAP_VIEWS[map.name] ?? ((key, value) => ({ key, value }));
   const rows: { key: unknown; value: unknown }[] = [];
   for (const [key, value] of map.entries()) {
-    if (map.name === "pilus_endpoints" && (value as { ifindex: number }).ifindex === 0) continue;
-    rows.push({ key: plain(key), value: plain(value) });
+    const row = view(key, value);
+    if (!row) continue;
+    rows.push({ key: plain(row.key), value: plain(row.value) });
     if (rows.length >= limit) break;
   }
   return rows;

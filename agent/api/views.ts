@@ -156,6 +156,37 @@ export interface IpcacheView {
   tunnel?: string;
 }
 
+/** `GET /v1/lb/…`: the load balancer as the kernel has it. */
+export type {
+  BackendUse as BackendUseView,
+  KernelBackend as KernelBackendView,
+  KernelFrontend as KernelFrontendView,
+  KernelTable as KernelTableView,
+} from "../services/kernel_view.ts";
+
+/** `GET /v1/lb/source-ranges` */
+export interface SourceRangeView {
+  prefix: string;
+  /** Number of the service's port. */
+  service: number;
+}
+
+/** `GET /v1/lb/trace` */
+export type { ServiceTrace as ServiceTraceView } from "../services/trace.ts";
+
+/** `GET /v1/nat` */
+export interface MappingView {
+  protocol: string;
+  direction: "out" | "in";
+  /** Of the packets before the translation. */
+  source: string;
+  destination: string;
+  /** The new source (out) or destination (in). */
+  becomes: string;
+  /** Seconds since the last packet. */
+  idle: number;
+}
+
 /** `GET /v1/prefilter` */
 export interface PrefilterView {
   /** The file; undefined without one. */

@@ -28,6 +28,9 @@ export type BalancerMaps = Pick<
 /** Bits of a Maglev slot, as in bpf/lib/service.h. */
 const ROW_SLOTS = 512, INDEX_BITS = 14, INDEX_MASK = 0x3fff, YOUNG = 1 << 30;
 
+/** Slots of a table, unless the operator chose otherwise. */
+export const DEFAULT_MAGLEV_SIZE = 16381;
+
 export interface MaglevSlot {
   /** Index in the set for new flows. */
   now: number;
@@ -109,6 +112,36 @@ export function backendsOf(
     .filter((backend) => backend !== undefined);
 }
 
+/** A backend, whichever sets it is in. */
+export interface BackendUse {
+  address: string;
+  port: number;
+  flags: string[];
+  /** Of all its rows. */
+  hits: number;
+  /** Frontends that send new connections to it. */
+  services: string[];
+}
+
+export function kernelBackends(maps: BalancerMaps): BackendUse[] {
+  const uses = new Map<string, BackendUse>();
+  const seen = new Set<number>(); // rows: equal lists share them
+  for (const [key, { side }] of maps.pilus_services.entries()) {
+    const frontend = frontendText(key);
+    for (const one of side) {
+      for (const { index, address, port, flags, hits } of backendsOf(maps, one)) {
+        const end = endText(address, port);
+        let use = uses.get(end);
+        if (!use) uses.set(end, use = { address, port, flags, hits: 0, services: [] });
+        if (!use.services.includes(frontend)) use.services.push(frontend);
+        if (!seen.has(one.set + index)) use.hits += hits;
+        seen.add(one.set + index);
+      }
+    }
+  }
+  return [...uses].sort(([a], [b]) => a < b ? -1 : 1).map(([, use]) => use);
+}
+
 /** A frontend with the backends of each kind of client. */
 export interface KernelFrontend {
   frontend: string;
@@ -167,16 +200,17 @@ export function kernelTables(maps: BalancerMaps, size: number): KernelTable[] {
   }
   return [...users].sort(([a], [b]) => a - b).map(([table, { ids, side }]) => {
     const slots = readTable(maps, table, size);
-    const counts = new Map<number, number>();
+    const counts = new Uint32Array(INDEX_MASK + 1);
     let moved = 0, young = 0, ask = 0;
-    for (const slot of slots) {
-      const decoded = decodeSlot(slot);
-      counts.set(decoded.now, (counts.get(decoded.now) ?? 0) + 1);
-      if (decoded.now !== decoded.before) moved++;
-      if (decoded.young) young++;
-      if (decoded.ask) ask++;
+    for (const slot of slots) { // no objects: there may be millions
+      const now = slot & INDEX_MASK;
+      counts[now]!++;
+      if (now !== ((slot >>> INDEX_BITS) & INDEX_MASK)) moved++;
+      if (slot & YOUNG) young++;
+      if (slot >>> 31) ask++;
     }
-    const shares = [...counts].sort(([a], [b]) => a - b).map(([index, count]) => {
+    const used = [...counts.entries()].filter(([, count]) => count > 0);
+    const shares = used.map(([index, count]) => {
       const backend = backendOf(maps, side, index);
       return {
         backend: backend ? endText(backend.address, backend.port) : `index ${index}`,

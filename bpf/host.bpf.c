@@ -7,42 +7,31 @@
 #include "lib/deliver.h"
 #include "lib/fragment.h"
 #include "lib/frame.h"
-#include "lib/nat.h"
+#include "lib/serve.h"
 
-SEC("tc")
-int from_netdev(struct __sk_buff *skb)
+/* A drop on the way in, by a function of its own for its stack. Returns the verdict. */
+__noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, int reason)
 {
-	struct packet p = {};
+	struct event_context c = { .point = POINT_FROM_NETWORK };
+
+	if (!p)
+		return TC_ACT_SHOT;
+	return drop(skb, p, &c, reason, METRIC_INGRESS);
+}
+
+/* A packet for a pod of this node, its service translated. Returns the verdict. */
+__noinline int enter(struct __sk_buff *skb, struct packet *p)
+{
 	struct event_context c = { .point = POINT_FROM_NETWORK };
 	struct ends ends = {};
 	struct admission a = {};
 	struct ipcache_entry *from, *to;
 	int err;
 
-	err = parse_frame(skb, &p);
-	/* what is not for a pod is the node's own affair: never lock anybody out */
-	if (err)
-		return TC_ACT_UNSPEC;
-	to = ipcache_exact(&p.tuple.destination);
-	if (!to)
-		return TC_ACT_UNSPEC;
-	if (to->identity == IDENTITY_HOST) {
-		if (fragment_track(&p))
-			return TC_ACT_UNSPEC;
-		err = nat_reverse(skb, &p);
-		if (err == 0)
-			return TC_ACT_UNSPEC;
-		if (err < 0)
-			goto dropped;
-		to = ipcache_exact(&p.tuple.destination);
-		if (!to)
-			return TC_ACT_UNSPEC;
-	} else if (to->flags & IPCACHE_LOCAL) {
-		err = fragment_track(&p);
-		if (err)
-			goto dropped;
-	}
-	if (!(to->flags & IPCACHE_LOCAL))
+	if (!p)
+		return TC_ACT_SHOT;
+	to = ipcache_exact(&p->tuple.destination);
+	if (!to || !(to->flags & IPCACHE_LOCAL))
 		return TC_ACT_UNSPEC;
 	ends.destination = endpoint_by_ifindex(to->ifindex);
 	if (!ends.destination) {
@@ -51,8 +40,8 @@ int from_netdev(struct __sk_buff *skb)
 	}
 	ends.destination_identity = ends.destination->identity;
 	c.endpoint = ends.destination->id;
-	from = ipcache_lookup(&p.tuple.source);
-	ends.source_identity = identify(&p.tuple.source, from);
+	from = ipcache_lookup(&p->tuple.source);
+	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
 	c.destination_identity = ends.destination_identity;
 	/* nobody out there has an address of this node or of its pods */
@@ -65,18 +54,109 @@ int from_netdev(struct __sk_buff *skb)
 		err = DROP(INVALID_SOURCE_IP);
 		goto dropped;
 	}
-	err = admit_and_restore(skb, &p, &c, &ends, &a);
+	err = admit_and_restore(skb, p, &c, &ends, &a);
 	if (err)
 		goto dropped;
-	if (p.ttl <= 1)
+	if (p->ttl <= 1)
 		return TC_ACT_UNSPEC;
-	err = decrement_ttl(skb, &p);
+	err = decrement_ttl(skb, p);
 	if (err)
 		goto dropped;
 	count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
 	return deliver_to_endpoint(skb, ends.destination);
 dropped:
-	return drop(skb, &p, &c, err, METRIC_INGRESS);
+	return drop(skb, p, &c, err, METRIC_INGRESS);
+}
+
+/* A packet to a pod of this node. Returns the verdict or a negative drop reason. */
+inline_always int receive_for_pod(struct __sk_buff *skb, struct packet *p)
+{
+	int err = 0;
+
+	if (unlikely(p->tuple.protocol == IPPROTO_IPIP || p->tuple.protocol == IPPROTO_IPV6))
+		err = unwrap(skb, p);
+	else if (unlikely(has_options(p)))
+		err = read_option(skb, p);
+	if (!err)
+		err = fragment_track(p);
+	return err ? err : enter(skb, p);
+}
+
+/* A packet to a service, `err` from choose_backend(). Returns the verdict or a negative drop reason. */
+inline_always int receive_for_service(struct __sk_buff *skb, struct packet *p)
+{
+	struct translation *t = this_translation();
+	struct ipcache_entry *to;
+	int err;
+
+	if (!t)
+		return DROP(SERVICE_BACKEND_NOT_FOUND);
+	to = ipcache_exact(&t->target.address);
+	if (to && to->flags & IPCACHE_LOCAL) {
+		err = translate_destination(skb, p, &t->target);
+		return err ? err : enter(skb, p);
+	}
+	if (to && to->identity == IDENTITY_HOST)
+		return serve_by_host(skb, p);
+	return serve_elsewhere(skb, p);
+}
+
+/* A packet to the node itself, or the answer to a connection that left with its address. */
+inline_always int receive_for_node(struct __sk_buff *skb, struct packet *p)
+{
+	struct ipcache_entry *to;
+	int err = nat_reverse(skb, p);
+
+	if (err == 0)
+		return TC_ACT_UNSPEC;
+	if (err < 0)
+		return err;
+	to = ipcache_exact(&p->tuple.destination);
+	if (to && to->flags & IPCACHE_LOCAL)
+		return enter(skb, p);
+	/* of a backend elsewhere, to a client outside */
+	return route_translated(skb, p);
+}
+
+SEC("tc")
+int from_netdev(struct __sk_buff *skb)
+{
+	struct packet p = {};
+	struct ipcache_entry *to;
+	bool host;
+	int err;
+
+	err = parse_frame(skb, &p);
+	/* what is not for a pod is the node's own affair: never lock anybody out */
+	if (err)
+		return TC_ACT_UNSPEC;
+	to = ipcache_exact(&p.tuple.destination);
+	if (!to)
+		return TC_ACT_UNSPEC;
+	host = to->identity == IDENTITY_HOST;
+	if (to->flags & IPCACHE_LOCAL) {
+		err = receive_for_pod(skb, &p);
+	} else if (to->flags & IPCACHE_SERVICE) {
+		if (fragment_track(&p))
+			return TC_ACT_UNSPEC;
+		err = choose_backend(&p, SCOPE_OUTSIDE);
+		if (err > 0) {
+			err = receive_for_service(skb, &p);
+		} else if (err == 0 && host) {
+			err = receive_for_node(skb, &p);
+		} else {
+			err = err ? err : DROP(SERVICE_BACKEND_NOT_FOUND);
+			drop_on_arrival(skb, &p, err);
+			return err == DROP(SERVICE_BACKEND_NOT_FOUND) ? refuse(skb, &p) : TC_ACT_SHOT;
+		}
+	} else if (host) {
+		if (fragment_track(&p))
+			return TC_ACT_UNSPEC;
+		err = receive_for_node(skb, &p);
+	} else {
+		return TC_ACT_UNSPEC;
+	}
+	return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 }
 
 SEC("tc")
@@ -89,8 +169,17 @@ int to_netdev(struct __sk_buff *skb)
 	__u32 ifindex = skb->ifindex;
 	int err;
 
-	if ((skb->mark & MARK_MASK) != MARK_MASQUERADE)
+	if ((skb->mark & MARK_MASK) != MARK_MASQUERADE) {
+		struct node *node = this_node();
+
+		/* the node may answer for a service */
+		if (!node || !node->host_backends || parse_frame(skb, &p) || fragment_track(&p))
+			return TC_ACT_UNSPEC;
+		err = nat_reverse(skb, &p);
+		if (err < 0)
+			goto dropped;
 		return TC_ACT_UNSPEC;
+	}
 	err = parse_frame(skb, &p);
 	if (err > 0)
 		return TC_ACT_UNSPEC;

@@ -7,6 +7,7 @@
 #include "lib/deliver.h"
 #include "lib/fragment.h"
 #include "lib/frame.h"
+#include "lib/serve.h"
 
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
@@ -33,8 +34,12 @@ int from_overlay(struct __sk_buff *skb)
 	}
 	ends.source_identity = key.tunnel_id;
 	c.source_identity = key.tunnel_id;
-	if (ends.source_identity != IDENTITY_REMOTE_NODE &&
-	    ends.source_identity < IDENTITY_CLUSTER_MIN) {
+	if (ends.source_identity == IDENTITY_WORLD) {
+		/* a client of a service of that node */
+		ends.source_identity = identity_of_world(&p.tuple.source);
+		c.source_identity = ends.source_identity;
+	} else if (ends.source_identity != IDENTITY_REMOTE_NODE &&
+		   ends.source_identity < IDENTITY_CLUSTER_MIN) {
 		err = DROP(INVALID_IDENTITY);
 		goto dropped;
 	}
@@ -51,6 +56,15 @@ int from_overlay(struct __sk_buff *skb)
 			err = DROP(UNROUTABLE);
 			goto dropped;
 		}
+		err = nat_reverse(skb, &p);
+		if (err > 0) {
+			/* to a client of a service of this node */
+			err = route_translated(skb, &p);
+			if (err >= 0)
+				return err;
+		}
+		if (err < 0)
+			goto dropped;
 		/* an answer to the node itself */
 		bpf_skb_change_type(skb, PACKET_HOST);
 		return TC_ACT_OK;

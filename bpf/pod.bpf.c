@@ -7,6 +7,7 @@
 #include "lib/deliver.h"
 #include "lib/fragment.h"
 #include "lib/frame.h"
+#include "lib/hairpin.h"
 #include "lib/neighbour.h"
 #include "lib/refuse.h"
 #include "lib/translate.h"
@@ -30,7 +31,9 @@ int from_pod(struct __sk_buff *skb)
 	struct ends ends = {};
 	struct admission a = {};
 	struct ipcache_entry *to;
+	struct translation *t;
 	struct endpoint *ep;
+	bool hairpin;
 	int err;
 
 	ep = endpoint_by_ifindex(skb->ifindex);
@@ -72,19 +75,26 @@ int from_pod(struct __sk_buff *skb)
 	if (err)
 		goto dropped;
 
+	hairpin = is_hairpin(&p.tuple.destination);
 	to = ipcache_exact(&p.tuple.destination);
 	if (to && (to->flags & IPCACHE_SERVICE)) {
-		err = translate_service(skb, &p);
+		err = choose_backend(&p, SCOPE_INSIDE);
 		/* a service's address has nothing but its ports; errors about them find their way */
-		if (!err && !(p.flags & (PACKET_TRANSLATED | PACKET_ICMP_ERROR)))
+		if (!err && !(to->flags & IPCACHE_NODE || p.flags & PACKET_ICMP_ERROR))
 			err = DROP(SERVICE_BACKEND_NOT_FOUND);
-		if (err) {
-			drop(skb, &p, &c, err < 0 ? err : DROP(SERVICE_BACKEND_NOT_FOUND),
-			     METRIC_EGRESS);
+		if (err < 0) {
+			drop(skb, &p, &c, err, METRIC_EGRESS);
 			return refuse(skb, &p);
 		}
-		if (p.flags & PACKET_TRANSLATED)
+		t = this_translation();
+		if (err && t) {
+			err = translate_destination(skb, &p, &t->target);
+			if (!err && address_equal(&p.tuple.destination, &p.tuple.source))
+				err = hide_behind_hairpin(skb, &p);
+			if (err)
+				goto dropped;
 			to = ipcache_exact(&p.tuple.destination);
+		}
 	}
 	if (!to)
 		to = ipcache_prefix(&p.tuple.destination);
@@ -96,6 +106,9 @@ int from_pod(struct __sk_buff *skb)
 			err = DROP(ENDPOINT_NOT_READY);
 			goto dropped;
 		}
+	} else if (hairpin) {
+		ends.destination = ep;
+		ends.destination_identity = ep->identity;
 	}
 	/* a pod must not speak as the tunnel does */
 	if (to && (to->flags & IPCACHE_NODE) && p.tuple.protocol == IPPROTO_UDP && tunnel_ifindex &&
@@ -105,6 +118,8 @@ int from_pod(struct __sk_buff *skb)
 	}
 
 	err = admit_and_restore(skb, &p, &c, &ends, &a);
+	if (!err && unlikely(hairpin))
+		err = return_from_hairpin(skb, &p, ep);
 	if (err)
 		goto dropped;
 	count(REASON_FORWARDED, METRIC_EGRESS, skb->len);

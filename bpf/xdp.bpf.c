@@ -1,38 +1,153 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The node's devices before the stack: prefilter and load balancer. */
+/*
+ * The node's devices before the stack: the prefilter, and the load balancer for what comes from the
+ * network. It serves the plain packets of services with backends elsewhere and leaves all others,
+ * fragments and errors among them, to the host program, which comes to the same answers.
+ */
 #define CONTEXT struct xdp_md
+#define CONTEXT_IFINDEX(ctx) ((ctx)->ingress_ifindex)
 #include "lib/common.h"
 #include "lib/config.h"
+#include "lib/balance.h"
+#include "lib/events.h"
+#include "lib/nat.h"
+#include "lib/next_hop.h"
 #include "lib/node.h"
-#include "lib/parse.h"
 #include "lib/prefilter.h"
 #include "lib/service.h"
+#include "lib/wire.h"
+
+/* To the next hop, by the device that the packet came from or another one. */
+inline_always int transmit(struct xdp_md *ctx, const struct next_hop *hop)
+{
+	if (!write_ethernet(ctx, hop->next_mac, hop->own_mac))
+		return XDP_DROP;
+	count(REASON_FORWARDED, METRIC_EGRESS, (long)ctx->data_end - (long)ctx->data);
+	return hop->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(hop->ifindex, 0);
+}
+
+/* SNAT: the backend answers this node. */
+inline_always int serve_by_nat(struct xdp_md *ctx, const struct flow *w, const struct backend *b,
+			       const struct address *own)
+{
+	struct rewriting to = {};
+	struct address source = *own;
+	struct target target = {};
+	int port;
+
+	target.address = b->address;
+	target.port = b->port;
+	port = nat_find(ctx, w, &target, &source);
+	if (port < 0)
+		return port;
+	to.source = &source;
+	to.source_port = port;
+	to.destination = &b->address;
+	to.destination_port = b->port;
+	return rewrite_wire(ctx, w, &to) ? 0 : DROP(WRITE_ERROR);
+}
+
+/* A packet to a service. What cannot be served here is passed on as it came. */
+inline_always int serve(struct xdp_md *ctx, const struct flow *w, const struct service *s,
+			const struct node *node)
+{
+	const struct address *own = w->family == 4 ? &node->ipv4 : &node->ipv6;
+	bool begins = tcp_begins(w->tcp_flags);
+	struct backend *b;
+	__u32 row;
+	int err;
+
+	if (unlikely(!(s->flags & SERVICE_EXTERNAL) || s->flags & SERVICE_SOURCE_RANGES ||
+		     w->ttl <= 1 || !(HALF(own, 0) | HALF(own, 1))))
+		return XDP_PASS;
+	err = balance(s, SCOPE_OUTSIDE, &w->tuple, begins);
+	if (err <= 0)
+		return XDP_PASS;
+	row = err;
+	b = bpf_map_lookup_elem(&pilus_backends, &row);
+	if (!b || b->flags)
+		return XDP_PASS;
+	if (!next_hop_is_fresh(b) && find_next_hop(ctx, row, w->family))
+		return XDP_PASS;
+	if (s->flags & SERVICE_DSR_IPIP) {
+		if (w->length + IP_LENGTH(w->family) > b->hop.mtu)
+			return XDP_PASS;
+		if (!wrap_wire(ctx, w, own, &b->address))
+			return XDP_DROP;
+	} else if (s->flags & SERVICE_DSR_OPTION) {
+		return XDP_PASS;
+	} else {
+		if (w->length > b->hop.mtu)
+			return XDP_PASS;
+		err = serve_by_nat(ctx, w, b, own);
+		if (err)
+			return XDP_PASS;
+	}
+	count_hit(b, &w->tuple, begins);
+	return transmit(ctx, &b->hop);
+}
 
 SEC("xdp")
 int from_wire(struct xdp_md *ctx)
 {
-	struct packet p = {};
-	struct service *s;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
 	struct node *node = this_node();
-	struct affinity_key k = {};
-	struct choice_key c = {};
-	struct member_key m = {};
-	struct tunnelled_key t = {};
-	struct source_range_key r = {};
-	__u32 row = 1;
+	struct flow w = {};
+	struct service *s;
+	__be16 *l4;
 
-	if (!node || parse_packet(ctx, ETH_HLEN, 4, &p))
+	if (!node || (void *)(eth + 1) > end)
 		return XDP_PASS;
-	if (node->denied && is_denied(&p.tuple.source))
-		return XDP_DROP;
-	bpf_map_lookup_elem(&pilus_affinity, &k);
-	bpf_map_lookup_elem(&pilus_choices, &c);
-	bpf_map_lookup_elem(&pilus_members, &m);
-	bpf_map_lookup_elem(&pilus_tunnelled, &t);
-	bpf_map_lookup_elem(&pilus_source_ranges, &r);
-	bpf_map_lookup_elem(&pilus_maglev, &row);
-	s = service_lookup(&p.tuple.destination, p.tuple.destination_port, p.tuple.protocol);
-	return s && backend_for(&s->side[0], 1) ? XDP_TX : XDP_PASS;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return XDP_PASS;
+		w.family = 4;
+		address_from_v4(&w.tuple.source, ip->saddr);
+		if (unlikely(node->denied) && is_denied(&w.tuple.source))
+			goto denied;
+		if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
+			return XDP_PASS;
+		address_from_v4(&w.tuple.destination, ip->daddr);
+		w.tuple.protocol = ip->protocol;
+		w.ttl = ip->ttl;
+		w.length = bpf_ntohs(ip->tot_len);
+		l4 = (void *)(ip + 1);
+	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return XDP_PASS;
+		w.family = 6;
+		__builtin_memcpy(&w.tuple.source, &ip->saddr, 16);
+		if (unlikely(node->denied) && is_denied(&w.tuple.source))
+			goto denied;
+		__builtin_memcpy(&w.tuple.destination, &ip->daddr, 16);
+		w.tuple.protocol = ip->nexthdr;
+		w.ttl = ip->hop_limit;
+		w.length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+		l4 = (void *)(ip + 1);
+	} else {
+		return XDP_PASS;
+	}
+	if (w.tuple.protocol == IPPROTO_TCP) {
+		if ((void *)l4 + sizeof(struct tcphdr) > end)
+			return XDP_PASS;
+		w.tcp_flags = ((__u8 *)l4)[13];
+	} else if (w.tuple.protocol != IPPROTO_UDP || (void *)l4 + sizeof(struct udphdr) > end) {
+		return XDP_PASS;
+	}
+	w.tuple.source_port = l4[0];
+	w.tuple.destination_port = l4[1];
+	s = service_lookup(&w.tuple.destination, w.tuple.destination_port, w.tuple.protocol);
+	if (s)
+		return serve(ctx, &w, s, node);
+	return XDP_PASS;
+denied:
+	count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, (long)end - (long)data);
+	return XDP_DROP;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -82,7 +82,7 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 	if (unlikely(p->flags & PACKET_ICMP_ERROR)) {
 		source_high = ct_make_key(&p->inner, &key);
 		e = bpf_map_lookup_elem(&pilus_ct, &key);
-		if (e && e->expires >= now && !(e->flags & CT_CHOICE)) {
+		if (e && e->expires >= now) {
 			/* the error goes against the direction of what it quotes */
 			direction = ct_direction(e, source_high);
 			a->from_initiator = direction;
@@ -96,8 +96,7 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 
 	source_high = ct_make_key(&p->tuple, &key);
 	e = bpf_map_lookup_elem(&pilus_ct, &key);
-	/* a service that is gone leaves its choices behind */
-	known = e && !(e->flags & CT_CHOICE) && !ct_is_stale(e, p, now);
+	known = e && !ct_is_stale(e, p, now);
 	if (known)
 		direction = ct_direction(e, source_high);
 	initiator = direction ? ends->destination : ends->source;
@@ -116,13 +115,14 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 		initiator_identity = direction ? ends->destination_identity : ends->source_identity;
 		responder_identity = direction ? ends->source_identity : ends->destination_identity;
 		port = policy_port(p, direction);
-		if (initiator) {
+		/* nobody keeps a pod from itself */
+		if (initiator && initiator != responder) {
 			err = judge(skb, p, c, initiator, responder_identity, port, POLICY_EGRESS,
 				    !known && level);
 			if (err)
 				return err;
 		}
-		if (responder) {
+		if (responder && initiator != responder) {
 			err = judge(skb, p, c, responder, initiator_identity, port, POLICY_INGRESS,
 				    !known && level);
 			if (err)

@@ -23,7 +23,6 @@ enum ct_flags {
 	CT_REPLIED = 2,        /* a packet came back */
 	CT_CLOSING = 4,        /* FIN from both sides, or RST */
 	CT_SERVICE = 8,        /* the initiator talks to `frontend` */
-	CT_CHOICE = 16,        /* row of an untranslated tuple: `frontend` is the backend chosen */
 };
 
 /* Index of the per-direction fields: 0 from the initiator, 1 to it. */
@@ -97,17 +96,12 @@ inline_always __u64 ct_lifetime(__u8 protocol, __u16 flags)
 	return ct_tcp_established_s * NS_PER_SECOND;
 }
 
-inline_always bool ct_is_syn(const struct packet *p)
-{
-	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
-}
-
 /* A row that a new connection may take over: run out, or closed and now a SYN comes. */
 inline_always bool ct_is_stale(const struct ct_entry *e, const struct packet *p, __u64 now)
 {
 	if (e->expires < now)
 		return true;
-	return p->tuple.protocol == IPPROTO_TCP && (e->flags & CT_CLOSING) && ct_is_syn(p);
+	return p->tuple.protocol == IPPROTO_TCP && (e->flags & CT_CLOSING) && tcp_begins(p->tcp_flags);
 }
 
 /*

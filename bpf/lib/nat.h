@@ -1,33 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Masquerading: pods that leave the cluster take the device's address. A mapping is a pair of rows,
- * one a direction; the row of the way back is inserted first and is the reservation of the port.
+ * Connections that leave with an address of the node: of pods that leave the cluster, and of
+ * clients of a service whose backend is elsewhere. The row of the way back is the mapping and the
+ * reservation of its port. There is no row of the way out: a flow tries its own port, then those
+ * that its hash leads to, until it finds its row or a free one.
  */
 #pragma once
 #include "common.h"
 #include "config.h"
-#include "conntrack.h"
-#include "rewrite.h"
+#include "hash.h"
+#include "parse.h"
+#include "reasons.h"
 
 enum nat_direction {
 	NAT_OUT = 0,
 	NAT_IN = 1,
 };
 
+/* An answer as it comes. */
 struct nat_key {
-	struct address source; /* as on the wire before the translation */
+	struct address source;
 	struct address destination;
 	__be16 source_port; /* ICMP echo: the identifier, in both ports */
 	__be16 destination_port;
 	__u8 protocol;
-	__u8 direction; /* enum nat_direction */
-	__u8 pad[2];
+	__u8 pad[3];
+};
+
+enum nat_flags {
+	NAT_REPLIED = 1,
+	NAT_FIN_OUT = 2, /* from the one that began */
+	NAT_FIN_IN = 4,
+	NAT_RESET = 8,
 };
 
 struct nat_entry {
-	struct address address; /* the new source (out) or destination (in) */
+	struct address address; /* the one that began */
+	struct address frontend; /* what it believes to talk to */
 	__be16 port;
-	__u8 pad[6];
+	__be16 frontend_port;
+	__u8 flags; /* enum nat_flags */
+	__u8 pad[3];
 	__u64 used; /* CLOCK_MONOTONIC, ns; renewed at most once a second */
 };
 
@@ -56,245 +69,263 @@ struct {
 
 #define NAT_TRIES 32
 
-inline_always void nat_make_key(struct nat_key *key, const struct tuple *t, __u8 direction)
+/* A flow as it came. */
+struct flow {
+	struct tuple tuple;
+	__u32 length; /* of the IP packet, bytes */
+	__u8 family; /* 4 or 6 */
+	__u8 tcp_flags;
+	__u8 ttl;
+	__u8 fixed; /* 1: the protocol has no port that could become another */
+};
+
+/* Where it really goes: to a backend, or to where it was sent. */
+struct target {
+	struct address address;
+	__be16 port;
+	__u8 pad[6];
+};
+
+inline_always bool is_icmp(__u8 protocol)
 {
-	key->source = t->source;
-	key->destination = t->destination;
-	key->source_port = t->source_port;
-	key->destination_port = t->destination_port;
-	key->protocol = t->protocol;
-	key->direction = direction;
-	key->pad[0] = key->pad[1] = 0;
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
-inline_always void nat_make_reverse_key(struct nat_key *key, const struct tuple *t, __u8 direction)
+/* An answer to the flow when it leaves with the address `own` and `port`. */
+inline_always void nat_key_in(struct nat_key *key, const struct flow *f, const struct target *t,
+			      const struct address *own, __be16 port)
 {
-	key->source = t->destination;
-	key->destination = t->source;
-	key->source_port = t->destination_port;
-	key->destination_port = t->source_port;
-	key->protocol = t->protocol;
-	key->direction = direction;
-	key->pad[0] = key->pad[1] = 0;
+	key->source = t->address;
+	key->destination = *own;
+	key->source_port = is_icmp(f->tuple.protocol) ? port : t->port;
+	key->destination_port = port;
+	*(__u32 *)&key->protocol = f->tuple.protocol;
 }
 
-inline_always struct nat_entry *nat_lookup(const struct nat_key *key)
+inline_always bool nat_is_of(const struct nat_entry *e, const struct flow *f)
 {
-	struct nat_entry *e = bpf_map_lookup_elem(&pilus_nat, key);
-	__u64 now;
+	return e->port == f->tuple.source_port && e->frontend_port == f->tuple.destination_port &&
+	       address_equal(&e->address, &f->tuple.source) &&
+	       address_equal(&e->frontend, &f->tuple.destination);
+}
 
-	if (!e)
-		return NULL;
-	now = bpf_ktime_get_coarse_ns();
+inline_always __u64 nat_lifetime(__u8 protocol, __u8 flags)
+{
+	if (protocol != IPPROTO_TCP)
+		return ct_other_s * NS_PER_SECOND;
+	if (flags & NAT_RESET || (flags & NAT_FIN_IN && flags & NAT_FIN_OUT))
+		return ct_tcp_closing_s * NS_PER_SECOND;
+	if (!(flags & NAT_REPLIED))
+		return ct_tcp_opening_s * NS_PER_SECOND;
+	return ct_tcp_established_s * NS_PER_SECOND;
+}
+
+/* A packet of the mapping has come by. */
+inline_always void nat_account(struct nat_entry *e, __u8 tcp_flags, int direction)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u8 flags = e->flags;
+
+	if (direction == NAT_IN)
+		flags |= NAT_REPLIED;
+	if (unlikely(tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))) {
+		if (tcp_flags & TCP_RST)
+			flags |= NAT_RESET;
+		else if (tcp_flags & TCP_FIN)
+			flags |= direction == NAT_IN ? NAT_FIN_IN : NAT_FIN_OUT;
+		else if (direction == NAT_OUT)
+			flags = 0; /* the same pair of ports again */
+	}
+	if (flags != e->flags)
+		e->flags = flags;
 	if (now - e->used > NS_PER_SECOND)
 		e->used = now;
-	return e;
 }
 
 /* Whether a socket of the node itself already has this address-port pair towards the destination. */
-inline_always bool nat_port_is_the_nodes(struct __sk_buff *skb, const struct nat_key *reverse,
-					 __u8 family)
+__noinline int nat_port_is_the_nodes(CONTEXT *ctx, const struct flow *f, const struct target *to,
+				     const struct address *own, __u16 port)
 {
 	struct bpf_sock_tuple t = {};
 	struct bpf_sock *sk;
 	__u32 size;
 
+	if (!f || !to || !own)
+		return 1;
 	/* as the node would receive the answer */
-	if (family == 4) {
-		t.ipv4.saddr = WORD(&reverse->source, 3);
-		t.ipv4.daddr = WORD(&reverse->destination, 3);
-		t.ipv4.sport = reverse->source_port;
-		t.ipv4.dport = reverse->destination_port;
+	if (f->family == 4) {
+		t.ipv4.saddr = WORD(&to->address, 3);
+		t.ipv4.daddr = WORD(own, 3);
+		t.ipv4.sport = to->port;
+		t.ipv4.dport = port;
 		size = sizeof(t.ipv4);
 	} else {
-		__builtin_memcpy(t.ipv6.saddr, reverse->source.bytes, 16);
-		__builtin_memcpy(t.ipv6.daddr, reverse->destination.bytes, 16);
-		t.ipv6.sport = reverse->source_port;
-		t.ipv6.dport = reverse->destination_port;
+		__builtin_memcpy(t.ipv6.saddr, to->address.bytes, 16);
+		__builtin_memcpy(t.ipv6.daddr, own->bytes, 16);
+		t.ipv6.sport = to->port;
+		t.ipv6.dport = port;
 		size = sizeof(t.ipv6);
 	}
-	if (reverse->protocol == IPPROTO_TCP)
-		sk = bpf_skc_lookup_tcp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
-	else if (reverse->protocol == IPPROTO_UDP)
-		sk = bpf_sk_lookup_udp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
+	if (f->tuple.protocol == IPPROTO_TCP)
+		sk = bpf_skc_lookup_tcp(ctx, &t, size, BPF_F_CURRENT_NETNS, 0);
+	else if (f->tuple.protocol == IPPROTO_UDP)
+		sk = bpf_sk_lookup_udp(ctx, &t, size, BPF_F_CURRENT_NETNS, 0);
 	else
-		return false;
+		return 0;
 	if (!sk)
-		return false;
+		return 0;
 	bpf_sk_release(sk);
-	return true;
+	return 1;
 }
 
-/* Whether the connection that a mapping was made for has run out. */
-inline_always bool nat_is_abandoned(const struct nat_key *reverse, const struct nat_entry *back)
+/* Whether the flow may have `port`: 0 it is free, 1 it has it, -1 another flow has it. */
+__noinline int nat_claim(const struct flow *f, const struct target *t, const struct address *own,
+			 __u16 port)
 {
-	struct tuple t = {};
-	struct ct_entry *e;
-	struct ct_key key;
-
-	t.source = back->address;
-	t.destination = reverse->source;
-	t.source_port = back->port;
-	t.destination_port = reverse->source_port;
-	if (reverse->protocol == IPPROTO_ICMP || reverse->protocol == IPPROTO_ICMPV6)
-		t.destination_port = back->port;
-	t.protocol = reverse->protocol;
-	ct_make_key(&t, &key);
-	e = bpf_map_lookup_elem(&pilus_ct, &key);
-	return !e || e->expires < bpf_ktime_get_coarse_ns();
-}
-
-/*
- * Tries the port of `reverse` for the packet's flow: inserts the row of the way back when it is
- * free, otherwise puts the next candidate there. Returns 0 when the port is reserved. A function of
- * its own: the verifier walks through it once, and not once for each try.
- */
-__noinline int nat_reserve(struct __sk_buff *skb, const struct packet *p, struct nat_key *reverse,
-			   int first)
-{
-	struct nat_entry *taken, row = {};
+	struct nat_entry *taken;
 	struct nat_key key;
-	__u32 span = nat_port_max - nat_port_min + 1, candidate;
-	bool icmp;
 
-	if (!p || !reverse)
+	if (!f || !t || !own)
 		return -1;
 	/* Linux before 6.4 takes keys and values of maps from the stack, not from arguments */
-	key = *reverse;
-	icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
-	if (nat_port_is_the_nodes(skb, &key, p->family))
-		goto next;
-	row.address = p->tuple.source;
-	row.port = p->tuple.source_port;
-	row.used = bpf_ktime_get_coarse_ns();
-	if (!bpf_map_update_elem(&pilus_nat, &key, &row, BPF_NOEXIST))
-		return 0;
+	nat_key_in(&key, f, t, own, port);
 	taken = bpf_map_lookup_elem(&pilus_nat, &key);
-	if (taken && nat_is_abandoned(&key, taken)) {
-		struct nat_key forth = {};
-
-		forth.source = taken->address;
-		forth.source_port = taken->port;
-		forth.destination = key.source;
-		forth.destination_port = icmp ? taken->port : key.source_port;
-		forth.protocol = key.protocol;
-		forth.direction = NAT_OUT;
-		bpf_map_delete_elem(&pilus_nat, &forth);
-		/* of two CPUs that take it over, one deletes and one inserts */
-		if (!bpf_map_delete_elem(&pilus_nat, &key) &&
-		    !bpf_map_update_elem(&pilus_nat, &key, &row, BPF_NOEXIST))
-			return 0;
+	if (!taken)
+		return 0;
+	if (nat_is_of(taken, f)) {
+		nat_account(taken, f->tcp_flags, NAT_OUT);
+		return 1;
 	}
-next:
-	/* one random start, then one after the other */
-	candidate = bpf_ntohs(reverse->destination_port);
-	if (first)
-		candidate = nat_port_min + bpf_get_prandom_u32() % (span ? span : 1);
-	else if (candidate++ >= nat_port_max)
-		candidate = nat_port_min;
-	reverse->destination_port = bpf_htons(candidate);
-	if (icmp)
-		reverse->source_port = reverse->destination_port;
-	return -1;
+	if (bpf_ktime_get_coarse_ns() - taken->used < nat_lifetime(key.protocol, taken->flags))
+		return -1;
+	/* of two CPUs that take it over, one deletes and one inserts */
+	return bpf_map_delete_elem(&pilus_nat, &key) ? -1 : 0;
 }
 
-/* Inserts the row of the way out. Returns 0 or an error. */
-__noinline int nat_insert_out(const struct packet *p, const struct address *to, __u16 port)
+/* Inserts the row of the way back. Returns 0 when the port is the flow's now. */
+__noinline int nat_insert(const struct flow *f, const struct target *t, const struct address *own,
+			  __u16 port)
 {
 	struct nat_entry row = {};
 	struct nat_key key;
 
-	if (!p || !to)
+	if (!f || !t || !own)
 		return -1;
-	nat_make_key(&key, &p->tuple, NAT_OUT);
-	row.address = *to;
-	row.port = port;
+	nat_key_in(&key, f, t, own, port);
+	row.address = f->tuple.source;
+	row.port = f->tuple.source_port;
+	row.frontend = f->tuple.destination;
+	row.frontend_port = f->tuple.destination_port;
 	row.used = bpf_ktime_get_coarse_ns();
-	return bpf_map_update_elem(&pilus_nat, &key, &row, BPF_ANY);
+	return bpf_map_update_elem(&pilus_nat, &key, &row, BPF_NOEXIST);
 }
 
-/* Makes the mapping of a new flow. Returns the port, network order, or a negative drop reason. */
-__noinline int nat_create(struct __sk_buff *skb, const struct packet *p, const struct address *to)
+/* The ports that a flow may get: its own, then those that its hash leads to. Network order. */
+inline_always __u16 nat_candidate(const struct flow *f, __u32 hash, __u32 i)
 {
-	struct nat_key reverse = {};
+	__u32 span = nat_port_max - nat_port_min + 1;
 
-	if (!p || !to)
+	if (i == 0)
+		return f->tuple.source_port;
+	return bpf_htons(nat_port_min + (hash + i * (hash >> 16 | 1)) % (span ? span : 1));
+}
+
+/* Whether the flow has `port`. */
+inline_always bool nat_has_port(const struct flow *f, const struct target *t,
+				const struct address *own, __u16 port)
+{
+	struct nat_entry *e;
+	struct nat_key key;
+
+	nat_key_in(&key, f, t, own, port);
+	e = bpf_map_lookup_elem(&pilus_nat, &key);
+	if (!e || !nat_is_of(e, f))
+		return false;
+	nat_account(e, f->tcp_flags, NAT_OUT);
+	return true;
+}
+
+/* The port other than its own that a flow has, network order; 0: none. */
+__noinline int nat_find_moved(const struct flow *f, const struct target *t,
+			      const struct address *own)
+{
+	__u32 hash;
+
+	if (!f || !t || !own || f->fixed)
+		return 0;
+	hash = flow_hash(&f->tuple, false);
+	for (__u32 i = 1; i < NAT_TRIES; i++) {
+		__u16 port = nat_candidate(f, hash, i);
+
+		if (nat_has_port(f, t, own, port))
+			return port;
+	}
+	return 0;
+}
+
+/* The port that a flow has, network order; 0: it has no mapping. */
+inline_always int nat_existing(const struct flow *f, const struct target *t,
+			       const struct address *own)
+{
+	if (nat_has_port(f, t, own, f->tuple.source_port))
+		return f->tuple.source_port;
+	return nat_find_moved(f, t, own);
+}
+
+/* Makes the mapping of a flow. Returns its port, network order, or a negative drop reason. */
+__noinline int nat_make(CONTEXT *ctx, const struct flow *f, const struct target *t,
+			const struct address *own)
+{
+	__u32 hash;
+
+	if (!f || !t || !own)
 		return DROP(NO_NAT_MAPPING);
-	reverse.source = p->tuple.destination;
-	reverse.destination = *to;
-	reverse.source_port = p->tuple.destination_port;
-	reverse.destination_port = p->tuple.source_port;
-	reverse.protocol = p->tuple.protocol;
-	reverse.direction = NAT_IN;
-	for (int i = 0; i < NAT_TRIES; i++) {
-		if (!nat_reserve(skb, p, &reverse, i == 0))
-			goto reserved;
-		if (!has_port_to_change(p))
+	hash = flow_hash(&f->tuple, false);
+	for (__u32 i = 0; i < NAT_TRIES; i++) {
+		__u16 port = nat_candidate(f, hash, i);
+		int claim = nat_claim(f, t, own, port);
+
+		if (claim > 0 || (!claim && !nat_port_is_the_nodes(ctx, f, t, own, port) &&
+				  !nat_insert(f, t, own, port)))
+			return port;
+		if (f->fixed)
 			break;
 	}
 	return DROP(NO_NAT_MAPPING);
-reserved:
-	if (!nat_insert_out(p, to, reverse.destination_port))
-		return reverse.destination_port;
-	bpf_map_delete_elem(&pilus_nat, &reverse);
-	return DROP(NO_NAT_MAPPING);
 }
 
-/* Translates the source of a packet that leaves through a device of the node. */
-inline_always int nat_masquerade(struct __sk_buff *skb, struct packet *p, const struct address *to)
+/*
+ * The port, network order, that a flow leaves with; a mapping is made when there is none. Negative:
+ * a drop reason.
+ */
+inline_always int nat_find(CONTEXT *ctx, const struct flow *f, const struct target *t,
+			   const struct address *own)
 {
-	struct nat_key key;
-	struct nat_entry *e;
-	int err;
+	if (likely(nat_has_port(f, t, own, f->tuple.source_port)))
+		return f->tuple.source_port;
+	/* a flow that goes on may have a port behind one that has become free since */
+	if (!tcp_begins(f->tcp_flags)) {
+		int port = nat_find_moved(f, t, own);
 
-	if (p->flags & PACKET_ICMP_ERROR) {
-		/* the quoted packet came to the pod: its destination is what was translated */
-		nat_make_reverse_key(&key, &p->inner, NAT_OUT);
-		e = nat_lookup(&key);
-		if (e) {
-			err = rewrite_inner(skb, p, REWRITE_DESTINATION, to, e->port);
-			if (err)
-				return err;
-		}
-		return rewrite_outer(skb, p, REWRITE_SOURCE, to);
+		if (port)
+			return port;
 	}
-	nat_make_key(&key, &p->tuple, NAT_OUT);
-	e = nat_lookup(&key);
-	if (e && address_equal(&e->address, to))
-		return rewrite(skb, p, REWRITE_SOURCE, to, e->port);
-	err = nat_create(skb, p, to);
-	if (err < 0)
-		return err;
-	return rewrite(skb, p, REWRITE_SOURCE, to, err);
+	return nat_make(ctx, f, t, own);
 }
 
-/* Translates the destination of an answer back. Returns 1 when it did, 0 when there is no mapping. */
-inline_always int nat_reverse(struct __sk_buff *skb, struct packet *p)
+/* Whom an answer from `t->source` to an address of the node is for; NULL: for the node. */
+inline_always struct nat_entry *nat_lookup_in(const struct tuple *t, __u8 tcp_flags)
 {
-	struct address to;
-	struct nat_key key;
 	struct nat_entry *e;
-	__be16 port;
-	int err;
+	struct nat_key key;
 
-	if (p->flags & PACKET_ICMP_ERROR) {
-		nat_make_reverse_key(&key, &p->inner, NAT_IN);
-		e = nat_lookup(&key);
-		if (!e)
-			return 0;
-		to = e->address;
-		port = e->port;
-		err = rewrite_inner(skb, p, REWRITE_SOURCE, &to, port);
-		if (!err)
-			err = rewrite_outer(skb, p, REWRITE_DESTINATION, &to);
-		return err ? err : 1;
-	}
-	nat_make_key(&key, &p->tuple, NAT_IN);
-	e = nat_lookup(&key);
-	if (!e)
-		return 0;
-	to = e->address;
-	port = e->port;
-	err = rewrite(skb, p, REWRITE_DESTINATION, &to, port);
-	return err ? err : 1;
+	key.source = t->source;
+	key.destination = t->destination;
+	key.source_port = t->source_port;
+	key.destination_port = t->destination_port;
+	*(__u32 *)&key.protocol = t->protocol;
+	e = bpf_map_lookup_elem(&pilus_nat, &key);
+	if (e)
+		nat_account(e, tcp_flags, NAT_IN);
+	return e;
 }

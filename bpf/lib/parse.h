@@ -44,11 +44,18 @@ struct packet {
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
+/* The first segment of a connection. */
+inline_always bool tcp_begins(__u8 flags)
+{
+	return (flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
 #define IPV6_EXTENSIONS_MAX 5
 
-/* XDP programs define it as struct xdp_md. */
+/* What programs get: XDP programs define both beforehand. */
 #ifndef CONTEXT
 #define CONTEXT struct __sk_buff
+#define CONTEXT_IFINDEX(ctx) ((ctx)->ifindex)
 #endif
 
 /* Where a header ends, and what follows it. */
@@ -168,6 +175,12 @@ inline_always bool parse_ports(void *data, void *end, __u32 at, struct tuple *t)
 	t->source_port = ports[0];
 	t->destination_port = ports[1];
 	return true;
+}
+
+/* IPv4 options, or IPv6 extensions. */
+inline_always bool has_options(const struct packet *p)
+{
+	return p->l4 - p->l3 != (p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 }
 
 inline_always bool icmp_is_error(__u8 family, __u8 type)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * A refusal to a pod, so that its connect() fails at once and not by its time limit: RST for TCP, for
+ * A refusal to a sender, so that its connect() fails at once and not by its time limit: RST for TCP, for
  * UDP "port unreachable". The answer comes while the sender's socket is still locked; a segment then
  * waits in its backlog, an ICMP error to TCP would be forgotten.
  */
@@ -11,6 +11,8 @@
 
 #define PORT_UNREACHABLE_V4 3 /* RFC 792: code of ICMP_DEST_UNREACH */
 #define PORT_UNREACHABLE_V6 4 /* RFC 4443 3.1: code of ICMPV6_DEST_UNREACH */
+#define FRAGMENTATION_NEEDED_V4 4 /* likewise */
+#define ICMPV6_PACKET_TOO_BIG 2
 #define QUOTED_L4           8
 
 struct reset_v4 {
@@ -113,7 +115,7 @@ struct refusal_v6 {
 };
 
 /* Turns the packet into the answer. Returns 0, or -1 when it cannot be answered. */
-inline_always int write_refusal_v4(struct __sk_buff *skb)
+inline_always int write_refusal_v4(struct __sk_buff *skb, __u32 mtu)
 {
 	struct refusal_v4 r = {};
 	struct iphdr *quoted = (struct iphdr *)r.quote;
@@ -130,13 +132,14 @@ inline_always int write_refusal_v4(struct __sk_buff *skb)
 	r.ip.daddr = quoted->saddr;
 	r.ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&r.ip, sizeof(r.ip), 0));
 	r.icmp.type = ICMP_DEST_UNREACH;
-	r.icmp.code = PORT_UNREACHABLE_V4;
+	r.icmp.code = mtu ? FRAGMENTATION_NEEDED_V4 : PORT_UNREACHABLE_V4;
+	r.icmp.sequence = bpf_htons(mtu); /* RFC 1191 4 */
 	r.icmp.checksum = fold_checksum(bpf_csum_diff(
 		NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.quote), 0));
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-inline_always int write_refusal_v6(struct __sk_buff *skb)
+inline_always int write_refusal_v6(struct __sk_buff *skb, __u32 mtu)
 {
 	struct refusal_v6 r = {};
 	struct ipv6hdr *quoted = (struct ipv6hdr *)r.quote;
@@ -155,8 +158,9 @@ inline_always int write_refusal_v6(struct __sk_buff *skb)
 	r.ip.hop_limit = 64;
 	r.ip.saddr = quoted->daddr;
 	r.ip.daddr = quoted->saddr;
-	r.icmp.type = ICMPV6_DEST_UNREACH;
-	r.icmp.code = PORT_UNREACHABLE_V6;
+	r.icmp.type = mtu ? ICMPV6_PACKET_TOO_BIG : ICMPV6_DEST_UNREACH;
+	r.icmp.code = mtu ? 0 : PORT_UNREACHABLE_V6;
+	r.icmp.sequence = bpf_htons(mtu); /* RFC 4443 3.2: the lower half of 32 bits */
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr, 32, sum);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.quote), sum);
@@ -164,22 +168,27 @@ inline_always int write_refusal_v6(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-/* Sends what the packet has become back into its pod. Returns the TC verdict. */
+/* Sends what the packet has become back where it came from. Returns the TC verdict. */
 inline_always int send_back(struct __sk_buff *skb)
 {
 	struct endpoint *ep = endpoint_by_ifindex(skb->ifindex);
 	struct {
 		__u8 destination[6];
 		__u8 source[6];
-	} ethernet;
+	} ethernet, came;
 
-	if (!ep)
-		return TC_ACT_SHOT;
-	__builtin_memcpy(ethernet.destination, ep->mac, 6);
-	__builtin_memcpy(ethernet.source, ep->host_mac, 6);
+	if (ep) {
+		__builtin_memcpy(ethernet.destination, ep->mac, 6);
+		__builtin_memcpy(ethernet.source, ep->host_mac, 6);
+	} else {
+		if (bpf_skb_load_bytes(skb, 0, &came, sizeof(came)))
+			return TC_ACT_SHOT;
+		__builtin_memcpy(ethernet.destination, came.source, 6);
+		__builtin_memcpy(ethernet.source, came.destination, 6);
+	}
 	if (bpf_skb_store_bytes(skb, 0, &ethernet, sizeof(ethernet), 0))
 		return TC_ACT_SHOT;
-	return bpf_redirect_peer(skb->ifindex, 0);
+	return ep ? bpf_redirect_peer(skb->ifindex, 0) : bpf_redirect(skb->ifindex, 0);
 }
 
 /* One function an answer: each has a stack of its own. */
@@ -193,32 +202,44 @@ __noinline int reset_v6(struct __sk_buff *skb)
 	return write_reset_v6(skb) ? TC_ACT_SHOT : send_back(skb);
 }
 
-__noinline int unreachable_v4(struct __sk_buff *skb)
+/* With `mtu`: the packet is longer than that. */
+__noinline int unreachable_v4(struct __sk_buff *skb, __u32 mtu)
 {
-	return write_refusal_v4(skb) ? TC_ACT_SHOT : send_back(skb);
+	return write_refusal_v4(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
 }
 
-__noinline int unreachable_v6(struct __sk_buff *skb)
+__noinline int unreachable_v6(struct __sk_buff *skb, __u32 mtu)
 {
-	return write_refusal_v6(skb) ? TC_ACT_SHOT : send_back(skb);
+	return write_refusal_v6(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
+}
+
+/* Whether the packet can be quoted: options and extensions would have to be quoted with it. */
+inline_always bool can_be_answered(const struct packet *p)
+{
+	return !(p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR)) && !has_options(p);
+}
+
+/* Tells the sender that its packet is longer than `mtu`. The packet is consumed. */
+inline_always int refuse_too_big(struct __sk_buff *skb, const struct packet *p, __u32 mtu)
+{
+	if (!can_be_answered(p))
+		return TC_ACT_SHOT;
+	return p->family == 4 ? unreachable_v4(skb, mtu) : unreachable_v6(skb, mtu);
 }
 
 /*
- * Answers a pod's packet that has nowhere to go, as the destination would without a listener. The
+ * Answers a packet that has nowhere to go, as the destination would without a listener. The
  * packet is consumed. Returns the TC verdict.
  */
 inline_always int refuse(struct __sk_buff *skb, const struct packet *p)
 {
 	bool v4 = p->family == 4;
 
-	if (p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))
-		return TC_ACT_SHOT;
-	/* options and extensions would have to be quoted with it */
-	if (p->l4 != ETH_HLEN + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)))
+	if (!can_be_answered(p))
 		return TC_ACT_SHOT;
 	if (p->tuple.protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_RST))
 		return v4 ? reset_v4(skb) : reset_v6(skb);
 	if (p->tuple.protocol == IPPROTO_UDP)
-		return v4 ? unreachable_v4(skb) : unreachable_v6(skb);
+		return v4 ? unreachable_v4(skb, 0) : unreachable_v6(skb, 0);
 	return TC_ACT_SHOT;
 }

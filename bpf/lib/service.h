@@ -56,19 +56,23 @@ enum backend_flags {
 	BACKEND_TUNNEL = 2, /* reached through the tunnel */
 };
 
+/* The way to a backend, as the programs last found it. */
+struct next_hop {
+	__u32 ifindex;
+	__u32 mtu;
+	__u8 next_mac[6];
+	__u8 own_mac[6];
+	__u8 pad[4];
+	__u64 resolved; /* when, CLOCK_MONOTONIC, ns; 0: never */
+};
+
 struct backend {
 	struct address address;
 	__be16 port;
 	__u8 flags; /* enum backend_flags */
-	__u8 pad;
-	/* the next hop, as the programs last found it */
-	__u32 ifindex;
-	__u8 next_mac[6];
-	__u8 own_mac[6];
-	__u32 mtu;
-	__u64 resolved; /* when, CLOCK_MONOTONIC, ns; 0: never */
-	__u64 hits; /* how often it was chosen: a connection once, a datagram that needs no memory each time */
-	__u64 pad2;
+	__u8 pad[5];
+	struct next_hop hop;
+	__u64 hits; /* how often it was chosen: a connection once, a datagram each time */
 };
 
 /* Index: a side's `set` and up; row 0 is nobody's. */
@@ -148,7 +152,7 @@ struct choice {
 	struct address backend;
 	__be16 port;
 	__u8 pad[2];
-	__u32 set;  /* of which it was; another one now: look whether it is still there */
+	__u32 row;  /* of pilus_backends; it may be another backend's by now */
 	__u64 used; /* CLOCK_MONOTONIC, ns; renewed at most once a second */
 };
 

@@ -1,65 +1,101 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* Services per packet, for senders whose sockets are not translated (skb only). */
 #pragma once
+#include "balance.h"
 #include "conntrack.h"
+#include "masquerade.h"
 #include "rewrite.h"
-#include "service.h"
+
+inline_always bool in_source_ranges(__u32 service, const struct address *client)
+{
+	struct source_range_key key;
+
+	key.prefix_length = 160;
+	key.service = service;
+	__builtin_memcpy(key.address, client, 16);
+	return bpf_map_lookup_elem(&pilus_source_ranges, &key);
+}
 
 /*
- * Chooses the backend of a packet to a service: with PACKET_TRANSLATED, `inner.source` is where it
- * shall go and `inner.destination` where it was sent. The choice of the first packet is kept in
- * conntrack under the untranslated tuple, so that a changed backend set does not move a connection.
- * Returns 0 or a negative drop reason.
+ * Finds the service and the backend of a packet, or of the flow that an error is about. Returns 1
+ * with this_translation() filled, 0 when it is no service, or a negative drop reason.
  */
-__noinline int choose_backend(struct __sk_buff *skb, struct packet *p)
+__noinline int choose_backend(const struct packet *p, int scope)
 {
-	struct ct_entry *known, choice = {};
-	struct ct_key key;
+	struct translation *t = this_translation();
 	struct service *s;
 	struct backend *b;
-	__u64 now;
+	bool begins;
+	__u32 row;
+	int err;
 
-	if (!p || (p->flags & PACKET_ICMP_ERROR))
+	if (!p || !t)
 		return 0;
-	s = service_lookup(&p->tuple.destination, p->tuple.destination_port, p->tuple.protocol);
+	if (p->flags & PACKET_ICMP_ERROR) {
+		if (!(p->flags & PACKET_INNER_PORTS))
+			return 0;
+		flow_against_quote(&t->flow, p);
+	} else {
+		flow_of(&t->flow, p);
+	}
+	s = service_lookup(&t->flow.tuple.destination, t->flow.tuple.destination_port,
+			   t->flow.tuple.protocol);
 	if (!s)
 		return 0;
+	begins = tcp_begins(t->flow.tcp_flags);
+	t->flags = s->flags;
+	t->service = s->id;
+	t->backend = 0;
+	if (scope == SCOPE_OUTSIDE) {
+		if (!(s->flags & SERVICE_EXTERNAL))
+			return DROP(CLUSTER_IP_FROM_OUTSIDE);
+		if (s->flags & SERVICE_SOURCE_RANGES &&
+		    !in_source_ranges(s->id, &t->flow.tuple.source))
+			return DROP(NOT_IN_SOURCE_RANGES);
+		err = balance(s, SCOPE_OUTSIDE, &t->flow.tuple, begins);
+	} else {
+		err = balance(s, SCOPE_INSIDE, &t->flow.tuple, begins);
+	}
+	if (err < 0)
+		return err;
+	row = err;
+	t->row = row;
+	if (!row) {
+		struct balance *q = bpf_map_lookup_elem(&pilus_balance, &row);
+
+		if (!q)
+			return DROP(SERVICE_BACKEND_NOT_FOUND);
+		t->target.address = q->answer.backend;
+		t->target.port = q->answer.port;
+		return 1;
+	}
+	b = bpf_map_lookup_elem(&pilus_backends, &row);
+	if (!b)
+		return DROP(SERVICE_BACKEND_NOT_FOUND);
+	t->target.address = b->address;
+	t->target.port = b->port;
+	t->backend = b->flags;
+	count_hit(b, &t->flow.tuple, begins);
+	return 1;
+}
+
+/* DNAT of a packet to its backend, or of what an error quotes. Returns 0 or a negative drop reason. */
+__noinline int translate_destination(struct __sk_buff *skb, struct packet *p,
+				     const struct target *target)
+{
+	struct target t;
+	int err;
+
+	if (!p || !target)
+		return DROP(WRITE_ERROR);
+	t = *target;
+	if (p->flags & PACKET_ICMP_ERROR) {
+		/* the error goes where the quoted answer came from */
+		err = rewrite_inner(skb, p, REWRITE_SOURCE, &t.address, t.port);
+		return err ? err : rewrite_outer(skb, p, REWRITE_DESTINATION, &t.address);
+	}
 	p->flags |= PACKET_TRANSLATED;
 	p->inner.destination = p->tuple.destination;
 	p->inner.destination_port = p->tuple.destination_port;
-
-	now = bpf_ktime_get_coarse_ns();
-	ct_make_key(&p->tuple, &key);
-	known = bpf_map_lookup_elem(&pilus_ct, &key);
-	/* of the two directions only one is seen here: its FIN or RST is the end */
-	if (known && (known->flags & CT_CHOICE) && !ct_is_stale(known, p, now) &&
-	    !(ct_is_syn(p) && ((known->tcp_flags[0] | known->tcp_flags[1]) & (TCP_FIN | TCP_RST)))) {
-		/* marks the flow as long-lived from its second packet on */
-		ct_account(known, p, 1, skb->len, now);
-		p->inner.source = known->frontend;
-		p->inner.source_port = known->frontend_port;
-		return 0;
-	}
-	b = backend_for(&s->side[SCOPE_INSIDE], bpf_get_prandom_u32());
-	if (!b)
-		return DROP(SERVICE_BACKEND_NOT_FOUND);
-	choice.flags = CT_CHOICE;
-	choice.frontend = b->address;
-	choice.frontend_port = b->port;
-	ct_account(&choice, p, 0, skb->len, now);
-	if (bpf_map_update_elem(&pilus_ct, &key, &choice, BPF_ANY))
-		return DROP(CT_CREATE_FAILED);
-	p->inner.source = choice.frontend;
-	p->inner.source_port = choice.frontend_port;
-	return 0;
-}
-
-/* DNAT of a packet to a service. Returns 0 or a negative drop reason. */
-inline_always int translate_service(struct __sk_buff *skb, struct packet *p)
-{
-	int err = choose_backend(skb, p);
-
-	if (err || !(p->flags & PACKET_TRANSLATED))
-		return err;
-	return rewrite(skb, p, REWRITE_DESTINATION, &p->inner.source, p->inner.source_port);
+	return rewrite(skb, p, REWRITE_DESTINATION, &t.address, t.port);
 }

@@ -24,11 +24,7 @@ export interface Backend {
   address: Uint8Array;
   port: number;
   flags: number;
-  ifindex: number;
-  nextMac: Uint8Array;
-  ownMac: Uint8Array;
-  mtu: number;
-  resolved: bigint;
+  hop: NextHop;
   hits: bigint;
 }
 
@@ -38,23 +34,15 @@ export const backend: Codec<Backend> = {
     writeBytes(view, offset, 16, value.address);
     view.setUint16(offset + 16, value.port, false);
     view.setUint8(offset + 18, value.flags);
-    view.setUint32(offset + 20, value.ifindex, true);
-    writeBytes(view, offset + 24, 6, value.nextMac);
-    writeBytes(view, offset + 30, 6, value.ownMac);
-    view.setUint32(offset + 36, value.mtu, true);
-    view.setBigUint64(offset + 40, value.resolved, true);
-    view.setBigUint64(offset + 48, value.hits, true);
+    nextHop.encode(view, offset + 24, value.hop);
+    view.setBigUint64(offset + 56, value.hits, true);
   },
   decode: (view, offset) => ({
     address: readBytes(view, offset, 16),
     port: view.getUint16(offset + 16, false),
     flags: view.getUint8(offset + 18),
-    ifindex: view.getUint32(offset + 20, true),
-    nextMac: readBytes(view, offset + 24, 6),
-    ownMac: readBytes(view, offset + 30, 6),
-    mtu: view.getUint32(offset + 36, true),
-    resolved: view.getBigUint64(offset + 40, true),
-    hits: view.getBigUint64(offset + 48, true),
+    hop: nextHop.decode(view, offset + 24),
+    hits: view.getBigUint64(offset + 56, true),
   }),
 };
 
@@ -64,11 +52,53 @@ export const BackendFlags = {
   TUNNEL: 2,
 } as const;
 
+/** struct balance, 152 bytes. */
+export interface Balance {
+  flow: ChoiceKey;
+  side: ServiceSide;
+  service: number;
+  affinityS: number;
+  slot: number;
+  scope: number;
+  begins: number;
+  answer: Choice;
+  client: AffinityKey;
+  member: MemberKey;
+}
+
+export const balance: Codec<Balance> = {
+  size: 152,
+  encode(view, offset, value) {
+    choiceKey.encode(view, offset, value.flow);
+    serviceSide.encode(view, offset + 40, value.side);
+    view.setUint32(offset + 56, value.service, true);
+    view.setUint32(offset + 60, value.affinityS, true);
+    view.setUint32(offset + 64, value.slot, true);
+    view.setUint8(offset + 68, value.scope);
+    view.setUint8(offset + 69, value.begins);
+    choice.encode(view, offset + 72, value.answer);
+    affinityKey.encode(view, offset + 104, value.client);
+    memberKey.encode(view, offset + 128, value.member);
+  },
+  decode: (view, offset) => ({
+    flow: choiceKey.decode(view, offset),
+    side: serviceSide.decode(view, offset + 40),
+    service: view.getUint32(offset + 56, true),
+    affinityS: view.getUint32(offset + 60, true),
+    slot: view.getUint32(offset + 64, true),
+    scope: view.getUint8(offset + 68),
+    begins: view.getUint8(offset + 69),
+    answer: choice.decode(view, offset + 72),
+    client: affinityKey.decode(view, offset + 104),
+    member: memberKey.decode(view, offset + 128),
+  }),
+};
+
 /** struct choice, 32 bytes. */
 export interface Choice {
   backend: Uint8Array;
   port: number;
-  set: number;
+  row: number;
   used: bigint;
 }
 
@@ -77,13 +107,13 @@ export const choice: Codec<Choice> = {
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.backend);
     view.setUint16(offset + 16, value.port, false);
-    view.setUint32(offset + 20, value.set, true);
+    view.setUint32(offset + 20, value.row, true);
     view.setBigUint64(offset + 24, value.used, true);
   },
   decode: (view, offset) => ({
     backend: readBytes(view, offset, 16),
     port: view.getUint16(offset + 16, false),
-    set: view.getUint32(offset + 20, true),
+    row: view.getUint32(offset + 20, true),
     used: view.getBigUint64(offset + 24, true),
   }),
 };
@@ -195,7 +225,6 @@ export const CtFlags = {
   REPLIED: 2,
   CLOSING: 4,
   SERVICE: 8,
-  CHOICE: 16,
 } as const;
 
 /** struct ct_key, 40 bytes. */
@@ -418,6 +447,36 @@ export const EventType = {
   VERDICT: 3,
 } as const;
 
+/** struct flow, 48 bytes. */
+export interface Flow {
+  tuple: Tuple;
+  length: number;
+  family: number;
+  tcpFlags: number;
+  ttl: number;
+  fixed: number;
+}
+
+export const flow: Codec<Flow> = {
+  size: 48,
+  encode(view, offset, value) {
+    tuple.encode(view, offset, value.tuple);
+    view.setUint32(offset + 40, value.length, true);
+    view.setUint8(offset + 44, value.family);
+    view.setUint8(offset + 45, value.tcpFlags);
+    view.setUint8(offset + 46, value.ttl);
+    view.setUint8(offset + 47, value.fixed);
+  },
+  decode: (view, offset) => ({
+    tuple: tuple.decode(view, offset),
+    length: view.getUint32(offset + 40, true),
+    family: view.getUint8(offset + 44),
+    tcpFlags: view.getUint8(offset + 45),
+    ttl: view.getUint8(offset + 46),
+    fixed: view.getUint8(offset + 47),
+  }),
+};
+
 /** struct fragment_key, 40 bytes. */
 export interface FragmentKey {
   source: Uint8Array;
@@ -561,26 +620,43 @@ export const NatDirection = {
   IN: 1,
 } as const;
 
-/** struct nat_entry, 32 bytes. */
+/** struct nat_entry, 48 bytes. */
 export interface NatEntry {
   address: Uint8Array;
+  frontend: Uint8Array;
   port: number;
+  frontendPort: number;
+  flags: number;
   used: bigint;
 }
 
 export const natEntry: Codec<NatEntry> = {
-  size: 32,
+  size: 48,
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.address);
-    view.setUint16(offset + 16, value.port, false);
-    view.setBigUint64(offset + 24, value.used, true);
+    writeBytes(view, offset + 16, 16, value.frontend);
+    view.setUint16(offset + 32, value.port, false);
+    view.setUint16(offset + 34, value.frontendPort, false);
+    view.setUint8(offset + 36, value.flags);
+    view.setBigUint64(offset + 40, value.used, true);
   },
   decode: (view, offset) => ({
     address: readBytes(view, offset, 16),
-    port: view.getUint16(offset + 16, false),
-    used: view.getBigUint64(offset + 24, true),
+    frontend: readBytes(view, offset + 16, 16),
+    port: view.getUint16(offset + 32, false),
+    frontendPort: view.getUint16(offset + 34, false),
+    flags: view.getUint8(offset + 36),
+    used: view.getBigUint64(offset + 40, true),
   }),
 };
+
+/** enum nat_flags: NAT_… */
+export const NatFlags = {
+  REPLIED: 1,
+  FIN_OUT: 2,
+  FIN_IN: 4,
+  RESET: 8,
+} as const;
 
 /** struct nat_key, 40 bytes. */
 export interface NatKey {
@@ -589,7 +665,6 @@ export interface NatKey {
   sourcePort: number;
   destinationPort: number;
   protocol: number;
-  direction: number;
 }
 
 export const natKey: Codec<NatKey> = {
@@ -600,7 +675,6 @@ export const natKey: Codec<NatKey> = {
     view.setUint16(offset + 32, value.sourcePort, false);
     view.setUint16(offset + 34, value.destinationPort, false);
     view.setUint8(offset + 36, value.protocol);
-    view.setUint8(offset + 37, value.direction);
   },
   decode: (view, offset) => ({
     source: readBytes(view, offset, 16),
@@ -608,7 +682,33 @@ export const natKey: Codec<NatKey> = {
     sourcePort: view.getUint16(offset + 32, false),
     destinationPort: view.getUint16(offset + 34, false),
     protocol: view.getUint8(offset + 36),
-    direction: view.getUint8(offset + 37),
+  }),
+};
+
+/** struct next_hop, 32 bytes. */
+export interface NextHop {
+  ifindex: number;
+  mtu: number;
+  nextMac: Uint8Array;
+  ownMac: Uint8Array;
+  resolved: bigint;
+}
+
+export const nextHop: Codec<NextHop> = {
+  size: 32,
+  encode(view, offset, value) {
+    view.setUint32(offset, value.ifindex, true);
+    view.setUint32(offset + 4, value.mtu, true);
+    writeBytes(view, offset + 8, 6, value.nextMac);
+    writeBytes(view, offset + 14, 6, value.ownMac);
+    view.setBigUint64(offset + 24, value.resolved, true);
+  },
+  decode: (view, offset) => ({
+    ifindex: view.getUint32(offset, true),
+    mtu: view.getUint32(offset + 4, true),
+    nextMac: readBytes(view, offset + 8, 6),
+    ownMac: readBytes(view, offset + 14, 6),
+    resolved: view.getBigUint64(offset + 24, true),
   }),
 };
 
@@ -653,6 +753,57 @@ export const ObservationPoint = {
   TO_HOST: 7,
   FROM_HOST: 8,
 } as const;
+
+/** struct packet, 104 bytes. */
+export interface Packet {
+  tuple: Tuple;
+  inner: Tuple;
+  fragmentId: number;
+  l3: number;
+  l4: number;
+  innerL3: number;
+  innerL4: number;
+  family: number;
+  flags: number;
+  tcpFlags: number;
+  ttl: number;
+  icmpType: number;
+  icmpCode: number;
+}
+
+export const packet: Codec<Packet> = {
+  size: 104,
+  encode(view, offset, value) {
+    tuple.encode(view, offset, value.tuple);
+    tuple.encode(view, offset + 40, value.inner);
+    view.setUint32(offset + 80, value.fragmentId, true);
+    view.setUint16(offset + 84, value.l3, true);
+    view.setUint16(offset + 86, value.l4, true);
+    view.setUint16(offset + 88, value.innerL3, true);
+    view.setUint16(offset + 90, value.innerL4, true);
+    view.setUint8(offset + 92, value.family);
+    view.setUint8(offset + 93, value.flags);
+    view.setUint8(offset + 94, value.tcpFlags);
+    view.setUint8(offset + 95, value.ttl);
+    view.setUint8(offset + 96, value.icmpType);
+    view.setUint8(offset + 97, value.icmpCode);
+  },
+  decode: (view, offset) => ({
+    tuple: tuple.decode(view, offset),
+    inner: tuple.decode(view, offset + 40),
+    fragmentId: view.getUint32(offset + 80, true),
+    l3: view.getUint16(offset + 84, true),
+    l4: view.getUint16(offset + 86, true),
+    innerL3: view.getUint16(offset + 88, true),
+    innerL4: view.getUint16(offset + 90, true),
+    family: view.getUint8(offset + 92),
+    flags: view.getUint8(offset + 93),
+    tcpFlags: view.getUint8(offset + 94),
+    ttl: view.getUint8(offset + 95),
+    icmpType: view.getUint8(offset + 96),
+    icmpCode: view.getUint8(offset + 97),
+  }),
+};
 
 /** enum packet_flags: PACKET_… */
 export const PacketFlags = {
@@ -935,12 +1086,66 @@ export const sourceRangeKey: Codec<SourceRangeKey> = {
   }),
 };
 
+/** struct target, 24 bytes. */
+export interface Target {
+  address: Uint8Array;
+  port: number;
+}
+
+export const target: Codec<Target> = {
+  size: 24,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.address);
+    view.setUint16(offset + 16, value.port, false);
+  },
+  decode: (view, offset) => ({
+    address: readBytes(view, offset, 16),
+    port: view.getUint16(offset + 16, false),
+  }),
+};
+
 /** enum trace_level: TRACE_… */
 export const TraceLevel = {
   LEVEL_NONE: 0,
   LEVEL_CONNECTIONS: 1,
   LEVEL_PACKETS: 2,
 } as const;
+
+/** struct translation, 232 bytes. */
+export interface Translation {
+  flow: Flow;
+  target: Target;
+  row: number;
+  service: number;
+  flags: number;
+  backend: number;
+  inner: Packet;
+  tunnelled: TunnelledKey;
+}
+
+export const translation: Codec<Translation> = {
+  size: 232,
+  encode(view, offset, value) {
+    flow.encode(view, offset, value.flow);
+    target.encode(view, offset + 48, value.target);
+    view.setUint32(offset + 72, value.row, true);
+    view.setUint32(offset + 76, value.service, true);
+    view.setUint16(offset + 80, value.flags, true);
+    view.setUint8(offset + 82, value.backend);
+    packet.encode(view, offset + 88, value.inner);
+    tunnelledKey.encode(view, offset + 192, value.tunnelled);
+  },
+  decode: (view, offset) => ({
+    flow: flow.decode(view, offset),
+    target: target.decode(view, offset + 48),
+    row: view.getUint32(offset + 72, true),
+    service: view.getUint32(offset + 76, true),
+    flags: view.getUint16(offset + 80, true),
+    backend: view.getUint8(offset + 82),
+    inner: packet.decode(view, offset + 88),
+    tunnelled: tunnelledKey.decode(view, offset + 192),
+  }),
+};
 
 /** struct tunnelled_key, 40 bytes. */
 export interface TunnelledKey {
@@ -966,6 +1171,33 @@ export const tunnelledKey: Codec<TunnelledKey> = {
   }),
 };
 
+/** struct tuple, 40 bytes. */
+export interface Tuple {
+  source: Uint8Array;
+  destination: Uint8Array;
+  sourcePort: number;
+  destinationPort: number;
+  protocol: number;
+}
+
+export const tuple: Codec<Tuple> = {
+  size: 40,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.source);
+    writeBytes(view, offset + 16, 16, value.destination);
+    view.setUint16(offset + 32, value.sourcePort, false);
+    view.setUint16(offset + 34, value.destinationPort, false);
+    view.setUint8(offset + 36, value.protocol);
+  },
+  decode: (view, offset) => ({
+    source: readBytes(view, offset, 16),
+    destination: readBytes(view, offset + 16, 16),
+    sourcePort: view.getUint16(offset + 32, false),
+    destinationPort: view.getUint16(offset + 34, false),
+    protocol: view.getUint8(offset + 36),
+  }),
+};
+
 /** What is needed to open each pinned map; see TypedMap. Types are `MapType`. */
 export const maps = {
   pilus_affinity: {
@@ -981,6 +1213,13 @@ export const maps = {
     maxEntries: 131072,
     key: u32,
     value: backend,
+  },
+  pilus_balance: {
+    name: "pilus_balance",
+    type: 6,
+    maxEntries: 1,
+    key: u32,
+    value: perCpu(balance),
   },
   pilus_choices: {
     name: "pilus_choices",
@@ -2161,6 +2400,13 @@ export const maps = {
     maxEntries: 65536,
     key: sourceRangeKey,
     value: u32,
+  },
+  pilus_translation: {
+    name: "pilus_translation",
+    type: 6,
+    maxEntries: 1,
+    key: u32,
+    value: perCpu(translation),
   },
   pilus_tunnelled: {
     name: "pilus_tunnelled",

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Direct server return: the backend's node answers the client itself. It learns of the frontend from
+ * an IP tunnel to the backend, or from an option behind the IP header (skb only).
+ */
+#pragma once
+#include "fragment.h"
+#include "frame.h"
+#include "rewrite.h"
+#include "service.h"
+#include "translate.h"
+
+/* The numbers are Cilium's. */
+#define OPTION_V4_TYPE 0x9a /* copied, class 0, number 26 */
+#define OPTION_V6_TYPE 0x1b
+
+/* Behind the 20 bytes of the header. */
+struct option_v4 {
+	__u8 type;
+	__u8 length;
+	__be16 port;
+	__be32 address;
+};
+
+/* A destination options header. */
+struct option_v6 {
+	__u8 next;
+	__u8 words; /* of 8 bytes, without the first */
+	__u8 type;
+	__u8 length;
+	__u8 address[16];
+	__be16 port;
+	__u8 pad[2]; /* one PadN of no bytes: type 1, length 0 */
+};
+
+inline_always int add_option_v4(struct __sk_buff *skb, const struct packet *p)
+{
+	struct option_v4 option = { .type = OPTION_V4_TYPE, .length = sizeof(option) };
+	struct iphdr ip;
+
+	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET, 0) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return DROP(WRITE_ERROR);
+	option.address = WORD(&p->inner.destination, 3);
+	option.port = p->inner.destination_port;
+	ip.ihl = (sizeof(ip) + sizeof(option)) / 4;
+	ip.tot_len = bpf_htons(bpf_ntohs(ip.tot_len) + sizeof(option));
+	ip.check = 0;
+	ip.check = fold_checksum(bpf_csum_diff(
+		NULL, 0, (__be32 *)&ip, sizeof(ip),
+		bpf_csum_diff(NULL, 0, (__be32 *)&option, sizeof(option), 0)));
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &option, sizeof(option), 0))
+		return DROP(WRITE_ERROR);
+	return 0;
+}
+
+inline_always int add_option_v6(struct __sk_buff *skb, const struct packet *p)
+{
+	struct option_v6 option = { .type = OPTION_V6_TYPE, .length = 18, .words = 2, .pad = { 1, 0 } };
+	struct ipv6hdr ip;
+
+	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET, 0) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return DROP(WRITE_ERROR);
+	__builtin_memcpy(option.address, p->inner.destination.bytes, 16);
+	option.port = p->inner.destination_port;
+	option.next = ip.nexthdr;
+	ip.nexthdr = IPPROTO_DSTOPTS;
+	ip.payload_len = bpf_htons(bpf_ntohs(ip.payload_len) + sizeof(option));
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &option, sizeof(option), 0))
+		return DROP(WRITE_ERROR);
+	return 0;
+}
+
+/* Tells the backend's node of the frontend of a translated packet. */
+__noinline int add_option(struct __sk_buff *skb, struct packet *p)
+{
+	int err;
+
+	if (!p)
+		return DROP(WRITE_ERROR);
+	err = p->family == 4 ? add_option_v4(skb, p) : add_option_v6(skb, p);
+	p->l4 += p->family == 4 ? sizeof(struct option_v4) : sizeof(struct option_v6);
+	return err;
+}
+
+/* Reads the frontend from the option; a packet without one, or with another's, stays as it is. */
+__noinline int read_option(struct __sk_buff *skb, struct packet *p)
+{
+	struct address frontend;
+	struct service *s;
+	__be16 port;
+
+	if (!p || p->flags & (PACKET_ICMP_ERROR | PACKET_FRAGMENT_LATER))
+		return 0;
+	if (p->family == 4) {
+		struct option_v4 option;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), &option, sizeof(option)) ||
+		    option.type != OPTION_V4_TYPE || option.length != sizeof(option))
+			return 0;
+		address_from_v4(&frontend, option.address);
+		port = option.port;
+	} else {
+		struct option_v6 option;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct ipv6hdr), &option,
+				       sizeof(option)) ||
+		    option.type != OPTION_V6_TYPE || option.length != 18)
+			return 0;
+		__builtin_memcpy(&frontend, option.address, 16);
+		port = option.port;
+	}
+	/* anybody can write an option; answers are given the address of a service only */
+	s = service_lookup(&frontend, port, p->tuple.protocol);
+	if (!s || !(s->flags & SERVICE_DSR_OPTION))
+		return 0;
+	p->flags |= PACKET_TRANSLATED;
+	p->inner.destination = frontend;
+	p->inner.destination_port = port;
+	return 0;
+}
+
+/* Puts an IP header of the same family around the packet (RFC 2003, RFC 2473). */
+__noinline int wrap(struct __sk_buff *skb, struct packet *p, const struct address *source,
+		    const struct address *destination)
+{
+	__u32 length = skb->len - ETH_HLEN;
+
+	if (!p || !source || !destination)
+		return DROP(WRITE_ERROR);
+	if (p->family == 4) {
+		struct iphdr ip = {};
+
+		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC,
+					BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
+			return DROP(WRITE_ERROR);
+		ip.version = 4;
+		ip.ihl = 5;
+		ip.tot_len = bpf_htons(length + sizeof(ip));
+		ip.frag_off = bpf_htons(0x4000); /* may not be cut: the inner one was looked at */
+		ip.ttl = 64;
+		ip.protocol = IPPROTO_IPIP;
+		ip.saddr = WORD(source, 3);
+		ip.daddr = WORD(destination, 3);
+		ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
+		if (bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0))
+			return DROP(WRITE_ERROR);
+	} else {
+		struct ipv6hdr ip = {};
+
+		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC,
+					BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+			return DROP(WRITE_ERROR);
+		ip.version = 6;
+		ip.payload_len = bpf_htons(length);
+		ip.nexthdr = IPPROTO_IPV6;
+		ip.hop_limit = 64;
+		__builtin_memcpy(&ip.saddr, source, 16);
+		__builtin_memcpy(&ip.daddr, destination, 16);
+		if (bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0))
+			return DROP(WRITE_ERROR);
+	}
+	p->tuple.source = *source;
+	p->tuple.destination = *destination;
+	p->tuple.source_port = p->tuple.destination_port = 0;
+	p->tuple.protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	p->ttl = 64;
+	return 0;
+}
+
+/*
+ * Takes the outer header off a packet that another node has sent to a backend here, and gives it the
+ * backend as its destination. Pods may have tunnels of their own: those stay. Returns 0 or a
+ * negative drop reason.
+ */
+__noinline int unwrap(struct __sk_buff *skb, struct packet *p)
+{
+	struct translation *t = this_translation();
+	struct packet *inner;
+	__u32 *port, outer;
+
+	if (!p || !t || p->flags & PACKET_FRAGMENT || has_options(p))
+		return 0;
+	outer = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	pull_headers(skb, outer + HEADERS_LENGTH + 60);
+	inner = &t->inner;
+	__builtin_memset(inner, 0, sizeof(*inner));
+	inner->family = p->family;
+	if (parse_packet(skb, ETH_HLEN + outer, p->family, inner) ||
+	    (inner->flags & PACKET_ICMP_ERROR && parse_quote(skb, inner)) || fragment_track(inner))
+		return 0;
+	if (inner->flags & PACKET_ICMP_ERROR) {
+		t->tunnelled.frontend = inner->inner.source;
+		t->tunnelled.port = inner->inner.source_port;
+		t->tunnelled.protocol = inner->inner.protocol;
+	} else {
+		t->tunnelled.frontend = inner->tuple.destination;
+		t->tunnelled.port = inner->tuple.destination_port;
+		t->tunnelled.protocol = inner->tuple.protocol;
+	}
+	t->tunnelled.backend = p->tuple.destination;
+	port = bpf_map_lookup_elem(&pilus_tunnelled, &t->tunnelled);
+	if (!port)
+		return 0;
+	t->target.address = p->tuple.destination;
+	t->target.port = *port;
+	if (bpf_skb_adjust_room(skb, -(int)outer, BPF_ADJ_ROOM_MAC, 0))
+		return DROP(WRITE_ERROR);
+	inner->l3 -= outer;
+	inner->l4 -= outer;
+	inner->inner_l3 -= outer;
+	inner->inner_l4 -= outer;
+	*p = *inner;
+	return translate_destination(skb, p, &t->target);
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Mappings applied to packets of the stack, both ways and with the errors about them (skb only). */
+#pragma once
+#include "nat.h"
+#include "rewrite.h"
+#include "translation.h"
+
+inline_always void flow_of(struct flow *f, const struct packet *p)
+{
+	f->tuple = p->tuple;
+	f->family = p->family;
+	f->tcp_flags = p->tcp_flags;
+	f->fixed = !has_port_to_change(p);
+}
+
+/* The flow in whose other direction a quoted packet went. */
+inline_always void flow_against_quote(struct flow *f, const struct packet *p)
+{
+	f->tuple.source = p->inner.destination;
+	f->tuple.source_port = p->inner.destination_port;
+	f->tuple.destination = p->inner.source;
+	f->tuple.destination_port = p->inner.source_port;
+	*(__u32 *)&f->tuple.protocol = p->inner.protocol;
+	f->family = p->family;
+	f->tcp_flags = 0;
+	f->fixed = 0;
+}
+
+/*
+ * Translates the source of a packet of this_translation(), or what an error quotes of it. Returns 0
+ * or a negative drop reason.
+ */
+__noinline int nat_translate(struct __sk_buff *skb, struct packet *p, const struct address *own)
+{
+	struct translation *t = this_translation();
+	struct address to;
+	int port, err;
+
+	if (!p || !own || !t)
+		return DROP(NO_NAT_MAPPING);
+	to = *own;
+	if (p->flags & PACKET_ICMP_ERROR) {
+		/* the quoted packet came to the sender: its destination is what was translated */
+		port = nat_existing(&t->flow, &t->target, &to);
+		if (port) {
+			err = rewrite_inner(skb, p, REWRITE_DESTINATION, &to, port);
+			if (err)
+				return err;
+		}
+		return rewrite_outer(skb, p, REWRITE_SOURCE, &to);
+	}
+	port = nat_find(skb, &t->flow, &t->target, &to);
+	if (port < 0)
+		return port;
+	return rewrite(skb, p, REWRITE_SOURCE, &to, port);
+}
+
+/* Translates the source of a pod's packet that leaves through a device of the node. */
+inline_always int nat_masquerade(struct __sk_buff *skb, struct packet *p, const struct address *own)
+{
+	struct translation *t = this_translation();
+
+	if (!t)
+		return DROP(NO_NAT_MAPPING);
+	if (p->flags & PACKET_ICMP_ERROR)
+		flow_against_quote(&t->flow, p);
+	else
+		flow_of(&t->flow, p);
+	t->target.address = t->flow.tuple.destination;
+	t->target.port = t->flow.tuple.destination_port;
+	return nat_translate(skb, p, own);
+}
+
+/* Gives an answer back its ends as the one that began knows them. Returns 1, 0 without a mapping. */
+__noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
+{
+	struct address to, frontend;
+	struct nat_entry *e;
+	__be16 port, frontend_port;
+	bool same;
+	int err;
+
+	if (!p)
+		return 0;
+	if (p->flags & PACKET_ICMP_ERROR) {
+		struct tuple t = {};
+
+		/* about a packet that was translated on its way out */
+		t.source = p->inner.destination;
+		t.source_port = p->inner.destination_port;
+		t.destination = p->inner.source;
+		t.destination_port = p->inner.source_port;
+		t.protocol = p->inner.protocol;
+		e = nat_lookup_in(&t, 0);
+		if (!e)
+			return 0;
+		to = e->address;
+		port = e->port;
+		frontend = e->frontend;
+		frontend_port = e->frontend_port;
+		/* from the backend itself, or from a router on the way to it */
+		if (address_equal(&p->tuple.source, &p->inner.destination)) {
+			err = rewrite_outer(skb, p, REWRITE_SOURCE, &frontend);
+			if (err)
+				return err;
+		}
+		err = rewrite_inner(skb, p, REWRITE_DESTINATION, &frontend, frontend_port);
+		if (!err)
+			err = rewrite_inner(skb, p, REWRITE_SOURCE, &to, port);
+		if (!err)
+			err = rewrite_outer(skb, p, REWRITE_DESTINATION, &to);
+		return err ? err : 1;
+	}
+	e = nat_lookup_in(&p->tuple, p->tcp_flags);
+	if (!e)
+		return 0;
+	to = e->address;
+	port = e->port;
+	frontend = e->frontend;
+	frontend_port = e->frontend_port;
+	same = address_equal(&frontend, &p->tuple.source);
+	err = rewrite(skb, p, REWRITE_DESTINATION, &to, port);
+	if (!err && !(same && frontend_port == p->tuple.source_port) && !is_icmp(p->tuple.protocol))
+		err = rewrite(skb, p, REWRITE_SOURCE, &frontend, frontend_port);
+	return err ? err : 1;
+}

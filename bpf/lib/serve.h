@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* What the node does with a packet from outside whose backend is on another node (skb only). */
+#pragma once
+#include "deliver.h"
+#include "direct_return.h"
+#include "next_hop.h"
+#include "node.h"
+#include "refuse.h"
+#include "translate.h"
+
+/* A translated packet has no way through the stack, whose own its source may be. */
+inline_always int route_translated(struct __sk_buff *skb, const struct packet *p)
+{
+	int verdict = deliver_by_route(skb, p);
+
+	return verdict == TC_ACT_OK ? DROP(FIB_LOOKUP_FAILED) : verdict;
+}
+
+/* The MTU of the way to the backend when the packet with `more` bytes exceeds it, else 0. */
+__noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p, __u32 more)
+{
+	struct translation *t = this_translation();
+	struct backend *b;
+	__u32 row, mtu = 0, ifindex = tunnel_ifindex;
+
+	if (!p || !t)
+		return 0;
+	if (!(t->backend & BACKEND_TUNNEL)) {
+		row = t->row;
+		b = bpf_map_lookup_elem(&pilus_backends, &row);
+		if (!b || find_next_hop(skb, row, p->family))
+			return 0;
+		ifindex = b->hop.ifindex;
+		if (b->hop.mtu && !skb->gso_segs && skb->len - ETH_HLEN + more > b->hop.mtu)
+			return b->hop.mtu - more;
+	}
+	if (bpf_check_mtu(skb, ifindex, &mtu, more, 0) != BPF_MTU_CHK_RET_FRAG_NEEDED)
+		return 0;
+	return mtu - more;
+}
+
+/* Returns the TC verdict or a negative drop reason. */
+__noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
+{
+	struct translation *t = this_translation();
+	struct node *node = this_node();
+	struct ipcache_entry *to;
+	struct address own, backend;
+	__u32 mode, more = 0;
+	int err, mtu;
+	bool tunnel;
+
+	if (!p || !t || !node)
+		return DROP(SERVICE_BACKEND_NOT_FOUND);
+	if (p->ttl <= 1)
+		return DROP(TTL_EXCEEDED);
+	tunnel = t->backend & BACKEND_TUNNEL;
+	backend = t->target.address;
+	if (tunnel)
+		own = p->family == 4 ? node->router_ipv4 : node->router_ipv6;
+	else
+		own = p->family == 4 ? node->ipv4 : node->ipv6;
+	if (HALF(&own, 0) == 0 && HALF(&own, 1) == 0)
+		return DROP(NO_NAT_MAPPING);
+	mode = tunnel ? 0 : t->flags & (SERVICE_DSR_IPIP | SERVICE_DSR_OPTION);
+	if (mode == SERVICE_DSR_IPIP)
+		more = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	else if (mode == SERVICE_DSR_OPTION &&
+		 (p->tuple.protocol == IPPROTO_UDP || tcp_begins(p->tcp_flags)))
+		more = p->family == 4 ? sizeof(struct option_v4) : sizeof(struct option_v6);
+	mtu = exceeded_mtu(skb, p, more);
+	if (mtu > 0) {
+		count(REASON_FRAGMENTATION_NEEDED, METRIC_INGRESS, skb->len);
+		return refuse_too_big(skb, p, mtu);
+	}
+	if (mode == SERVICE_DSR_IPIP) {
+		err = wrap(skb, p, &own, &backend);
+		return err ? err : route_translated(skb, p);
+	}
+	if (!mode) {
+		err = nat_translate(skb, p, &own);
+		if (err)
+			return err;
+	}
+	err = translate_destination(skb, p, &t->target);
+	if (err)
+		return err;
+	if (more) {
+		err = add_option(skb, p);
+		if (err)
+			return err;
+	}
+	if (!tunnel)
+		return route_translated(skb, p);
+	to = ipcache_exact(&backend);
+	if (!to || !(to->flags & IPCACHE_TUNNEL))
+		return DROP(NO_TUNNEL_ENDPOINT);
+	err = decrement_ttl(skb, p);
+	if (!err)
+		err = set_tunnel(skb, IDENTITY_WORLD, &to->node);
+	return err ? err : bpf_redirect(tunnel_ifindex, 0);
+}
+
+/* A backend with an address of this node: the stack's, which answers through to_netdev(). */
+__noinline int serve_by_host(struct __sk_buff *skb, struct packet *p)
+{
+	struct translation *t = this_translation();
+	struct address client;
+	int err;
+
+	if (!p || !t)
+		return DROP(SERVICE_BACKEND_NOT_FOUND);
+	client = p->tuple.source;
+	if (!(p->flags & PACKET_ICMP_ERROR)) {
+		/* the mapping of a flow that keeps its source: its way back is what counts */
+		t->flow.fixed = 1;
+		err = nat_translate(skb, p, &client);
+		if (err)
+			return err;
+	}
+	err = translate_destination(skb, p, &t->target);
+	return err ? err : TC_ACT_OK;
+}

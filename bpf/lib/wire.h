@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Packets as XDP sees them: described, rewritten and wrapped by direct access. */
+#pragma once
+#include "common.h"
+#include "nat.h"
+#include "parse.h"
+#include "reasons.h"
+
+#define IP_LENGTH(family) ((family) == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))
+
+/* Sum of what replaces what, for checksums that are of both (RFC 1624). */
+inline_always void change(__u64 *sum, __u32 from, __u32 to)
+{
+	*sum += (__u64)(__u32)~from + to;
+}
+
+inline_always void change_address(__u64 *sum, __u8 family, const struct address *from,
+				  const struct address *to)
+{
+	if (family == 6) {
+		change(sum, WORD(from, 0), WORD(to, 0));
+		change(sum, WORD(from, 1), WORD(to, 1));
+		change(sum, WORD(from, 2), WORD(to, 2));
+	}
+	change(sum, WORD(from, 3), WORD(to, 3));
+}
+
+inline_always __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+inline_always __u16 changed(__u16 checksum, __u64 sum)
+{
+	return ~fold(sum + (__u16)~checksum);
+}
+
+/* How an address or port of a packet shall read; the other side stays. */
+struct rewriting {
+	const struct address *source;
+	const struct address *destination;
+	__be16 source_port;
+	__be16 destination_port;
+};
+
+/* Writes both ends and takes one hop off. Returns false when the packet is not what it was. */
+inline_always bool rewrite_wire(struct xdp_md *ctx, const struct flow *w, const struct rewriting *to)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u64 addresses = 0, ports = 0;
+	__be16 *check, *l4;
+
+	change_address(&addresses, w->family, &w->tuple.source, to->source);
+	change_address(&addresses, w->family, &w->tuple.destination, to->destination);
+	change(&ports, w->tuple.source_port, to->source_port);
+	change(&ports, w->tuple.destination_port, to->destination_port);
+	if (w->family == 4) {
+		struct iphdr *ip = data + ETH_HLEN;
+		__u64 header = addresses;
+
+		l4 = (void *)(ip + 1);
+		if ((void *)l4 + sizeof(struct udphdr) > end)
+			return false;
+		ip->saddr = WORD(to->source, 3);
+		ip->daddr = WORD(to->destination, 3);
+		change(&header, w->ttl, w->ttl - 1); /* in memory the first byte of its word */
+		ip->ttl = w->ttl - 1;
+		ip->check = changed(ip->check, header);
+	} else {
+		struct ipv6hdr *ip = data + ETH_HLEN;
+
+		l4 = (void *)(ip + 1);
+		if ((void *)l4 + sizeof(struct udphdr) > end)
+			return false;
+		__builtin_memcpy(&ip->saddr, to->source, 16);
+		__builtin_memcpy(&ip->daddr, to->destination, 16);
+		ip->hop_limit = w->ttl - 1;
+	}
+	l4[0] = to->source_port;
+	l4[1] = to->destination_port;
+	if (w->tuple.protocol == IPPROTO_TCP) {
+		check = (void *)l4 + offsetof(struct tcphdr, check);
+		if ((void *)(check + 1) > end)
+			return false;
+		*check = changed(*check, addresses + ports);
+	} else {
+		check = (void *)l4 + offsetof(struct udphdr, check);
+		if (*check) {
+			*check = changed(*check, addresses + ports);
+			if (!*check)
+				*check = 0xffff;
+		}
+	}
+	return true;
+}
+
+inline_always bool write_ethernet(struct xdp_md *ctx, const __u8 *destination, const __u8 *source)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return false;
+	__builtin_memcpy(eth->h_dest, destination, 6);
+	__builtin_memcpy(eth->h_source, source, 6);
+	return true;
+}
+
+/* Puts an IP header of the same family around the packet (RFC 2003, RFC 2473). */
+inline_always bool wrap_wire(struct xdp_md *ctx, const struct flow *w, const struct address *source,
+			     const struct address *destination)
+{
+	__u16 type = w->family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	struct ethhdr *eth;
+	void *data, *end;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)IP_LENGTH(w->family)))
+		return false;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	eth = data;
+	if (w->family == 4) {
+		struct iphdr *ip = data + ETH_HLEN;
+		__u32 *words = (__u32 *)ip;
+		__u64 sum;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		words[0] = 0x45 | (__u32)bpf_htons(w->length + sizeof(*ip)) << 16;
+		words[1] = (__u32)bpf_htons(0x4000) << 16; /* may not be cut: the inner one is checked */
+		words[2] = 64 | IPPROTO_IPIP << 8;
+		words[3] = WORD(source, 3);
+		words[4] = WORD(destination, 3);
+		sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
+		ip->check = ~fold(sum);
+	} else {
+		struct ipv6hdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		*(__u32 *)ip = 0x60;
+		ip->payload_len = bpf_htons(w->length);
+		ip->nexthdr = IPPROTO_IPV6;
+		ip->hop_limit = 64;
+		__builtin_memcpy(&ip->saddr, source, 16);
+		__builtin_memcpy(&ip->daddr, destination, 16);
+	}
+	eth->h_proto = type;
+	return true;
+}

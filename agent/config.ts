@@ -1,6 +1,7 @@
 /** What an agent is started with. */
 
 import type { MapSizes, RoutingMode } from "../datapath/loader.ts";
+import type { XdpChoice } from "../datapath/wire.ts";
 import type { LogLevel } from "./log.ts";
 
 export interface AgentConfig {
@@ -16,6 +17,10 @@ export interface AgentConfig {
   cgroup: string;
   /** Names of the node's devices; empty: those with a default route. */
   devices: string[];
+  /** Where packets of the devices are met. */
+  xdp: XdpChoice;
+  /** File of prefixes that the node does not listen to; empty: none. */
+  prefilter: string;
   routing: RoutingMode;
   /** UDP port. */
   tunnelPort: number;

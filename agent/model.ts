@@ -16,8 +16,9 @@ import { policyTable } from "./policy/policy_maps.ts";
 import type { CiliumEndpoint } from "./resources.ts";
 import { deriveFrontends } from "./services/frontends.ts";
 import { FrontendNumbers, serviceTable } from "./services/service_maps.ts";
+import { deniedTable } from "./sources/prefilter_file.ts";
 import { derive } from "./state/derive.ts";
-import { createResourceTables } from "./state/resource_tables.ts";
+import { createResourceTables, problemTable } from "./state/resource_tables.ts";
 import { Table } from "./state/table.ts";
 
 /** What is known of the node only when it has been looked at. */
@@ -43,6 +44,8 @@ export class Model implements Disposable {
   readonly subjects = localSubjectTable();
   readonly localAddresses = localAddressTable();
   readonly services = serviceTable();
+  readonly prefilter = deniedTable();
+  readonly prefilterProblems = problemTable("prefilter-problems");
   readonly nodeTables: ReturnType<typeof deriveNodes>;
   readonly policyTables: ReturnType<typeof derivePolicies>;
   readonly frontendTables: ReturnType<typeof deriveFrontends>;

@@ -4,11 +4,13 @@ import type { DatabaseSync } from "node:sqlite";
 import { checkRequirements, Loader } from "../datapath/loader.ts";
 import { TraceLevel } from "../datapath/maps/generated.ts";
 import { openMaps, type PilusMaps } from "../datapath/maps/mod.ts";
-import { formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
+import { cidrContains, formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
 import { findLink } from "../datapath/net/link.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
 import { writeSysctls } from "../datapath/net/netns.ts";
+import type { WireState } from "../datapath/wire.ts";
 import type { AgentState } from "./api/agent_state.ts";
+import { balancerRoutes } from "./api/balancer_routes.ts";
 import { endpointRoutes } from "./api/endpoint_routes.ts";
 import { metricRows } from "./api/metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./api/metrics_text.ts";
@@ -20,7 +22,6 @@ import { drainDeleteQueue } from "./endpoints/delete_queue.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
 import { NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
 import { EndpointManager } from "./endpoints/endpoint_manager.ts";
-import { collectGarbage } from "./flows/connections.ts";
 import { FlowReader } from "./flows/flow_reader.ts";
 import { EndpointIdentities } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
@@ -29,12 +30,15 @@ import { Model } from "./model.ts";
 import { findDevices, type NodeDevice } from "./nodes/devices.ts";
 import type { addressRows } from "./nodes/ipcache_maps.ts";
 import type { ClusterNode } from "./nodes/nodes.ts";
+import { PREFILTER_BATCH, prefilterTarget } from "./nodes/prefilter_map.ts";
 import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
+import { SeveredBackends } from "./services/severed.ts";
 import { sameService, serviceTarget } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
+import { PrefilterFile } from "./sources/prefilter_file.ts";
 import { EndpointFiles, FileIdentities } from "./sources/published.ts";
 import { openDatabase } from "./state/database.ts";
 import { type MapRow, mapTable, mapTarget } from "./state/map_target.ts";
@@ -47,9 +51,6 @@ const GARBAGE_INTERVAL_MS = 30_000;
 /** Milliseconds between tries to do the deletions that the CNI plugin has queued. */
 const QUEUE_INTERVAL_MS = 5_000;
 
-/** Nanoseconds that an idle masquerading of TCP and of the rest is kept; bpf/lib/config.h has those of conntrack. */
-const NAT_IDLE_NS = { tcp: 8_000_000_000_000n, other: 60_000_000_000n };
-
 /** A running agent. Disposing leaves the datapath in place: traffic goes on without it. */
 export class Agent implements AgentState, AsyncDisposable {
   readonly config: AgentConfig;
@@ -58,6 +59,7 @@ export class Agent implements AgentState, AsyncDisposable {
   readonly model: Model;
   readonly #stack = new AsyncDisposableStack();
   readonly #reconcilers: Reconciler<never>[] = [];
+  readonly wires: WireState[] = [];
   #failure: string | undefined = "starting";
 
   // what needs the kernel, in the order it is made
@@ -154,20 +156,20 @@ export class Agent implements AgentState, AsyncDisposable {
     log.info("endpoints restored", { count: restored.restored.length });
 
     for (const { name, ifindex } of this.devices) this.loader.attachDevice("host", ifindex, name);
+    this.#attachWires();
     if (tunnel) this.loader.attachDevice("overlay", tunnel, "tunnel");
     this.loader.attachSockets(config.cgroup);
 
+    this.#severBackends();
     await this.#drainQueue();
     this.#every(QUEUE_INTERVAL_MS, () => this.#drainQueue());
-    this.#every(GARBAGE_INTERVAL_MS, async () => {
-      await collectGarbage(this.maps.pilus_ct, this.maps.pilus_nat, NAT_IDLE_NS);
-    });
+    this.#every(GARBAGE_INTERVAL_MS, () => this.loader.collectGarbage());
     this.#every(config.repairInterval * 1000, () => void this.manager.repair());
 
     this.#failure = undefined;
     const server: ApiServer = await serveApi({
       socket: `${config.runDir}/pilus.sock`,
-      routes: { ...readRoutes(this), ...endpointRoutes(this.manager) },
+      routes: { ...readRoutes(this), ...balancerRoutes(this), ...endpointRoutes(this.manager) },
       onError: (request, error) => log.error("request failed", { request, error: String(error) }),
     });
     this.#stack.use(server);
@@ -309,6 +311,17 @@ export class Agent implements AgentState, AsyncDisposable {
       target: mapTarget(maps.pilus_ipcache),
       repairIntervalMs,
     });
+    const denied = prefilterTarget(maps.pilus_denied);
+    if (config.prefilter) {
+      this.#stack.use(
+        new PrefilterFile({
+          path: config.prefilter,
+          output: this.model.prefilter,
+          problems: this.model.prefilterProblems,
+          before: denied.read() ?? [],
+        }),
+      ).start();
+    }
     const serviceMaps = this.#stack.use(serviceTarget(maps.pilus_services, maps.pilus_backends));
     const all = [
       policies,
@@ -325,6 +338,14 @@ export class Agent implements AgentState, AsyncDisposable {
         desired: this.model.services,
         target: serviceMaps,
         matches: sameService,
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "prefilter",
+        desired: this.model.prefilter,
+        target: denied,
+        matches: () => true,
+        batchSize: PREFILTER_BATCH,
         repairIntervalMs,
       }),
       new Reconciler({
@@ -385,6 +406,42 @@ export class Agent implements AgentState, AsyncDisposable {
       },
       rule: (cookie) => this.model.cookies.get(cookie)?.text,
     });
+  }
+
+  /** Ends the sockets of backends that are gone. */
+  #severBackends(): void {
+    const { model, log } = this;
+    const inCluster = (ip: Uint8Array) =>
+      model.nodeTables.nodes.rows().some(({ podCidrIpv4, podCidrIpv6 }) =>
+        [podCidrIpv4, podCidrIpv6].some((cidr) => cidr && cidrContains(cidr, ip))
+      );
+    this.#stack.use(
+      new SeveredBackends({
+        frontends: model.frontendTables.frontends,
+        before: this.maps.pilus_reverse.keys().filter(({ backend }) => inCluster(backend)).flatMap(
+          ({ backend, port }) =>
+            [6, 17].map((protocol) => ({ address: backend.slice(), port, protocol })),
+        ),
+        pods: [model.identified, model.tables.CiliumEndpoint],
+        lives: (ip) => model.podOf(ip) !== undefined,
+        namespaces: () => this.manager.table.rows().map(({ netns }) => netns),
+        onError: (error) => log.warn("sockets to backends not ended", { error: String(error) }),
+        onSevered: (peers, sockets) => {
+          if (sockets > 0) {
+            log.info("sockets to backends ended", { backends: peers.length, sockets });
+          }
+        },
+      }),
+    );
+  }
+
+  #attachWires(): void {
+    this.loader.detachWiresBut(this.devices.map(({ name }) => name));
+    for (const { name, ifindex } of this.devices) {
+      const wire = this.loader.attachWire(ifindex, name, this.config.xdp);
+      this.wires.push(wire);
+      this.log.info("XDP", { ...wire });
+    }
   }
 
   async #drainQueue(): Promise<void> {

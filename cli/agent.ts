@@ -4,6 +4,7 @@ import type { AgentConfig } from "../agent/config.ts";
 import { Log, type LogLevel } from "../agent/log.ts";
 import { Agent, findCgroup } from "../agent/node.ts";
 import { MAP_SIZE_NAMES, type MapSizes, type RoutingMode } from "../datapath/loader.ts";
+import type { XdpChoice } from "../datapath/wire.ts";
 import { EXIT, type Invocation, type OptionValues, UsageError } from "./command.ts";
 
 /** The exit code when a signal ended the agent in good order is 0. */
@@ -41,6 +42,8 @@ function agentConfig(options: OptionValues): AgentConfig {
     bpffs: text("bpffs"),
     cgroup: text("cgroup") || findCgroup(),
     devices: list("device"),
+    xdp: text("xdp") as XdpChoice,
+    prefilter: text("prefilter"),
     routing: text("routing") as RoutingMode,
     tunnelPort: Number(options["tunnel-port"]),
     clusterCidrs: list("cluster-cidr"),

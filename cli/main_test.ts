@@ -23,7 +23,12 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
   await withAgent(ROUTES, async (socket) => {
     for (
       const [line, parts] of [
-        ["status", ["node-a: ok\n", "Addresses: ipv4 3 of 253, ipv6 3 of 65533", "E2BIG"]],
+        ["status", [
+          "node-a: ok\n",
+          "XDP:       eth0 native (virtio_net runs it), eth1 generic",
+          "Addresses: ipv4 3 of 253, ipv6 3 of 65533",
+          "E2BIG",
+        ]],
         ["endpoint list", ["demo/web-", "fd60:1:2:3::2", "302  ingress   ready", "app=web,"]],
         ["endpoint get 2", ["Pod:          demo/web-7d5b9c7c4-x2x2\n", "pilus policy get 2"]],
         ["identity list", ["302          1  k8s:app=web", "reserved:host"]],
@@ -37,6 +42,18 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
         ["policy get demo/web-7d5b9c7c4-x2x2", ["what no rule allows is denied", "303"]],
         ["ct list", ["10.60.1.3:5353 -> 10.60.2.2:53", "established    7998s     10/8"]],
         ["ipcache list", ["10.60.1.2            302  endpoint", "16777217  cidr"]],
+        ["lb list", ["192.0.2.80:80/TCP  external,dsr-ipip", "inside 10.60.1.2:8080 (0) local"]],
+        ["lb list --frontends", ["10800s       2        1      33"]],
+        ["lb list --backends", ["10.60.1.2:8080   local    12  192.0.2.80:80/TCP, 10.96.0.7:80"]],
+        ["lb list --source-ranges", ["198.51.100.0/24   7"]],
+        ["lb list --maglev", ["33  7,8  16381    120      3  240  10.60.1.2:8080 50.0%"]],
+        ["nat list", ["TCP    out  10.60.1.2:40000 -> 198.51.100.9:443  from 192.168.60.1:40000"]],
+        ["service trace 192.0.2.80:80 --from 198.51.100.7:40000", [
+          "3:      Maglev table at row 33",
+          "Result: 10.60.1.2:8080",
+          "Then:   SNAT",
+        ]],
+        ["prefilter list", ["203.0.113.0/24        2", "2 prefixes of /etc/pilus/denied; 17 pack"]],
         ["map list", ["pilus_ct       lru_hash   40     88   131  262144  0.1%"]],
         ["map dump ipcache", ["10.60.1.2      kind=1 identity=302"]],
         ["map get ipcache fd60:1:2:4::2", ["tunnel:   192.168.60.2\n"]],

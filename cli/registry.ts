@@ -89,6 +89,19 @@ const AGENT: readonly Option[] = [
     summary: "The node's devices; those with a default route by default",
   },
   {
+    name: "xdp",
+    type: "string",
+    values: ["auto", "native", "generic", "off"],
+    summary: "Where packets of the devices are met: in the driver, after it, or by tc alone",
+    default: "auto",
+  },
+  {
+    name: "prefilter",
+    type: "string",
+    placeholder: "FILE",
+    summary: "Prefixes that are dropped before anything else, one a line; watched",
+  },
+  {
     name: "routing",
     type: "string",
     values: ["vxlan", "native"],
@@ -293,6 +306,44 @@ export const COMMANDS: readonly Command[] = [
     run: async (i) => (await import("./service.ts")).getService(i),
   },
   {
+    words: "service trace",
+    group: "Look",
+    summary: "Which backend a new flow would get, why, and what happens to its packets",
+    description: "Read from the kernel's maps. Exit code 1 when the flow gets no backend.",
+    arguments: [{ name: "VIP:PORT[/udp]", summary: "an address of the service", required: true }],
+    options: [
+      {
+        name: "from",
+        type: "string",
+        placeholder: "ADDRESS[:PORT]",
+        summary: "The client; a process of this node by default",
+      },
+      ...LIST_OPTIONS,
+    ],
+    examples: ["pilus service trace 192.0.2.80:443 --from 198.51.100.7:40000"],
+    run: async (i) => (await import("./service_trace.ts")).traceService(i),
+  },
+  {
+    words: "lb list",
+    group: "Look",
+    summary: "The load balancer as the kernel has it",
+    options: [
+      { name: "frontends", type: "boolean", summary: "Frontends and their settings" },
+      { name: "backends", type: "boolean", summary: "Backends, how often chosen, for whom" },
+      { name: "source-ranges", type: "boolean", summary: "Prefixes that services answer" },
+      { name: "maglev", type: "boolean", summary: "Maglev tables and the backends' shares" },
+      ...LIST_OPTIONS,
+    ],
+    run: async (i) => (await import("./lb.ts")).listBalancer(i),
+  },
+  {
+    words: "nat list",
+    group: "Look",
+    summary: "Flows whose addresses are translated",
+    options: [PROTOCOL, LIMIT, ...LIST_OPTIONS],
+    run: async (i) => (await import("./nat.ts")).listMappings(i),
+  },
+  {
     words: "policy get",
     group: "Look",
     summary: "The rules that a pod is judged by, as the kernel has them",
@@ -315,6 +366,11 @@ export const COMMANDS: readonly Command[] = [
     examples: ["pilus ct list --ip 10.0.1.7 --protocol tcp"],
     run: async (i) => (await import("./ct.ts")).listConnections(i),
   },
+  list(
+    "prefilter list",
+    "Prefixes that the node does not listen to, and what was dropped",
+    async (i) => (await import("./prefilter.ts")).listPrefilter(i),
+  ),
   list(
     "ipcache list",
     "What each address is",

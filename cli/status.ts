@@ -89,6 +89,7 @@ export function statusText(s: StatusView): string {
         `${d.name} (${[d.ipv4, d.ipv6].filter(Boolean).join(" ")}, MTU ${d.mtu})`
       ).join(", "),
     ],
+    ["XDP", s.xdp.map((x) => `${x.device} ${x.mode} (${x.reason})`).join(", ")],
     ["Pods", s.podCidrs.join(" and ")],
     ["Addresses", s.addresses.map((a) => `${a.family} ${a.used} of ${a.capacity}`).join(", ")],
     ["Endpoints", `${s.endpoints.ready} of ${s.endpoints.total} ready`],

@@ -23,7 +23,9 @@ import { dirname } from "@std/path";
 import { type ObjectName, readObject } from "./objects.ts";
 import { geteuid } from "./ffi/libc.ts";
 import { ERRNO, KernelError } from "./kernel_error.ts";
+import { namespaceCookie } from "./net/netns.ts";
 import { withExpeditedGracePeriods } from "./rcu.ts";
+import { attachWire, detachWire, type WireState, type XdpChoice } from "./wire.ts";
 
 /** How packets reach pods of other nodes. The numbers are those of bpf/lib/config.h. */
 export const ROUTING_MODES = { native: 0, vxlan: 1 } as const;
@@ -42,6 +44,8 @@ export interface MapSizes {
   pilus_rules?: number;
   /** Addresses. @default {262144} */
   pilus_ipcache?: number;
+  /** Prefixes of the prefilter. @default {65536} */
+  pilus_denied?: number;
   /** Bytes of the event buffer, a power of two and a multiple of the page size. @default {8388608} */
   pilus_events?: number;
 }
@@ -53,6 +57,7 @@ export const MAP_SIZE_NAMES = [
   "pilus_reverse",
   "pilus_rules",
   "pilus_ipcache",
+  "pilus_denied",
   "pilus_events",
 ] as const satisfies readonly (keyof MapSizes)[];
 
@@ -69,7 +74,7 @@ export interface LoaderOptions {
 }
 
 /** The cgroup hooks by program name. */
-const SOCKET_HOOKS = {
+export const SOCKET_HOOKS = {
   connect4: AttachType.CGROUP_INET4_CONNECT,
   connect6: AttachType.CGROUP_INET6_CONNECT,
   sendmsg4: AttachType.CGROUP_UDP4_SENDMSG,
@@ -78,6 +83,9 @@ const SOCKET_HOOKS = {
   recvmsg6: AttachType.CGROUP_UDP6_RECVMSG,
   getpeername4: AttachType.CGROUP_INET4_GETPEERNAME,
   getpeername6: AttachType.CGROUP_INET6_GETPEERNAME,
+  post_bind4: AttachType.CGROUP_INET4_POST_BIND,
+  post_bind6: AttachType.CGROUP_INET6_POST_BIND,
+  release: AttachType.CGROUP_INET_SOCK_RELEASE,
 } as const;
 
 /** A kind of device, and its two programs. */
@@ -128,8 +136,9 @@ export class Loader implements Disposable {
       masquerade: options.masquerade ? 1 : 0,
       tunnel_ifindex: options.tunnelIfindex,
       tunnel_port: options.tunnelPort,
+      host_netns_cookie: namespaceCookie(),
     };
-    for (const name of ["pod", "host", "overlay", "socket"] as const) {
+    for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {
       loader.#loadObject(name, constants, options.mapSizes ?? {});
     }
     return loader;
@@ -179,14 +188,22 @@ export class Loader implements Disposable {
     });
   }
 
-  /** Devices that have pinned links, by name. With clsact there are none. */
-  attachedDevices(): string[] {
-    const names = new Set<string>();
-    for (const { name } of Deno.readDirSync(this.#links)) {
-      const match = /^(.*)-(ingress|egress)$/.exec(name);
-      if (match && !(match[1]! in SOCKET_HOOKS)) names.add(match[1]!.replaceAll("%", "."));
+  /** Puts the XDP program on a device of the node, as far as the device and the operator let it. */
+  attachWire(ifindex: number, name: string, choice: XdpChoice): WireState {
+    return attachWire(this.#program("from_wire"), {
+      ifindex,
+      choice,
+      pin: this.#pin(name, "xdp"),
+    });
+  }
+
+  /** Takes the XDP program off every device but these: they were the node's once. */
+  detachWiresBut(names: readonly string[]): void {
+    const kept = new Set(names.map((name) => this.#pin(name, "xdp")));
+    for (const { name } of readDirectory(this.#links)) {
+      const pin = `${this.#links}/${name}`;
+      if (name.endsWith("-xdp") && !kept.has(pin)) detachWire(pin);
     }
-    return [...names];
   }
 
   /** Translates services at the sockets of every process in the cgroup. */
@@ -198,6 +215,16 @@ export class Loader implements Disposable {
         pin: `${this.#links}/socket-${name}`,
       });
     }
+  }
+
+  /** Deletes what has run out of the tables of connections and mappings, without stopping this thread. */
+  async collectGarbage(): Promise<{ connections: number; mappings: number }> {
+    const result = await this.#program("collect_garbage").runElsewhere(new Uint8Array(24));
+    const view = new DataView(result.buffer);
+    return {
+      connections: Number(view.getBigUint64(8, true)),
+      mappings: Number(view.getBigUint64(16, true)),
+    };
   }
 
   /** Takes the socket programs off. */
@@ -225,8 +252,8 @@ export class Loader implements Disposable {
   }
 
   /** bpffs refuses dots in names. */
-  #pin(name: string, direction: TcDirection): string {
-    return `${this.#links}/${name.replaceAll(".", "%")}-${direction}`;
+  #pin(name: string, hook: TcDirection | "xdp"): string {
+    return `${this.#links}/${name.replaceAll(".", "%")}-${hook}`;
   }
 
   [Symbol.dispose](): void {

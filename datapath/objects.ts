@@ -3,7 +3,7 @@
 let folder = new URL("../dist/bpf/", import.meta.url);
 
 /** Names of the objects, one a file of bpf/. */
-export type ObjectName = "pod" | "host" | "overlay" | "socket" | "xdp";
+export type ObjectName = "pod" | "host" | "overlay" | "xdp" | "socket" | "garbage";
 
 /** Names the folder, inside the compiled program, that holds the objects. */
 export function setEmbeddedObjects(url: URL): void {

@@ -1,6 +1,7 @@
 /** What the API needs of an agent. */
 
 import type { PilusMaps } from "../../datapath/maps/mod.ts";
+import type { WireState } from "../../datapath/wire.ts";
 import type { AgentConfig } from "../config.ts";
 import type { EndpointManager } from "../endpoints/endpoint_manager.ts";
 import type { FlowReader } from "../flows/flow_reader.ts";
@@ -16,6 +17,7 @@ export interface AgentState {
   readonly manager: EndpointManager;
   readonly flows: FlowReader;
   readonly devices: readonly NodeDevice[];
+  readonly wires: readonly WireState[];
   /** Undefined when all is well, else what is not. */
   readonly failure: string | undefined;
   reconcilers(): ReconcilerStatus[];

@@ -5,6 +5,16 @@ import { METRIC_DIRECTIONS, reasonText } from "../flows/names.ts";
 import type { AgentState } from "./agent_state.ts";
 import type { MetricRow } from "./metrics_text.ts";
 
+/** What the programs have counted, by `enum drop_reason` (0: forwarded) and direction. */
+export function packetTotals(agent: Pick<AgentState, "maps">) {
+  return [...agent.maps.pilus_metrics.entries()].map(([index, perCpu]) => ({
+    reason: index >> 1,
+    direction: METRIC_DIRECTIONS[index & 1]!,
+    packets: Number(perCpu.reduce((sum, { packets }) => sum + packets, 0n)),
+    bytes: Number(perCpu.reduce((sum, { bytes }) => sum + bytes, 0n)),
+  })).filter(({ packets }) => packets > 0);
+}
+
 /** Everything that the agent counts, now. */
 export function metricRows(agent: AgentState): MetricRow[] {
   const rows: MetricRow[] = [];
@@ -16,13 +26,7 @@ export function metricRows(agent: AgentState): MetricRow[] {
     labels: Record<string, string> = {},
   ) => rows.push({ name: `pilus_${name}`, type, help, labels, value });
 
-  const totals = [...agent.maps.pilus_metrics.entries()].map(([index, perCpu]) => ({
-    reason: index >> 1,
-    direction: METRIC_DIRECTIONS[index & 1]!,
-    packets: Number(perCpu.reduce((sum, { packets }) => sum + packets, 0n)),
-    bytes: Number(perCpu.reduce((sum, { bytes }) => sum + bytes, 0n)),
-  })).filter(({ packets }) => packets > 0);
-  for (const { reason, direction, packets, bytes } of totals) {
+  for (const { reason, direction, packets, bytes } of packetTotals(agent)) {
     if (reason === 0) {
       add("counter", "forward_count_total", "Packets forwarded", packets, { direction });
       add("counter", "forward_bytes_total", "Bytes forwarded", bytes, { direction });
@@ -59,6 +63,7 @@ export function metricRows(agent: AgentState): MetricRow[] {
       "pilus_ipcache",
       "pilus_services",
       "pilus_backends",
+      "pilus_denied",
     ] as const
   ) {
     const map = agent.maps[name];

@@ -1,14 +1,21 @@
 /** The read-only half of the API: what the tables and the kernel say. */
 
 import { BpfMap, features, MapType, type TypedMap } from "../../datapath/bpf/mod.ts";
-import { type RuleKey, RuleVerdict, TraceLevel } from "../../datapath/maps/generated.ts";
+import {
+  DropReason,
+  type RuleKey,
+  RuleVerdict,
+  TraceLevel,
+} from "../../datapath/maps/generated.ts";
 import { formatCidr, formatIp } from "../../datapath/net/ip.ts";
 import { VERSION } from "../config.ts";
 import { endpointKey } from "../endpoints/endpoint.ts";
 import { flushConnections, listConnections } from "../flows/connections.ts";
 import { protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
-import { metricRows } from "./metric_rows.ts";
+import { DEFAULT_MAGLEV_SIZE, kernelTables } from "../services/kernel_view.ts";
+import { MAP_VIEWS } from "./map_views.ts";
+import { metricRows, packetTotals } from "./metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./metrics_text.ts";
 import type { AgentState } from "./agent_state.ts";
 import { ApiError, type ApiRequest, type ApiRoutes } from "./server.ts";
@@ -22,6 +29,7 @@ import type {
   MapView,
   NodeView,
   PolicyView,
+  PrefilterView,
   ProblemView,
   ReconcilerView,
   RuleView,
@@ -61,6 +69,7 @@ function problems(agent: AgentState): ProblemView[] {
     agent.model.policyTables.problems,
     agent.model.frontendTables.problems,
     agent.model.ipcacheTables.problems,
+    agent.model.prefilterProblems,
   ].flatMap((table) => table.rows()).map(({ source, line, message }) => ({
     source,
     ...(line === undefined ? {} : { line }),
@@ -140,6 +149,7 @@ function statusView(agent: AgentState): StatusView {
     routing: config.routing,
     masquerade: config.masquerade,
     devices: [...agent.devices],
+    xdp: [...agent.wires],
     podCidrs: [self?.podCidrIpv4, self?.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
     addresses: manager.usage().map(({ family, used, capacity }) => ({
       family: String(family),
@@ -293,6 +303,23 @@ function ipcacheViews(agent: AgentState): IpcacheView[] {
   }));
 }
 
+function prefilterView(agent: AgentState): PrefilterView {
+  const dropped = packetTotals(agent).filter(({ reason }) =>
+    reason === DropReason.DENIED_BY_PREFILTER
+  );
+  return {
+    ...(agent.config.prefilter ? { file: agent.config.prefilter } : {}),
+    prefixes: agent.model.prefilter.rows().map(({ cidr, line }) => ({
+      prefix: formatCidr(cidr),
+      line,
+    })),
+    dropped: {
+      packets: dropped.reduce((sum, { packets }) => sum + packets, 0),
+      bytes: dropped.reduce((sum, { bytes }) => sum + bytes, 0),
+    },
+  };
+}
+
 function findMap(agent: AgentState, name: string): TypedMap<unknown, unknown> {
   const map = typedMaps(agent).find((m) => m.name === name || m.name === `pilus_${name}`);
   if (map) return map;
@@ -318,10 +345,17 @@ function plain(value: unknown): unknown {
 
 function dump(agent: AgentState, name: string, limit: number) {
   const map = findMap(agent, name);
+  if (map.name === "pilus_maglev") {
+    return kernelTables(agent.maps, DEFAULT_MAGLEV_SIZE).slice(0, limit).map((
+      { table, ...rest },
+    ) => ({ key: table, value: rest }));
+  }
+  const view = MAP_VIEWS[map.name] ?? ((key, value) => ({ key, value }));
   const rows: { key: unknown; value: unknown }[] = [];
   for (const [key, value] of map.entries()) {
-    if (map.name === "pilus_endpoints" && (value as { ifindex: number }).ifindex === 0) continue;
-    rows.push({ key: plain(key), value: plain(value) });
+    const row = view(key, value);
+    if (!row) continue;
+    rows.push({ key: plain(row.key), value: plain(row.value) });
     if (rows.length >= limit) break;
   }
   return rows;
@@ -388,6 +422,7 @@ export function readRoutes(agent: AgentState): ApiRoutes {
     "GET /v1/nodes": () => nodeViews(agent),
     "GET /v1/services": () => serviceViews(agent),
     "GET /v1/ipcache": () => ipcacheViews(agent),
+    "GET /v1/prefilter": () => prefilterView(agent),
     "GET /v1/maps": () => typedMaps(agent).map(mapView),
     "GET /v1/maps/{name}": ({ params, query }) =>
       dump(agent, params.name!, Number(query.get("limit") ?? DUMP_LIMIT)),

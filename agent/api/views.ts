@@ -54,6 +54,8 @@ export interface StatusView {
   routing: "native" | "vxlan";
   masquerade: boolean;
   devices: { name: string; ifindex: number; ipv4?: string; ipv6?: string; mtu: number }[];
+  /** Where packets of each device meet the prefilter and the load balancer, and why there. */
+  xdp: { device: string; mode: "native" | "generic" | "tc"; reason: string }[];
   podCidrs: string[];
   addresses: { family: string; used: number; capacity: number }[];
   endpoints: { total: number; ready: number };
@@ -152,6 +154,47 @@ export interface IpcacheView {
   kind: string;
   /** Where the tunnel to it ends. */
   tunnel?: string;
+}
+
+/** `GET /v1/lb/…`: the load balancer as the kernel has it. */
+export type {
+  BackendUse as BackendUseView,
+  KernelBackend as KernelBackendView,
+  KernelFrontend as KernelFrontendView,
+  KernelTable as KernelTableView,
+} from "../services/kernel_view.ts";
+
+/** `GET /v1/lb/source-ranges` */
+export interface SourceRangeView {
+  prefix: string;
+  /** Number of the service's port. */
+  service: number;
+}
+
+/** `GET /v1/lb/trace` */
+export type { ServiceTrace as ServiceTraceView } from "../services/trace.ts";
+
+/** `GET /v1/nat` */
+export interface MappingView {
+  protocol: string;
+  direction: "out" | "in";
+  /** Of the packets before the translation. */
+  source: string;
+  destination: string;
+  /** The new source (out) or destination (in). */
+  becomes: string;
+  /** Seconds since the last packet. */
+  idle: number;
+}
+
+/** `GET /v1/prefilter` */
+export interface PrefilterView {
+  /** The file; undefined without one. */
+  file?: string;
+  /** In the kernel. `line`: of the file; 0 when it is from an earlier agent. */
+  prefixes: { prefix: string; line: number }[];
+  /** Since the programs were loaded. */
+  dropped: { packets: number; bytes: number };
 }
 
 /** One end of a flow. */

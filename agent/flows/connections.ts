@@ -1,14 +1,8 @@
-/** The connection table and the masquerading table: shown, flushed, and rid of what has run out. */
+/** The connection table, shown and flushed. */
 
 import type { TypedMap } from "../../datapath/bpf/mod.ts";
 import { monotonicNs } from "../../datapath/ffi/libc.ts";
-import {
-  type CtEntry,
-  CtFlags,
-  type CtKey,
-  type NatEntry,
-  type NatKey,
-} from "../../datapath/maps/generated.ts";
+import { type CtEntry, CtFlags, type CtKey } from "../../datapath/maps/generated.ts";
 import { formatIp } from "../../datapath/net/ip.ts";
 import type { ConnectionView } from "../api/views.ts";
 import { protocolName } from "./names.ts";
@@ -59,44 +53,13 @@ export function* listConnections(ct: TypedMap<CtKey, CtEntry>): Generator<Connec
   }
 }
 
-/** Rows deleted in one call, between which other work gets its turn. */
-const BATCH = 4096;
-
-/** Deletes the rows that `gone` says, in batches. Returns how many. */
-async function sweep<K, V>(map: TypedMap<K, V>, gone: (key: K, value: V) => boolean) {
-  let keys: K[] = [];
+/** Drops every connection; live ones are judged anew with their next packet. Returns how many. */
+export async function flushConnections({ raw }: TypedMap<CtKey, CtEntry>): Promise<number> {
   let deleted = 0;
-  let visited = 0;
-  const flush = () => {
-    map.deleteMany(keys);
-    deleted += keys.length;
-    keys = [];
-  };
-  for (const [key, value] of map.entries()) {
-    if (gone(key, value)) keys.push(key);
-    if (keys.length >= BATCH) flush();
-    if (++visited % BATCH === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+  for (const { keys, count } of raw.batches()) {
+    raw.deleteBatch(keys, count);
+    deleted += count;
+    await new Promise((resolve) => setTimeout(resolve, 0)); // other work gets its turn
   }
-  flush();
   return deleted;
-}
-
-/** Drops what has run out of both tables. `natIdleNs`: how long a mapping without packets is kept. */
-export async function collectGarbage(
-  ct: TypedMap<CtKey, CtEntry>,
-  nat: TypedMap<NatKey, NatEntry>,
-  natIdleNs: { tcp: bigint; other: bigint },
-): Promise<{ connections: number; mappings: number }> {
-  const now = monotonicNs();
-  const connections = await sweep(ct, (_key, { expires }) => expires < now);
-  const mappings = await sweep(
-    nat,
-    ({ protocol }, { used }) => now - used > (protocol === 6 ? natIdleNs.tcp : natIdleNs.other),
-  );
-  return { connections, mappings };
-}
-
-/** Drops every connection and mapping; live ones are judged anew with their next packet. */
-export async function flushConnections(ct: TypedMap<CtKey, CtEntry>): Promise<number> {
-  return await sweep(ct, () => true);
 }

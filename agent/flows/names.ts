@@ -32,6 +32,7 @@ const REASONS: Record<number, string> = {
   [DropReason.TTL_EXCEEDED]: "TTL exceeded",
   [DropReason.ENDPOINT_NOT_READY]: "Endpoint not ready",
   [DropReason.NO_ENDPOINT]: "Device is of no endpoint",
+  [DropReason.DENIED_BY_PREFILTER]: "Denied by the prefilter",
 };
 
 /** Directions of the metrics map. */

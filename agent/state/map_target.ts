@@ -66,7 +66,7 @@ export function setAll<Row, K, V>(
 }
 
 function full<K, V>(map: TypedMap<K, V>, error: unknown): Error {
-  if (isErrno(error, "E2BIG")) {
+  if (isErrno(error, "E2BIG", "ENOSPC")) { // ENOSPC: a trie
     return new Error(
       `Map ${map.name} is full: it has room for ${map.maxEntries} rows; ` +
         `restart the agent with --map-size ${map.name}=${map.maxEntries * 2}`,

@@ -10,6 +10,7 @@ CONFIG(__u8, routing_mode, "0 native routing, 1 VXLAN") = 0;
 CONFIG(__u8, masquerade, "1: pods that leave the cluster take the address of the device") = 1;
 CONFIG(__u32, tunnel_ifindex, "ifindex of the VXLAN device, 0 without one") = 0;
 CONFIG(__u16, tunnel_port, "UDP port of the tunnel, host order") = 8472;
+CONFIG(__u64, host_netns_cookie, "SO_NETNS_COOKIE of the node's own network namespace") = 0;
 CONFIG(__u32, ct_tcp_established_s, "seconds that an idle established TCP connection is kept") = 8000;
 CONFIG(__u32, ct_tcp_opening_s, "seconds that an unanswered SYN is kept") = 60;
 CONFIG(__u32, ct_tcp_closing_s, "seconds that a closing TCP connection is kept") = 10;

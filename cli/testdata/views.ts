@@ -4,14 +4,21 @@ import type { MetricRow } from "../../agent/api/metrics_text.ts";
 import { ApiError, type ApiRoutes } from "../../agent/api/server.ts";
 import type { EndpointView } from "../../agent/api/types.ts";
 import type {
+  BackendUseView,
   ConnectionView,
   FlowView,
   IdentityView,
   IpcacheView,
+  KernelFrontendView,
+  KernelTableView,
+  MappingView,
   MapView,
   NodeView,
   PolicyView,
+  PrefilterView,
+  ServiceTraceView,
   ServiceView,
+  SourceRangeView,
   StatusView,
 } from "../../agent/api/views.ts";
 
@@ -66,6 +73,14 @@ const status: StatusView = {
   devices: [
     { name: "eth0", ifindex: 2, ipv4: "192.168.60.1", ipv6: "fd60:60::1", mtu: 1500 },
     { name: "eth1", ifindex: 3, ipv4: "192.168.61.1", mtu: 9000 },
+  ],
+  xdp: [
+    { device: "eth0", mode: "native", reason: "virtio_net runs it" },
+    {
+      device: "eth1",
+      mode: "generic",
+      reason: "ixgbe refuses native XDP at an MTU of 9000: MTU too large for XDP",
+    },
   ],
   podCidrs: ["10.60.1.0/24", "fd60:1:2:3::/64"],
   addresses: [
@@ -132,6 +147,71 @@ export const unwell: StatusView = {
     },
   ],
   events: { seen: 4711, lost: 3 },
+};
+
+const kernelBackend = { index: 0, address: "10.60.1.2", port: 8080, flags: ["local"], hits: 12 };
+
+const frontends: KernelFrontendView[] = [{
+  frontend: "192.0.2.80:80/TCP",
+  id: 7,
+  flags: ["external", "dsr-ipip"],
+  affinityS: 10800,
+  inside: [kernelBackend, { ...kernelBackend, index: 1, address: "fd60:1:2:4::2", flags: [] }],
+  outside: [kernelBackend],
+  tables: { inside: 0, outside: 33 },
+}];
+
+const backendUses: BackendUseView[] = [{
+  address: "10.60.1.2",
+  port: 8080,
+  flags: ["local"],
+  hits: 12,
+  services: ["192.0.2.80:80/TCP", "10.96.0.7:80/TCP"],
+}];
+
+const sourceRanges: SourceRangeView[] = [{ prefix: "198.51.100.0/24", service: 7 }];
+
+const tables: KernelTableView[] = [{
+  table: 33,
+  services: [7, 8],
+  slots: 16381,
+  shares: [
+    { backend: "10.60.1.2:8080", slots: 8190, share: 0.49997 },
+    { backend: "10.60.2.3:8080", slots: 8191, share: 0.50003 },
+  ],
+  moved: 120,
+  young: 3,
+  ask: 240,
+}];
+
+const serviceTrace: ServiceTraceView = {
+  frontend: "192.0.2.80:80/TCP",
+  client: "198.51.100.7:40000",
+  service: 7,
+  flags: ["external"],
+  steps: [
+    "service 7 (external); the client is outside: externalTrafficPolicy decides",
+    "2 backends take new connections (rows 1 and up)",
+    "Maglev table at row 33: hash 0x0badcafe is slot 745 of 16381: now 0, before 0",
+  ],
+  verdict: "backend",
+  backends: [kernelBackend],
+  then: "SNAT: the destination becomes 10.60.1.2:8080, the source 192.168.60.1",
+};
+
+const mappings: MappingView[] = [{
+  protocol: "TCP",
+  direction: "out",
+  source: "10.60.1.2:40000",
+  destination: "198.51.100.9:443",
+  becomes: "192.168.60.1:40000",
+  idle: 3,
+}];
+
+const prefilter: PrefilterView = {
+  file: "/etc/pilus/denied",
+  prefixes: [{ prefix: "203.0.113.0/24", line: 2 }, { prefix: "2001:db8:bad::/48", line: 3 }],
+  dropped: { packets: 17, bytes: 1024 },
 };
 
 const identities: IdentityView[] = [
@@ -335,6 +415,16 @@ export const ROUTES: ApiRoutes = {
   "GET /v1/identities": () => identities,
   "GET /v1/nodes": () => nodes,
   "GET /v1/services": () => services,
+  "GET /v1/prefilter": () => prefilter,
+  "GET /v1/lb/frontends": () => frontends,
+  "GET /v1/lb/backends": () => backendUses,
+  "GET /v1/lb/source-ranges": () => sourceRanges,
+  "GET /v1/lb/maglev": () => tables,
+  "GET /v1/lb/trace": ({ query }) =>
+    query.get("port") === "80"
+      ? serviceTrace
+      : { ...serviceTrace, verdict: "no service", backends: [] },
+  "GET /v1/nat": () => mappings,
   "GET /v1/ipcache": () => ipcache,
   "GET /v1/maps": () => maps,
   "GET /v1/maps/{name}": ({ query }) => mapRows.slice(0, Number(query.get("limit"))),

@@ -37,6 +37,7 @@ export const ProgramType = {
   CGROUP_SOCK_ADDR: 18,
   CGROUP_SOCKOPT: 25,
   SK_LOOKUP: 30,
+  SYSCALL: 31,
 } as const;
 
 /** enum bpf_attach_type. */
@@ -69,6 +70,9 @@ export const AttachType = {
 
 /** enum bpf_link_type, as far as this library makes them. */
 export const LinkType = { CGROUP: 3, XDP: 6, TCX: 11 } as const;
+
+/** Where an XDP program runs, include/uapi/linux/if_link.h. */
+export const XdpFlag = { SKB_MODE: 1 << 1, DRV_MODE: 1 << 2 } as const;
 
 /** Flags of map creation. */
 export const MapFlag = {

@@ -3,7 +3,7 @@
 import { ERRNO, isErrno } from "../kernel_error.ts";
 import { FileDescriptor } from "../ffi/libc.ts";
 import { libbpf } from "../ffi/libbpf.ts";
-import { AttachType, LinkType } from "./constants.ts";
+import { AttachType, LinkType, XdpFlag } from "./constants.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import { features } from "./features.ts";
 import { objectInfo } from "./info.ts";
@@ -172,13 +172,12 @@ export interface AttachXdpOptions {
 /** Puts an XDP program on a device. */
 export function attachXdp(program: BpfProgram, options: AttachXdpOptions): BpfLink {
   const { ifindex, mode = "auto", pin } = options;
-  const XDP_FLAGS_SKB_MODE = 2, XDP_FLAGS_DRV_MODE = 4;
   const attach = (native: boolean) =>
     attachLink({
       program,
       target: ifindex,
       attachType: AttachType.XDP,
-      flags: native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE,
+      flags: native ? XdpFlag.DRV_MODE : XdpFlag.SKB_MODE,
       pin,
       sameTarget: (info) => info.ifindex === ifindex,
       what: `attach program ${program.name} by ${native ? "native" : "generic"} XDP to`,

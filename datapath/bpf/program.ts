@@ -126,6 +126,22 @@ export class BpfProgram implements Disposable {
     };
   }
 
+  /**
+   * Runs a program of type SYSCALL on another thread: for work that takes the kernel long. Resolves to
+   * the context after the run. The program must not be disposed of before that.
+   */
+  async runElsewhere(ctx: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    using memory = new NativeMemory(OPTS_SIZE + ctx.length);
+    const { bytes, view, address } = memory;
+    view.setBigUint64(0, BigInt(OPTS_SIZE), true);
+    view.setBigUint64(32, address + BigInt(OPTS_SIZE), true);
+    view.setUint32(48, ctx.length, true);
+    bytes.set(ctx, OPTS_SIZE);
+    const result = await libbpf.run_elsewhere(this.fd, memory.pointer);
+    if (result < 0) throw bpfError(result, "run", this.name);
+    return bytes.slice(OPTS_SIZE);
+  }
+
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }

@@ -72,6 +72,12 @@ const SYMBOLS = {
     result: "i32",
   },
   bpf_prog_test_run_opts: { parameters: ["i32", "pointer"], result: "i32" },
+  run_elsewhere: {
+    name: "bpf_prog_test_run_opts",
+    parameters: ["i32", "pointer"],
+    result: "i32",
+    nonblocking: true,
+  },
   bpf_link_create: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   bpf_link_update: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   bpf_link_detach: { parameters: ["i32"], result: "i32" },

@@ -10,7 +10,9 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
@@ -104,6 +106,32 @@ export function setsockopt(
     "set",
     `socket option ${level}/${name}`,
   );
+}
+
+/** Fills `value` with the option. */
+export function getsockopt(
+  fd: number,
+  level: number,
+  name: number,
+  value: Uint8Array<ArrayBuffer>,
+): void {
+  const length = new Uint32Array([value.length]);
+  check(
+    c.getsockopt(fd, level, name, value, length),
+    "read",
+    `socket option ${level}/${name}`,
+  );
+}
+
+/** ioctl(2) with a structure that the kernel reads and writes. */
+export function ioctl(
+  fd: number,
+  request: number,
+  data: Uint8Array<ArrayBuffer>,
+  operation: string,
+  target: string,
+): void {
+  check(c.ioctl(fd, BigInt(request), data), operation, target);
 }
 
 /** Sends the whole buffer; returns the number of bytes. */

@@ -864,6 +864,7 @@ export const policySide: Codec<PolicySide> = {
 export interface Reverse {
   frontend: Uint8Array;
   port: number;
+  service: number;
 }
 
 export const reverse: Codec<Reverse> = {
@@ -871,10 +872,12 @@ export const reverse: Codec<Reverse> = {
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.frontend);
     view.setUint16(offset + 16, value.port, false);
+    view.setUint32(offset + 20, value.service, true);
   },
   decode: (view, offset) => ({
     frontend: readBytes(view, offset, 16),
     port: view.getUint16(offset + 16, false),
+    service: view.getUint32(offset + 20, true),
   }),
 };
 

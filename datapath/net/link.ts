@@ -16,6 +16,8 @@ import {
 const RTM_NEWLINK = 16, RTM_DELLINK = 17, RTM_GETLINK = 18, RTM_SETLINK = 19;
 const IFLA_ADDRESS = 1, IFLA_IFNAME = 3, IFLA_MTU = 4, IFLA_LINK = 5, IFLA_MASTER = 10;
 const IFLA_OPERSTATE = 16, IFLA_LINKINFO = 18, IFLA_NET_NS_FD = 28, IFLA_EXT_MASK = 29;
+const IFLA_XDP = 43, IFLA_XDP_FD = 1, IFLA_XDP_ATTACHED = 2, IFLA_XDP_FLAGS = 3;
+const XDP_FLAGS_UPDATE_IF_NOEXIST = 1;
 const IFLA_INFO_KIND = 1, IFLA_INFO_DATA = 2;
 const RTEXT_FILTER_SKIP_STATS = 8;
 const VETH_INFO_PEER = 1;
@@ -31,6 +33,12 @@ const OPERSTATES = [
   "dormant",
   "up",
 ] as const;
+
+/** How an XDP program is held, by XDP_ATTACHED_… of if_link.h. */
+const XDP_MODES = ["none", "native", "generic", "offloaded", "several"] as const;
+
+/** Where a device runs its XDP program. */
+export type XdpMode = typeof XDP_MODES[number];
 
 /** Device flags, include/uapi/linux/if.h. */
 export const IFF_UP = 0x1, IFF_LOOPBACK = 0x8, IFF_NOARP = 0x80, IFF_LOWER_UP = 0x10000;
@@ -54,6 +62,7 @@ export interface Link {
   peerIfindex?: number;
   /** The bridge or bond above. */
   master?: number;
+  xdp: XdpMode;
 }
 
 /** Throws TypeError unless `name` can be a device's name: 1 to 15 bytes, no slash, colon or white space. */
@@ -99,6 +108,8 @@ function parseLink(body: Uint8Array): Link {
   const info = infoBytes ? parseAttributes(infoBytes) : undefined;
   const peer = attributeNumber(attributes.get(IFLA_LINK));
   const master = attributeNumber(attributes.get(IFLA_MASTER));
+  const xdpBytes = attributes.get(IFLA_XDP);
+  const xdp = attributeNumber(xdpBytes && parseAttributes(xdpBytes).get(IFLA_XDP_ATTACHED)) ?? 0;
   return {
     ifindex: view.getInt32(4, true),
     name: attributeString(attributes.get(IFLA_IFNAME)) ?? "",
@@ -109,6 +120,7 @@ function parseLink(body: Uint8Array): Link {
     kind: attributeString(info?.get(IFLA_INFO_KIND)) ?? "",
     ...(peer === undefined ? {} : { peerIfindex: peer }),
     ...(master === undefined ? {} : { master }),
+    xdp: XDP_MODES[xdp] ?? "several",
   };
 }
 
@@ -248,6 +260,23 @@ export function setLink(
   if (master !== undefined) body.u32(IFLA_MASTER, master);
   if (netns !== undefined) body.u32(IFLA_NET_NS_FD, netns);
   netlink.request(RTM_SETLINK, 0, body, { operation: "change link", target: `${link}` });
+}
+
+/**
+ * Puts an XDP program on a device, or takes off (`fd` -1) the one that was put there like this. Links
+ * are for keeping; this way the kernel says in words why it refuses. Throws KernelError.
+ */
+export function setXdp(
+  netlink: NetlinkSocket,
+  link: LinkReference,
+  fd: number,
+  modeFlag: number,
+): void {
+  const body = reference(link).nest(IFLA_XDP, (xdp) => {
+    xdp.u32(IFLA_XDP_FD, fd >>> 0);
+    xdp.u32(IFLA_XDP_FLAGS, modeFlag | (fd < 0 ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST));
+  });
+  netlink.request(RTM_SETLINK, 0, body, { operation: "set XDP program of", target: `${link}` });
 }
 
 /** Deletes a device (of a veth: both ends). Returns false when it was not there. */

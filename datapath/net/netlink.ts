@@ -18,7 +18,11 @@ import { NativeMemory } from "../ffi/memory.ts";
 import { isErrno, KernelError } from "../kernel_error.ts";
 import { inNamespace } from "./netns.ts";
 
-const AF_NETLINK = 16, SOCK_RAW = 3, NETLINK_ROUTE = 0;
+const AF_NETLINK = 16, SOCK_RAW = 3;
+
+/** Families of netlink: network configuration, and sockets. */
+export const NETLINK_ROUTE = 0, NETLINK_SOCK_DIAG = 4;
+
 const SOL_NETLINK = 270, NETLINK_CAP_ACK = 10, NETLINK_EXT_ACK = 11, NETLINK_GET_STRICT_CHK = 12;
 const SOL_SOCKET = 1, SO_RCVBUF = 8;
 const MSG_TRUNC = 0x20;
@@ -239,8 +243,10 @@ export class NetlinkSocket implements Disposable {
    * Opens a socket in the thread's namespace, or in the one of the file descriptor `netns`.
    * Throws KernelError.
    */
-  static open({ netns }: { netns?: number } = {}): NetlinkSocket {
-    const make = () => socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+  static open(
+    { netns, family = NETLINK_ROUTE }: { netns?: number; family?: number } = {},
+  ): NetlinkSocket {
+    const make = () => socket(AF_NETLINK, SOCK_RAW, family);
     const fd = netns === undefined ? make() : inNamespace(netns, make);
     try {
       const address = new Uint8Array(12);

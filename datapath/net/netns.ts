@@ -6,9 +6,11 @@
 import {
   CLONE_NEWNET,
   FileDescriptor,
+  getsockopt,
   mount,
   O_RDONLY,
   setns,
+  socket,
   umount,
   unshare,
 } from "../ffi/libc.ts";
@@ -26,6 +28,15 @@ export function openNamespace(path: string): FileDescriptor {
 /** Opens the namespace of the calling thread. */
 export function currentNamespace(): FileDescriptor {
   return openNamespace(OWN_NAMESPACE);
+}
+
+/** The number by which programs know the calling thread's namespace (SO_NETNS_COOKIE, Linux 5.14). */
+export function namespaceCookie(): bigint {
+  const AF_INET = 2, SOCK_DGRAM = 2, SOL_SOCKET = 1, SO_NETNS_COOKIE = 71;
+  using probe = socket(AF_INET, SOCK_DGRAM, 0);
+  const cookie = new Uint8Array(8);
+  getsockopt(probe.fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie);
+  return new DataView(cookie.buffer).getBigUint64(0, true);
 }
 
 /** Device and inode of a namespace: the same for every path to it. Throws Deno.errors.NotFound. */

@@ -1,0 +1,223 @@
+/** What the kernel has of the load balancer, in words: for people and for `pilus service trace`. */
+
+import {
+  BackendFlags,
+  type Service,
+  ServiceFlags,
+  type ServiceKey,
+  type ServiceSide,
+} from "../../datapath/maps/generated.ts";
+import type { PilusMaps } from "../../datapath/maps/mod.ts";
+import { formatIp } from "../../datapath/net/ip.ts";
+import { endText } from "../flows/connections.ts";
+import { protocolName } from "../flows/names.ts";
+
+/** The maps of the load balancer. */
+export type BalancerMaps = Pick<
+  PilusMaps,
+  | "pilus_services"
+  | "pilus_backends"
+  | "pilus_maglev"
+  | "pilus_source_ranges"
+  | "pilus_affinity"
+  | "pilus_choices"
+  | "pilus_members"
+  | "pilus_node"
+>;
+
+/** Bits of a Maglev slot, as in bpf/lib/service.h. */
+const ROW_SLOTS = 512, INDEX_BITS = 14, INDEX_MASK = 0x3fff, YOUNG = 1 << 30;
+
+/** Slots of a table, unless the operator chose otherwise. */
+export const DEFAULT_MAGLEV_SIZE = 16381;
+
+export interface MaglevSlot {
+  /** Index in the set for new flows. */
+  now: number;
+  /** For TCP flows without memory. */
+  before: number;
+  /** `before` is for datagrams without memory too. */
+  young: boolean;
+  /** Flows may have memory. */
+  ask: boolean;
+}
+
+/** The names of the bits that are set, in lower case with dashes. */
+export function flagNames(constants: Record<string, number>, flags: number): string[] {
+  return Object.entries(constants).filter(([, bit]) => flags & bit)
+    .map(([name]) => name.toLowerCase().replaceAll("_", "-"));
+}
+
+export function frontendText({ address, port, protocol }: ServiceKey): string {
+  return `${endText(formatIp(address), port)}/${protocolName(protocol)}`;
+}
+
+/** The slots of a table from its first row on. */
+export function readTable(
+  { pilus_maglev: { raw } }: Pick<BalancerMaps, "pilus_maglev">,
+  table: number,
+  size: number,
+): Uint32Array {
+  const rows = Math.ceil(size / ROW_SLOTS);
+  const slots = new Uint32Array(rows * ROW_SLOTS);
+  const key = new Uint32Array(1);
+  for (let row = 0; row < rows; row++) {
+    key[0] = table + row;
+    const bytes = new Uint8Array(slots.buffer, row * ROW_SLOTS * 4, ROW_SLOTS * 4);
+    raw.get(new Uint8Array(key.buffer), bytes);
+  }
+  return slots.subarray(0, size);
+}
+
+export function decodeSlot(slot: number): MaglevSlot {
+  return {
+    now: slot & INDEX_MASK,
+    before: (slot >>> INDEX_BITS) & INDEX_MASK,
+    young: (slot & YOUNG) !== 0,
+    ask: slot >>> 31 === 1,
+  };
+}
+
+/** A backend of a set. */
+export interface KernelBackend {
+  index: number;
+  address: string;
+  port: number;
+  flags: string[];
+  hits: number;
+}
+
+export function backendOf(
+  { pilus_backends }: Pick<BalancerMaps, "pilus_backends">,
+  { set }: ServiceSide,
+  index: number,
+): KernelBackend | undefined {
+  const row = pilus_backends.get(set + index);
+  if (!row || row.port === 0) return undefined;
+  return {
+    index,
+    address: formatIp(row.address),
+    port: row.port,
+    flags: flagNames(BackendFlags, row.flags),
+    hits: Number(row.hits),
+  };
+}
+
+/** Those that new connections go to. */
+export function backendsOf(
+  maps: Pick<BalancerMaps, "pilus_backends">,
+  side: ServiceSide,
+): KernelBackend[] {
+  return Array.from({ length: side.count }, (_, index) => backendOf(maps, side, index))
+    .filter((backend) => backend !== undefined);
+}
+
+/** A backend, whichever sets it is in. */
+export interface BackendUse {
+  address: string;
+  port: number;
+  flags: string[];
+  /** Of all its rows. */
+  hits: number;
+  /** Frontends that send new connections to it. */
+  services: string[];
+}
+
+export function kernelBackends(maps: BalancerMaps): BackendUse[] {
+  const uses = new Map<string, BackendUse>();
+  const seen = new Set<number>(); // rows: equal lists share them
+  for (const [key, { side }] of maps.pilus_services.entries()) {
+    const frontend = frontendText(key);
+    for (const one of side) {
+      for (const { index, address, port, flags, hits } of backendsOf(maps, one)) {
+        const end = endText(address, port);
+        let use = uses.get(end);
+        if (!use) uses.set(end, use = { address, port, flags, hits: 0, services: [] });
+        if (!use.services.includes(frontend)) use.services.push(frontend);
+        if (!seen.has(one.set + index)) use.hits += hits;
+        seen.add(one.set + index);
+      }
+    }
+  }
+  return [...uses].sort(([a], [b]) => a < b ? -1 : 1).map(([, use]) => use);
+}
+
+/** A frontend with the backends of each kind of client. */
+export interface KernelFrontend {
+  frontend: string;
+  id: number;
+  flags: string[];
+  affinityS: number;
+  inside: KernelBackend[];
+  outside: KernelBackend[];
+  /** First rows of the Maglev tables; 0: random. */
+  tables: { inside: number; outside: number };
+}
+
+export function kernelFrontends(maps: BalancerMaps): KernelFrontend[] {
+  const known = new Map<string, KernelBackend[]>();
+  const backends = (side: ServiceSide) => {
+    const key = `${side.set}:${side.count}`;
+    let list = known.get(key);
+    if (!list) known.set(key, list = backendsOf(maps, side));
+    return list;
+  };
+  return [...maps.pilus_services.entries()].map(([key, row]) => ({
+    frontend: frontendText(key),
+    id: row.id,
+    flags: flagNames(ServiceFlags, row.flags),
+    affinityS: row.affinityS,
+    inside: backends(row.side[0]),
+    outside: backends(row.side[1]),
+    tables: { inside: row.side[0].table, outside: row.side[1].table },
+  })).sort((a, b) => a.id - b.id || (a.frontend < b.frontend ? -1 : 1));
+}
+
+/** A Maglev table in use. */
+export interface KernelTable {
+  /** Its first row. */
+  table: number;
+  /** Ids of the services that use it. */
+  services: number[];
+  slots: number;
+  /** Slots for new flows by backend. */
+  shares: { backend: string; slots: number; share: number }[];
+  /** Slots whose earlier flows go elsewhere than new ones. */
+  moved: number;
+  young: number;
+  ask: number;
+}
+
+export function kernelTables(maps: BalancerMaps, size: number): KernelTable[] {
+  const users = new Map<number, { ids: Set<number>; side: ServiceSide }>();
+  for (const [, { id, side }] of maps.pilus_services.entries() as Iterable<[ServiceKey, Service]>) {
+    for (const one of side) {
+      if (one.table === 0) continue;
+      const user = users.get(one.table);
+      if (user) user.ids.add(id);
+      else users.set(one.table, { ids: new Set([id]), side: one });
+    }
+  }
+  return [...users].sort(([a], [b]) => a - b).map(([table, { ids, side }]) => {
+    const slots = readTable(maps, table, size);
+    const counts = new Uint32Array(INDEX_MASK + 1);
+    let moved = 0, young = 0, ask = 0;
+    for (const slot of slots) { // no objects: there may be millions
+      const now = slot & INDEX_MASK;
+      counts[now]!++;
+      if (now !== ((slot >>> INDEX_BITS) & INDEX_MASK)) moved++;
+      if (slot & YOUNG) young++;
+      if (slot >>> 31) ask++;
+    }
+    const used = [...counts.entries()].filter(([, count]) => count > 0);
+    const shares = used.map(([index, count]) => {
+      const backend = backendOf(maps, side, index);
+      return {
+        backend: backend ? endText(backend.address, backend.port) : `index ${index}`,
+        slots: count,
+        share: count / size,
+      };
+    });
+    return { table, services: [...ids], slots: size, shares, moved, young, ask };
+  });
+}

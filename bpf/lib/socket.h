@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Services at the socket: the backend of a socket, and the service that it stands for. */
+#pragma once
+#include "common.h"
+#include "config.h"
+#include "reverse.h"
+#include "service.h"
+
+#define AF_INET     2
+#define SOCK_STREAM 1
+#define SOCK_DGRAM  2
+
+/* Of those that services have; 0 for the others, such as sockets that ping. */
+inline_always __u8 socket_protocol(__u32 type, __u32 protocol)
+{
+	if (type == SOCK_STREAM)
+		return IPPROTO_TCP;
+	return type == SOCK_DGRAM && protocol == IPPROTO_UDP ? IPPROTO_UDP : 0;
+}
+
+/* 127.0.0.0/8 and ::1 */
+inline_always bool address_is_loopback(const struct address *a)
+{
+	if (address_is_v4(a))
+		return a->bytes[12] == 127;
+	return HALF(a, 0) == 0 && HALF(a, 1) == bpf_cpu_to_be64(1);
+}
+
+/*
+ * Where the clients of this network namespace were sent to before, while that is a backend for new
+ * connections. `to` and `port` are then that backend, whose row is `row` unless it has just moved.
+ */
+inline_always bool kept_backend(const struct affinity_key *key, const struct service *s,
+				struct address *to, __be16 *port, struct backend **row)
+{
+	const struct service_side *side = &s->side[SCOPE_INSIDE];
+	struct choice *c = bpf_map_lookup_elem(&pilus_affinity, key);
+	__u64 now = bpf_ktime_get_ns();
+	struct member_key member = {};
+	struct member *m;
+	struct backend *b;
+	__s64 age;
+
+	if (!c)
+		return false;
+	age = now - READ_ONCE(c->used); /* negative when another CPU has just renewed it */
+	if (age >= (__s64)(s->affinity_s * NS_PER_SECOND))
+		return false;
+	member.address = c->backend;
+	member.port = c->port;
+	member.service = s->id;
+	m = bpf_map_lookup_elem(&pilus_members, &member);
+	if (!m || !m->index[SCOPE_INSIDE])
+		return false;
+	b = backend_at(side, m->index[SCOPE_INSIDE] - 1);
+	if (b && b->port == member.port && address_equal(&b->address, &member.address))
+		*row = b;
+	if (age > (__s64)NS_PER_SECOND)
+		WRITE_ONCE(c->used, now);
+	*to = member.address;
+	*port = member.port;
+	return true;
+}
+
+/*
+ * Finds the backend for a destination and remembers the way back. Returns 1 with `to` and `port`
+ * changed, 0 when it is no service, negative when the service has no backend.
+ */
+inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *port, bool connects)
+{
+	__u8 protocol = socket_protocol(ctx->type, ctx->protocol);
+	struct affinity_key client = {};
+	struct reverse_key key = {};
+	struct reverse value = {};
+	struct reverse *known;
+	struct backend *b = NULL;
+	struct choice choice = {};
+	struct service *s;
+
+	if (!protocol || (HALF(to, 0) == 0 && HALF(to, 1) == 0))
+		return 0;
+	s = service_lookup(to, *port, protocol);
+	if (!s)
+		return 0;
+	/* a pod's loopback is its own */
+	if (address_is_loopback(to) && bpf_get_netns_cookie(ctx) != host_netns_cookie)
+		return 0;
+	if (!s->side[SCOPE_INSIDE].count)
+		return -1;
+	value.frontend = *to;
+	value.port = *port;
+	value.service = s->id;
+	key.cookie = bpf_get_socket_cookie(ctx);
+	if (s->affinity_s) {
+		HALF(&client.client, 0) = bpf_get_netns_cookie(ctx);
+		client.service = s->id;
+	}
+	if (!s->affinity_s || !kept_backend(&client, s, to, port, &b)) {
+		/* one backend for all datagrams of a socket that never connects */
+		b = backend_for(&s->side[SCOPE_INSIDE],
+				connects ? bpf_get_prandom_u32() :
+					   (__u32)(key.cookie ^ key.cookie >> 32));
+		if (!b)
+			return -1;
+		*to = b->address;
+		*port = b->port;
+		if (s->affinity_s) {
+			choice.backend = b->address;
+			choice.port = b->port;
+			choice.set = s->side[SCOPE_INSIDE].set;
+			choice.used = bpf_ktime_get_ns();
+			bpf_map_update_elem(&pilus_affinity, &client, &choice, BPF_ANY);
+		}
+	}
+	key.backend = *to;
+	key.port = *port;
+	known = connects ? NULL : bpf_map_lookup_elem(&pilus_reverse, &key);
+	if (known && known->service == value.service && known->port == value.port &&
+	    address_equal(&known->frontend, &value.frontend))
+		return 1;
+	bpf_map_update_elem(&pilus_reverse, &key, &value, BPF_ANY);
+	if (b)
+		__sync_fetch_and_add(&b->hits, 1);
+	return 1;
+}
+
+/* The frontend that a backend stands for on this socket. */
+inline_always struct reverse *frontend_of(struct bpf_sock_addr *ctx, const struct address *peer)
+{
+	struct reverse_key key = {};
+
+	key.cookie = bpf_get_socket_cookie(ctx);
+	key.backend = *peer;
+	key.port = ctx->user_port;
+	return bpf_map_lookup_elem(&pilus_reverse, &key);
+}
+
+/* As frontend_of(), while the service is there: a datagram may come long after it. */
+inline_always struct reverse *live_frontend_of(struct bpf_sock_addr *ctx,
+					       const struct address *peer)
+{
+	struct reverse *r = frontend_of(ctx, peer);
+	struct service *s;
+
+	if (!r)
+		return NULL;
+	s = service_lookup(&r->frontend, r->port, socket_protocol(ctx->type, ctx->protocol));
+	return s && s->id == r->service ? r : NULL;
+}
+
+/* Whether a socket of the node has bound a port of the node that is a service's. */
+inline_always bool has_service_port(struct bpf_sock *ctx)
+{
+	struct address any = {};
+	__u8 protocol = socket_protocol(ctx->type, ctx->protocol);
+
+	return protocol && bpf_get_netns_cookie(ctx) == host_netns_cookie &&
+	       service_lookup(&any, bpf_htons(ctx->src_port), protocol);
+}

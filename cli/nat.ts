@@ -1,0 +1,29 @@
+/** `pilus nat list` */
+
+import type { MappingView } from "../agent/api/views.ts";
+import { ask } from "./ask.ts";
+import type { Invocation } from "./command.ts";
+import { protocolOption } from "./filter.ts";
+import { printRows } from "./output.ts";
+
+/** More rows than any table has: what --limit counts is what is left of them by the filters. */
+const ALL = 10_000_000;
+
+export async function listMappings({ options }: Invocation): Promise<void> {
+  const limit = Number(options.limit);
+  const hasProtocol = protocolOption(options);
+  const rows = (await ask<MappingView[]>(options, `/v1/nat?limit=${ALL}`)).filter((m) =>
+    hasProtocol(m.protocol)
+  );
+  await printRows(options, rows.slice(0, limit), [
+    { title: "PROTO", value: (m) => m.protocol },
+    { title: "WAY", value: (m) => m.direction },
+    { title: "PACKETS", value: (m) => `${m.source} -> ${m.destination}` },
+    {
+      title: "BECOMES",
+      value: (m) => `${m.direction === "out" ? "from" : "to"} ${m.becomes}`,
+    },
+    { title: "IDLE", value: (m) => `${m.idle}s`, align: "right" },
+  ], "No mappings");
+  if (rows.length > limit) console.error(`${limit} of ${rows.length} mappings; --limit shows more`);
+}

@@ -1,0 +1,31 @@
+/** What ethtool knows of a device. Constants: include/uapi/linux/ethtool.h, sockios.h. */
+
+import { ioctl, socket } from "../ffi/libc.ts";
+import { addressOf, fromCstring } from "../ffi/memory.ts";
+import { isErrno } from "../kernel_error.ts";
+import { AF_INET } from "./netlink.ts";
+import { checkIfname } from "./link.ts";
+
+const SOCK_DGRAM = 2, SIOCETHTOOL = 0x8946, ETHTOOL_GDRVINFO = 3;
+const DRVINFO_SIZE = 196, IFNAMSIZ = 16, IFREQ_SIZE = 40;
+
+/**
+ * The name of a device's driver, in the calling thread's namespace; undefined when the driver does
+ * not tell. Throws KernelError ENODEV when there is no such device.
+ */
+export function driverOf(name: string): string | undefined {
+  checkIfname(name);
+  using control = socket(AF_INET, SOCK_DGRAM, 0);
+  const info = new Uint8Array(DRVINFO_SIZE);
+  new DataView(info.buffer).setUint32(0, ETHTOOL_GDRVINFO, true);
+  const request = new Uint8Array(IFREQ_SIZE);
+  request.set(new TextEncoder().encode(name));
+  new DataView(request.buffer).setBigUint64(IFNAMSIZ, addressOf(info), true);
+  try {
+    ioctl(control.fd, SIOCETHTOOL, request, "read the driver of", name);
+  } catch (error) {
+    if (isErrno(error, "EOPNOTSUPP")) return undefined;
+    throw error;
+  }
+  return fromCstring(info.subarray(4, 36)) || undefined;
+}

@@ -1,0 +1,98 @@
+/**
+ * The XDP program on a device of the node: in the driver where that can, after it where it cannot,
+ * and where neither works the tc program of the device does the same work.
+ */
+
+import { attachXdp, BpfLink, type BpfProgram, unpin, XdpFlag } from "./bpf/mod.ts";
+import { isErrno, KernelError } from "./kernel_error.ts";
+import { driverOf } from "./net/ethtool.ts";
+import { getLink, type Link, setXdp } from "./net/link.ts";
+import { NetlinkSocket } from "./net/netlink.ts";
+
+/** What an operator may ask for. */
+export const XDP_CHOICES = ["auto", "native", "generic", "off"] as const;
+
+export type XdpChoice = typeof XDP_CHOICES[number];
+
+/** Where packets of a device meet the prefilter and the load balancer first. */
+export interface WireState {
+  device: string;
+  mode: "native" | "generic" | "tc";
+  /** Why it is this one, in words. */
+  reason: string;
+}
+
+/** Options for {@linkcode attachWire}. */
+export interface WireOptions {
+  /** In the calling thread's network namespace. */
+  ifindex: number;
+  /** Where the link is pinned, on a bpffs. */
+  pin: string;
+  choice: XdpChoice;
+}
+
+/** Attaches the program, or puts it in the place of an earlier one, and says where it runs now. */
+export function attachWire(
+  program: BpfProgram,
+  { ifindex, pin, choice }: WireOptions,
+): WireState {
+  using netlink = NetlinkSocket.open();
+  const link = getLink(netlink, ifindex);
+  const driver = driverOf(link.name) ?? (link.kind || link.name);
+  const state = (mode: WireState["mode"], reason: string) => ({ device: link.name, mode, reason });
+  if (choice === "off") {
+    detachWire(pin);
+    return state("tc", "XDP is switched off by --xdp off");
+  }
+  // one that could do better now, or shall not, makes room; tc serves meanwhile
+  if (link.xdp !== (choice === "generic" ? "generic" : "native")) detachWire(pin);
+
+  const refusals: string[] = [];
+  for (const mode of choice === "auto" ? ["native", "generic"] as const : [choice]) {
+    try {
+      using _link = attachXdp(program, { ifindex, pin, mode });
+      const plain = choice === "auto" ? `${driver} runs it` : `chosen by --xdp ${choice}`;
+      return state(mode, refusals.join("; ") || plain);
+    } catch (error) {
+      if (!(error instanceof KernelError) || isErrno(error, "EPERM", "ENODEV")) throw error;
+      const words = mode === "native" ? whyNotNative(netlink, link, program, error) : error;
+      refusals.push(refusal(mode, driver, link, words));
+      // another program of ours or others is in the way of both
+      if (isErrno(error, "EBUSY", "EEXIST")) break;
+    }
+  }
+  detachWire(pin);
+  return state("tc", refusals.join("; "));
+}
+
+/** Takes the program off. */
+export function detachWire(pin: string): void {
+  using link = BpfLink.tryOpenPinned(pin);
+  if (!link) return;
+  link.detach();
+  unpin(pin);
+}
+
+/** Attaching by a link fails without words; asked by netlink the kernel has some. */
+function whyNotNative(
+  netlink: NetlinkSocket,
+  link: Link,
+  program: BpfProgram,
+  error: KernelError,
+): KernelError {
+  try {
+    setXdp(netlink, link.ifindex, program.fd, XdpFlag.DRV_MODE);
+  } catch (told) {
+    return told instanceof KernelError && told.log ? told : error;
+  }
+  setXdp(netlink, link.ifindex, -1, XdpFlag.DRV_MODE); // it was not to succeed
+  return error;
+}
+
+function refusal(mode: string, driver: string, { mtu }: Link, { code, log }: KernelError): string {
+  if (code === "EBUSY" || code === "EEXIST") {
+    return "another XDP program is on the device: take it off (ip link set dev NAME xdp off)";
+  }
+  if (code === "EOPNOTSUPP") return `${driver} has no ${mode} XDP`;
+  return `${driver} refuses ${mode} XDP at an MTU of ${mtu}: ${log?.trim() || code}`;
+}

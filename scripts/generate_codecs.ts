@@ -142,9 +142,10 @@ ${sorted(this.#maps).join("\n")}
       this.#imports.add("bytes");
       return `bytes(${shape.size})`;
     }
-    return `{ size: ${shape.size}, encode: (view, offset, value) => { ${
+    const at = "view: DataView, offset: number";
+    return `{ size: ${shape.size}, encode: (${at}, value: ${shape.type}) => { ${
       shape.write("offset", "value")
-    } }, decode: (view, offset) => ${shape.read("offset")} }`;
+    } }, decode: (${at}): ${shape.type} => ${shape.read("offset")} }`;
   }
 
   #shape(btf: Btf, id: number, hint = ""): Shape {
@@ -186,6 +187,16 @@ ${sorted(this.#maps).join("\n")}
     const at = (base: string, i: number) => plus(base, i * element.size);
     const range = [...Array(length).keys()];
     const tuple = length <= 4;
+    if (length > 16) {
+      const each = (base: string) => `${base} + i * ${element.size}`;
+      return {
+        type: `${element.type}[]`,
+        size: element.size * length,
+        read: (base) => `Array.from({ length: ${length} }, (_, i) => ${element.read(each(base))})`,
+        write: (base, value) =>
+          `for (let i = 0; i < ${length}; i++) ${element.write(each(base), `${value}[i]!`)}`,
+      };
+    }
     return {
       type: tuple ? `[${range.map(() => element.type).join(", ")}]` : `${element.type}[]`,
       size: element.size * length,

@@ -231,7 +231,7 @@ Deno.test("from_wire passes, sends or drops for a counted reason, whatever comes
     const frames = corpus(random);
     const verdicts = [0, 0, 0, 0, 0];
     let refused = 0;
-    for (let run = 0; run < RUNS / 3; run++) {
+    for (let run = 0; run < RUNS * 10 / 3; run++) {
       const made = mutate(frames[random(frames.length)]!, random);
       try {
         verdicts[program.testRun({ data: made }).retval]!++;
@@ -249,7 +249,7 @@ Deno.test("from_wire passes, sends or drops for a counted reason, whatever comes
     });
     assertEquals(dropped, counted[0]! + counted[1]!);
     assert(dropped > 0 && passed > 0 && sent.some((n) => n > 0), `verdicts ${verdicts}`);
-    assert(refused < RUNS / 5, `${refused} packets were refused`);
+    assert(refused < RUNS, `${refused} packets were refused`);
     assertEquals(node.takeEvents(), []);
   }
 });

@@ -24,9 +24,9 @@ static long collect_connection(struct bpf_map *map, struct ct_key *key, struct c
 static long collect_mapping(struct bpf_map *map, struct nat_key *key, struct nat_entry *entry,
 			    struct garbage *g)
 {
-	__u64 idle_s = key->protocol == IPPROTO_TCP ? ct_tcp_established_s : ct_other_s;
+	__u64 end = entry->used + nat_lifetime(key->protocol, entry->flags);
 
-	if (entry->used + idle_s * NS_PER_SECOND < g->now && !bpf_map_delete_elem(&pilus_nat, key))
+	if (end < g->now && !bpf_map_delete_elem(&pilus_nat, key))
 		g->mappings++;
 	return 0;
 }

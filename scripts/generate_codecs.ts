@@ -142,9 +142,10 @@ ${sorted(this.#maps).join("\n")}
       this.#imports.add("bytes");
       return `bytes(${shape.size})`;
     }
-    return `{ size: ${shape.size}, encode: (view, offset, value) => { ${
+    const at = "view: DataView, offset: number";
+    return `{ size: ${shape.size}, encode: (${at}, value: ${shape.type}) => { ${
       shape.write("offset", "value")
-    } }, decode: (view, offset) => ${shape.read("offset")} }`;
+    } }, decode: (${at}): ${shape.type} => ${shape.read("offset")} }`;
   }
 
   #shape(btf: Btf, id: number, hint = ""): Shape {

@@ -43,11 +43,11 @@ export function endText(ip: string, port: number): string {
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
-/** The connections; not the rows that only remember a backend for an untranslated sender. */
+/** The connections. */
 export function* listConnections(ct: TypedMap<CtKey, CtEntry>): Generator<ConnectionView> {
   const now = monotonicNs();
   for (const [key, entry] of ct.entries()) {
-    if (!(entry.flags & CtFlags.CHOICE) && entry.expires >= now) {
+    if (entry.expires >= now) {
       yield connectionView(key, entry, now);
     }
   }

@@ -76,6 +76,7 @@ inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *
 	struct backend *b = NULL;
 	struct choice choice = {};
 	struct service *s;
+	__u32 number;
 
 	if (!protocol || (HALF(to, 0) == 0 && HALF(to, 1) == 0))
 		return 0;
@@ -97,9 +98,9 @@ inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *
 	}
 	if (!s->affinity_s || !kept_backend(&client, s, to, port, &b)) {
 		/* one backend for all datagrams of a socket that never connects */
-		b = backend_for(&s->side[SCOPE_INSIDE],
-				connects ? bpf_get_prandom_u32() :
-					   (__u32)(key.cookie ^ key.cookie >> 32));
+		number = connects ? bpf_get_prandom_u32() : (__u32)(key.cookie ^ key.cookie >> 32);
+		number %= s->side[SCOPE_INSIDE].count;
+		b = backend_at(&s->side[SCOPE_INSIDE], number);
 		if (!b)
 			return -1;
 		*to = b->address;
@@ -107,7 +108,7 @@ inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *
 		if (s->affinity_s) {
 			choice.backend = b->address;
 			choice.port = b->port;
-			choice.set = s->side[SCOPE_INSIDE].set;
+			choice.row = s->side[SCOPE_INSIDE].set + number;
 			choice.used = bpf_ktime_get_ns();
 			bpf_map_update_elem(&pilus_affinity, &client, &choice, BPF_ANY);
 		}

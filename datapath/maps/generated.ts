@@ -1291,7 +1291,7 @@ export const maps = {
     key: u32,
     value: {
       size: 2048,
-      encode: (view, offset, value) => {
+      encode: (view: DataView, offset: number, value: number[]) => {
         view.setUint32(offset, value[0]!, true);
         view.setUint32(offset + 4, value[1]!, true);
         view.setUint32(offset + 8, value[2]!, true);
@@ -1806,9 +1806,9 @@ export const maps = {
         view.setUint32(offset + 2044, value[511]!, true);
       },
       decode: (
-        view,
-        offset,
-      ) => [
+        view: DataView,
+        offset: number,
+      ): number[] => [
         view.getUint32(offset, true),
         view.getUint32(offset + 4, true),
         view.getUint32(offset + 8, true),
@@ -2331,11 +2331,14 @@ export const maps = {
     key: memberKey,
     value: {
       size: 8,
-      encode: (view, offset, value) => {
+      encode: (view: DataView, offset: number, value: [number, number]) => {
         view.setUint32(offset, value[0], true);
         view.setUint32(offset + 4, value[1], true);
       },
-      decode: (view, offset) => [view.getUint32(offset, true), view.getUint32(offset + 4, true)],
+      decode: (
+        view: DataView,
+        offset: number,
+      ): [number, number] => [view.getUint32(offset, true), view.getUint32(offset + 4, true)],
     },
   },
   pilus_metrics: {

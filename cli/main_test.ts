@@ -47,7 +47,7 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
         ["lb list --backends", ["10.60.1.2:8080   local    12  192.0.2.80:80/TCP, 10.96.0.7:80"]],
         ["lb list --source-ranges", ["198.51.100.0/24   7"]],
         ["lb list --maglev", ["33  7,8  16381    120      3  240  10.60.1.2:8080 50.0%"]],
-        ["nat list", ["TCP    out  10.60.1.2:40000 -> 198.51.100.9:443  from 192.168.60.1:40000"]],
+        ["nat list", ["198.51.100.7:40000 -> 192.0.2.80:80  192.168.60.1:40000 -> 10.60"]],
         ["service trace 192.0.2.80:80 --from 198.51.100.7:40000", [
           "3:      Maglev table at row 33",
           "Result: 10.60.1.2:8080",

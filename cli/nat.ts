@@ -17,12 +17,9 @@ export async function listMappings({ options }: Invocation): Promise<void> {
   );
   await printRows(options, rows.slice(0, limit), [
     { title: "PROTO", value: (m) => m.protocol },
-    { title: "WAY", value: (m) => m.direction },
-    { title: "PACKETS", value: (m) => `${m.source} -> ${m.destination}` },
-    {
-      title: "BECOMES",
-      value: (m) => `${m.direction === "out" ? "from" : "to"} ${m.becomes}`,
-    },
+    { title: "CONNECTION", value: (m) => `${m.client} -> ${m.frontend}` },
+    { title: "BECOMES", value: (m) => `${m.own} -> ${m.peer}` },
+    { title: "STATE", value: (m) => m.state },
     { title: "IDLE", value: (m) => `${m.idle}s`, align: "right" },
   ], "No mappings");
   if (rows.length > limit) console.error(`${limit} of ${rows.length} mappings; --limit shows more`);

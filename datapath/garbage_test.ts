@@ -3,7 +3,7 @@ import type { TypedMap } from "./bpf/mod.ts";
 import { temporaryBpffs } from "./bpf/testdata/lab.ts";
 import { monotonicNs } from "./ffi/libc.ts";
 import { Loader } from "./loader.ts";
-import { maps as descriptors } from "./maps/generated.ts";
+import { natEntry, NatFlags } from "./maps/generated.ts";
 import { openMaps } from "./maps/mod.ts";
 
 const MINUTE_NS = 60_000_000_000n, HOUR_NS = 60n * MINUTE_NS;
@@ -41,17 +41,18 @@ Deno.test("collectGarbage() deletes what has run out, and does not stop the agen
   });
   using maps = openMaps(loader.mapDirectory);
   const { pilus_ct: ct, pilus_nat: nat } = maps;
-  const entry = ct.raw.valueSize;
-  const blank = descriptors.pilus_nat.value.decode(new DataView(new ArrayBuffer(entry)), 0);
-  const used = offsetOf(
-    (view) => descriptors.pilus_nat.value.encode(view, 0, { ...blank, used: 1n }),
-    nat.raw.valueSize,
-  );
+  const size = nat.raw.valueSize;
+  const blank = natEntry.decode(new DataView(new ArrayBuffer(size)), 0);
+  const used = offsetOf((view) => natEntry.encode(view, 0, { ...blank, used: 1n }), size);
+  const flags = offsetOf((view) => natEntry.encode(view, 0, { ...blank, flags: 1 }), size);
   const now = monotonicNs();
   fill(ct, (view, n) => view.setBigUint64(0, n % 2 ? now + HOUR_NS : now - 1n, true));
   // idle for two minutes: too long for UDP, not for TCP; the clock began when the machine did
   const idle = now > 2n * MINUTE_NS ? now - 2n * MINUTE_NS : 0n;
-  fill(nat, (view, n) => view.setBigUint64(used, n % 2 ? now : idle, true));
+  fill(nat, (view, n) => {
+    view.setBigUint64(used, n % 2 ? now : idle, true);
+    view.setUint8(flags, NatFlags.REPLIED);
+  });
   const before = { ct: ct.count(), nat: nat.count() };
 
   let longest = 0, last = performance.now();

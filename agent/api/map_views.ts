@@ -32,7 +32,7 @@ export const MAP_VIEWS: Record<string, MapView> = {
   pilus_backends(key, value) {
     const row = value as Backend;
     if (row.port === 0) return undefined;
-    const { address, port, flags, hits, resolved, ifindex, nextMac } = row;
+    const { address, port, flags, hits, hop } = row;
     return {
       key,
       value: {
@@ -40,7 +40,7 @@ export const MAP_VIEWS: Record<string, MapView> = {
         port,
         flags: flagNames(BackendFlags, flags),
         hits,
-        ...(resolved ? { ifindex, nextMac } : {}),
+        ...(hop.resolved ? { hop } : {}),
       },
     };
   },

@@ -174,15 +174,18 @@ export interface SourceRangeView {
 /** `GET /v1/lb/trace` */
 export type { ServiceTrace as ServiceTraceView } from "../services/trace.ts";
 
-/** `GET /v1/nat` */
+/** `GET /v1/nat`: a connection that leaves with an address of the node. Ends are `ADDRESS:PORT`. */
 export interface MappingView {
   protocol: string;
-  direction: "out" | "in";
-  /** Of the packets before the translation. */
-  source: string;
-  destination: string;
-  /** The new source (out) or destination (in). */
-  becomes: string;
+  /** Who began. */
+  client: string;
+  /** What it believes to talk to. */
+  frontend: string;
+  /** The client on the way. */
+  own: string;
+  /** Whom it really talks to. */
+  peer: string;
+  state: "opening" | "established" | "closing" | "unreplied" | "replied";
   /** Seconds since the last packet. */
   idle: number;
 }

@@ -43,7 +43,7 @@ export function endText(ip: string, port: number): string {
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
-/** The connections; not the rows that only remember a backend for an untranslated sender. */
+/** The connections. */
 export function* listConnections(ct: TypedMap<CtKey, CtEntry>): Generator<ConnectionView> {
   const now = monotonicNs();
   for (const [key, entry] of ct.entries()) {

@@ -23,6 +23,7 @@ export type BalancerMaps = Pick<
   | "pilus_choices"
   | "pilus_members"
   | "pilus_node"
+  | "pilus_denied"
 >;
 
 /** Bits of a Maglev slot, as in bpf/lib/service.h. */

@@ -55,6 +55,10 @@ export function traceService(maps: BalancerMaps, question: TraceQuestion): Servi
     frontend: frontendText(frontend),
     client: client ? clientText(client, clientPort) : "a process of this node",
   };
+  if (!inside && client && maps.pilus_denied.get({ prefixLength: 128, address: client })) {
+    steps.push("the prefilter denies the client; see `pilus prefilter list`");
+    return { ...base, steps, verdict: "dropped", backends: [] };
+  }
   const row = maps.pilus_services.get(frontend);
   if (!row) {
     steps.push(`${base.frontend} has no row in pilus_services`);
@@ -91,32 +95,22 @@ export function traceService(maps: BalancerMaps, question: TraceQuestion): Servi
     then: fate(maps, backend, row.flags, question),
   });
 
-  if (row.affinityS > 0) {
-    const kept = keptBackend(maps, row, side, inside, affinityClient(client, cookie), now, steps);
-    if (kept) return found(kept);
-  }
+  const affinity = () =>
+    row.affinityS > 0
+      ? keptBackend(maps, row, side, inside, affinityClient(client, cookie), now, steps)
+      : undefined;
   if (cookie !== undefined) {
+    const kept = affinity();
+    if (kept) return found(kept);
     steps.push("its socket is translated at connect(): the choice is random");
     return several(end, maps, side, found);
   }
-  const choice = client && clientPort !== undefined
-    ? maps.pilus_choices.get({
-      client,
-      frontend: frontend.address,
-      clientPort,
-      frontendPort: frontend.port,
-      protocol: frontend.protocol,
-    })
-    : undefined;
   const slot = side.table && client && (row.affinityS > 0 || clientPort !== undefined)
-    ? decodeAt(maps, side, question, row.affinityS > 0, steps)
+    ? slotAt(maps, side, question, row.affinityS > 0, steps)
     : undefined;
-  if (choice && (!slot || slot.ask)) {
-    const text = endText(formatIp(choice.backend), choice.port);
-    steps.push(`pilus_choices has this flow: it is kept at ${text}`);
-    const backend = all(maps, side).find(({ address, port }) => endText(address, port) === text);
-    if (backend) return found(backend);
-    steps.push("that one takes no new connections any more");
+  if (!slot || slot.ask || row.affinityS > 0) {
+    const kept = chosenBackend(maps, side, question, steps) ?? affinity();
+    if (kept) return found(kept);
   }
   if (slot) {
     const old = slot.young && frontend.protocol !== TCP;
@@ -180,6 +174,31 @@ function affinityClient(
   return key;
 }
 
+/** What is remembered of this very flow. A new connection keeps to it while new ones go there. */
+function chosenBackend(
+  maps: BalancerMaps,
+  side: ServiceSide,
+  { frontend, client, clientPort }: TraceQuestion,
+  steps: string[],
+): KernelBackend | undefined {
+  if (!client || clientPort === undefined) return undefined;
+  const choice = maps.pilus_choices.get({
+    client,
+    frontend: frontend.address,
+    clientPort,
+    frontendPort: frontend.port,
+    protocol: frontend.protocol,
+  });
+  if (!choice) return undefined;
+  const text = endText(formatIp(choice.backend), choice.port);
+  const backend = all(maps, side).find(({ address, port }) => endText(address, port) === text);
+  steps.push(
+    `pilus_choices has this flow, at ${text}` +
+      (backend ? ": it stays there" : ", which takes no new connections any more"),
+  );
+  return backend;
+}
+
 function keptBackend(
   maps: BalancerMaps,
   { id, affinityS }: { id: number; affinityS: number },
@@ -209,7 +228,7 @@ function keptBackend(
   return backend;
 }
 
-function decodeAt(
+function slotAt(
   maps: BalancerMaps,
   side: ServiceSide,
   { frontend, client, clientPort, maglevSize }: TraceQuestion,
@@ -247,17 +266,17 @@ function fate(
   if (flags.includes("local")) {
     return `the destination becomes ${to}, which is on this node; the client's address stays`;
   }
-  if (serviceFlags & ServiceFlags.DSR_IPIP) {
+  const tunnelled = flags.includes("tunnel");
+  if (serviceFlags & ServiceFlags.DSR_IPIP && !tunnelled) {
     return `DSR: sent to ${address} in an IP tunnel as it is; the backend answers the client`;
   }
-  if (serviceFlags & ServiceFlags.DSR_OPTION) {
+  if (serviceFlags & ServiceFlags.DSR_OPTION && !tunnelled) {
     const where = isIpv4(frontend.address) ? "an IP option" : "an extension header";
     return `DSR: the destination becomes ${to}, the service stands in ${where}; ` +
       "the backend answers the client";
   }
   const node = maps.pilus_node.get(0);
   const family = client && isIpv4(client) ? "ipv4" : "ipv6";
-  const tunnelled = flags.includes("tunnel");
   const source = node &&
     (tunnelled ? node[family === "ipv4" ? "routerIpv4" : "routerIpv6"] : node[family]);
   return `SNAT: the destination becomes ${to}, the source ${

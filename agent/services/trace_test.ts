@@ -106,6 +106,11 @@ Deno.test("traceService() says which backend a flow gets, and what becomes of it
     assertEquals(socket.verdict, "one of several");
     assertStringIncludes(socket.steps.at(-1)!, "translated at connect()");
 
+    const { address, prefixLength } = parseCidr("198.51.100.0/24");
+    maps.pilus_denied.set({ address, prefixLength }, 1);
+    const denied = traceService(maps, question());
+    assertEquals([denied.verdict, denied.steps.length], ["dropped", 1]);
+    maps.pilus_denied.delete({ address, prefixLength });
     service(ServiceFlags.EXTERNAL, { count: 0 });
     assertEquals(traceService(maps, question()).verdict, "refused");
   });
@@ -128,14 +133,14 @@ Deno.test("traceService() knows source ranges, affinity, memory and changed slot
     const keep = (used: bigint) =>
       maps.pilus_affinity.set(
         { client: CLIENT, service: 7 },
-        { backend: parseIp("10.2.0.1"), port: 8080, set: 1, used },
+        { backend: parseIp("10.2.0.1"), port: 8080, row: 2, used },
       );
     keep(90_000_000_000n);
     const kept = traceService(maps, question({ clientPort: portFor(0) }));
     assertEquals(kept.backends[0]!.address, "10.2.0.1");
     assertStringIncludes(kept.steps.at(-1)!, "keeps 10.2.0.1:8080, last used 10 s ago");
     keep(0n);
-    assertStringIncludes(traceService(maps, question()).steps[2]!, "100 s ago, and 60 s are kept");
+    assertStringIncludes(traceService(maps, question()).steps[3]!, "100 s ago, and 60 s are kept");
 
     service(ServiceFlags.EXTERNAL);
     const ASK = 1 << 31, YOUNG = 1 << 30;
@@ -156,10 +161,10 @@ Deno.test("traceService() knows source ranges, affinity, memory and changed slot
       clientPort: 40000,
       frontendPort: 80,
       protocol: TCP,
-    }, { backend: parseIp("10.2.0.1"), port: 8080, set: 1, used: 0n });
+    }, { backend: parseIp("10.2.0.1"), port: 8080, row: 2, used: 0n });
     const remembered = traceService(maps, question());
     assertEquals(remembered.backends[0]!.address, "10.2.0.1");
-    assertStringIncludes(remembered.steps.at(-1)!, "kept at 10.2.0.1:8080");
+    assertStringIncludes(remembered.steps.at(-1)!, "at 10.2.0.1:8080: it stays there");
   });
 });
 

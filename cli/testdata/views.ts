@@ -201,10 +201,11 @@ const serviceTrace: ServiceTraceView = {
 
 const mappings: MappingView[] = [{
   protocol: "TCP",
-  direction: "out",
-  source: "10.60.1.2:40000",
-  destination: "198.51.100.9:443",
-  becomes: "192.168.60.1:40000",
+  client: "198.51.100.7:40000",
+  frontend: "192.0.2.80:80",
+  own: "192.168.60.1:40000",
+  peer: "10.60.2.3:8080",
+  state: "established",
   idle: 3,
 }];
 

@@ -156,10 +156,12 @@ export class SocketHost implements Disposable {
 
 const NO_BACKEND = {
   flags: 0,
-  ifindex: 0,
-  nextMac: new Uint8Array(6),
-  ownMac: new Uint8Array(6),
-  mtu: 0,
-  resolved: 0n,
+  hop: {
+    ifindex: 0,
+    mtu: 0,
+    nextMac: new Uint8Array(6),
+    ownMac: new Uint8Array(6),
+    resolved: 0n,
+  },
   hits: 0n,
 };

@@ -16,7 +16,14 @@ export interface DatapathLeft {
   rows: Record<string, number>;
 }
 
-const HISTORY = new Set(["pilus_ct", "pilus_nat", "pilus_reverse", "pilus_fragments"]);
+const HISTORY = new Set([
+  "pilus_ct",
+  "pilus_nat",
+  "pilus_reverse",
+  "pilus_fragments",
+  "pilus_affinity",
+  "pilus_choices",
+]);
 
 export async function datapathOf(node: LabNode): Promise<DatapathLeft> {
   const maps = await node.client.call<MapView[]>("/v1/maps");

@@ -5,6 +5,7 @@ tcp HOST PORT          one echo; says the peer's name as the socket has it
 udp HOST PORT SIZE     one datagram and its echo; port unreachable is ECONNREFUSED
 flood HOST PORT PORTS   a datagram from each of so many ports
 hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
+chat HOST PORT SECONDS  a datagram each 50 ms from one connected socket, whether or not an echo comes
 stream HOST PORT SECONDS   2 MB/s over one TCP connection, the echo compared
 """
 
@@ -163,6 +164,20 @@ def hold(host, port, seconds):
                     raise SystemExit("the connection ended")
                 for line in data.split():
                     say({"echo": int(line)})
+
+
+def chat(host, port, seconds):
+    end = time.monotonic() + float(seconds)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((host, int(port)))
+        s.settimeout(0.05)
+        while time.monotonic() < end:
+            s.send(b"hello")
+            try:
+                s.recv(100)
+                time.sleep(0.05)
+            except TimeoutError:
+                pass
 
 
 def stream(host, port, seconds):

@@ -4,6 +4,21 @@ import type { MapSizes, RoutingMode } from "../datapath/loader.ts";
 import type { XdpChoice } from "../datapath/wire.ts";
 import type { LogLevel } from "./log.ts";
 
+/** SNAT: the backend answers the balancer; DSR: the client; hybrid: DSR for TCP and SNAT for UDP. */
+export type LbMode = "snat" | "dsr" | "hybrid";
+
+/** An IP tunnel to the backend, or an option behind the IP header. */
+export type DsrDispatch = "ipip" | "option";
+
+/** How a backend is chosen: by a table that every node has alike, or by lot. */
+export type LbAlgorithm = "maglev" | "random";
+
+/** Primes that a Maglev table may have as its size; the same as Cilium's. */
+export const MAGLEV_SIZES = [
+  ...[251, 509, 1021, 2039, 4093, 8191],
+  ...[16381, 32749, 65521, 131071],
+] as const;
+
 export interface AgentConfig {
   nodeName: string;
   /** Directory of Kubernetes manifests. */
@@ -27,6 +42,15 @@ export interface AgentConfig {
   /** Prefixes that pods' addresses come from, over all nodes. */
   clusterCidrs: string[];
   masquerade: boolean;
+  /** How clients outside reach backends on other nodes; a Service may say otherwise. */
+  lbMode: LbMode;
+  /** What tells a backend's node of the frontend with DSR. */
+  dsrDispatch: DsrDispatch;
+  lbAlgorithm: LbAlgorithm;
+  /** Slots of a Maglev table, one of {@linkcode MAGLEV_SIZES}. */
+  maglevSize: number;
+  /** Where node ports are taken from, the last one included. */
+  nodePortRange: readonly [first: number, last: number];
   /** Empty: no configuration is written. */
   cniConfDir: string;
   /** Empty: the binary is not installed. */

@@ -135,6 +135,7 @@ export class Agent implements AgentState, AsyncDisposable {
       masquerade: config.masquerade,
       tunnelIfindex: tunnel,
       tunnelPort: config.tunnelPort,
+      maglevSize: config.maglevSize,
       mapSizes: config.mapSizes,
     }));
     this.maps = this.#stack.use(openMaps(this.loader.mapDirectory));

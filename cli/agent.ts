@@ -1,6 +1,6 @@
 /** `pilus agent`: runs the agent until it is told to stop. */
 
-import type { AgentConfig } from "../agent/config.ts";
+import type { AgentConfig, DsrDispatch, LbAlgorithm, LbMode } from "../agent/config.ts";
 import { Log, type LogLevel } from "../agent/log.ts";
 import { Agent, findCgroup } from "../agent/node.ts";
 import { MAP_SIZE_NAMES, type MapSizes, type RoutingMode } from "../datapath/loader.ts";
@@ -48,6 +48,11 @@ function agentConfig(options: OptionValues): AgentConfig {
     tunnelPort: Number(options["tunnel-port"]),
     clusterCidrs: list("cluster-cidr"),
     masquerade: options.masquerade !== false,
+    lbMode: text("lb-mode") as LbMode,
+    dsrDispatch: text("dsr-dispatch") as DsrDispatch,
+    lbAlgorithm: text("lb-algorithm") as LbAlgorithm,
+    maglevSize: Number(text("maglev-size")),
+    nodePortRange: portRange(text("node-port-range")),
     cniConfDir: directory("cni-conf-dir"),
     cniBinDir: directory("cni-bin-dir"),
     mapSizes: mapSizes(list("map-size")),
@@ -55,6 +60,16 @@ function agentConfig(options: OptionValues): AgentConfig {
     logLevel: text("log-level") as LogLevel,
     metrics: text("metrics"),
   };
+}
+
+function portRange(text: string): [number, number] {
+  const [first = 0, last = 0] = /^[0-9]+-[0-9]+$/.test(text) ? text.split("-").map(Number) : [];
+  if (first < 1 || last < first || last > 65535) {
+    throw new UsageError(
+      `--node-port-range takes FIRST-LAST, such as 30000-32767, not \`${text}\``,
+    );
+  }
+  return [first, last];
 }
 
 function mapSizes(texts: readonly string[]): MapSizes {

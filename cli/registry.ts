@@ -1,5 +1,6 @@
 /** Every command of pilus: what help, completion and the parser know. Implementations load when they run. */
 
+import { MAGLEV_SIZES } from "../agent/config.ts";
 import {
   AGENT_OPTIONS,
   type Argument,
@@ -126,6 +127,41 @@ const AGENT: readonly Option[] = [
     type: "boolean",
     summary: "Pods take the node's address outside; --no-masquerade: they keep theirs",
     default: true,
+  },
+  {
+    name: "lb-mode",
+    type: "string",
+    values: ["snat", "dsr", "hybrid"],
+    summary: "How clients outside reach backends elsewhere; hybrid: DSR for TCP, SNAT for UDP",
+    default: "snat",
+  },
+  {
+    name: "dsr-dispatch",
+    type: "string",
+    values: ["ipip", "option"],
+    summary: "What tells a backend's node of the frontend: an IP tunnel, or an IP option",
+    default: "ipip",
+  },
+  {
+    name: "lb-algorithm",
+    type: "string",
+    values: ["maglev", "random"],
+    summary: "How a backend is chosen for clients outside: by table, or by lot",
+    default: "maglev",
+  },
+  {
+    name: "maglev-size",
+    type: "string",
+    values: MAGLEV_SIZES.map(String),
+    summary: "Slots of a Maglev table; a hundred times the backends of a service, or more",
+    default: "16381",
+  },
+  {
+    name: "node-port-range",
+    type: "string",
+    placeholder: "FIRST-LAST",
+    summary: "Where node ports are taken from",
+    default: "30000-32767",
   },
   {
     name: "cni-conf-dir",

@@ -46,6 +46,16 @@ export interface MapSizes {
   pilus_ipcache?: number;
   /** Prefixes of the prefilter. @default {65536} */
   pilus_denied?: number;
+  /** Frontends. @default {65536} */
+  pilus_services?: number;
+  /** Backends over all services, and those that are on their way out. @default {131072} */
+  pilus_backends?: number;
+  /** Rows of Maglev tables: 32 of 2 KiB a table of 16381 slots. @default {8192} */
+  pilus_maglev?: number;
+  /** Flows to services that have a memory. @default {131072} */
+  pilus_choices?: number;
+  /** Clients of services with affinity. @default {65536} */
+  pilus_affinity?: number;
   /** Bytes of the event buffer, a power of two and a multiple of the page size. @default {8388608} */
   pilus_events?: number;
 }
@@ -70,6 +80,8 @@ export interface LoaderOptions {
   tunnelIfindex: number;
   /** UDP port of the tunnel. */
   tunnelPort: number;
+  /** Slots of a Maglev table. */
+  maglevSize: number;
   mapSizes?: MapSizes;
 }
 
@@ -136,6 +148,7 @@ export class Loader implements Disposable {
       masquerade: options.masquerade ? 1 : 0,
       tunnel_ifindex: options.tunnelIfindex,
       tunnel_port: options.tunnelPort,
+      maglev_size: options.maglevSize,
       host_netns_cookie: namespaceCookie(),
     };
     for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {

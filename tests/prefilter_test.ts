@@ -8,7 +8,7 @@ import { withLab } from "./lab/test_lab.ts";
 
 Deno.test("the prefilter drops what its file says, and follows the file", async (t) => {
   const file = Deno.makeTempFileSync();
-  const options = { nodes: 1, agentArgs: ["--prefilter", file] };
+  const options = { nodes: 1, agentArgs: ["--prefilter", file, "--xdp", "best"] };
   try {
     await withLab(options, async ({ lab, a, expectDrops }) => {
       expectDrops("Denied by the prefilter");

@@ -86,8 +86,8 @@ export async function sha256(data: Uint8Array<ArrayBuffer>): Promise<string> {
 }
 
 /** Fetches 1 MB; resolves to its SHA-256. */
-export async function download(host: LabHost, ip: string): Promise<string> {
-  const url = `http://${urlHost(ip)}:8080/bytes/${MEGABYTE.length}`;
+export async function download(host: LabHost, ip: string, port = 8080): Promise<string> {
+  const url = `http://${urlHost(ip)}:${port}/bytes/${MEGABYTE.length}`;
   const pipe = 'curl -gsS --max-time 20 "$0" | sha256sum';
   const { stdout, stderr } = await host.exec(["sh", "-c", pipe, url]);
   if (stderr !== "") throw new Error(`curl ${url} in ${host.name}: ${stderr.trim()}`);

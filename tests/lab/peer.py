@@ -4,6 +4,7 @@ serve NAME             HTTP on 8080; TCP and UDP echo on 7000; both families
 tcp HOST PORT          one echo; says the peer's name as the socket has it
 udp HOST PORT SIZE     one datagram and its echo; port unreachable is ECONNREFUSED
 flood HOST PORT PORTS   a datagram from each of so many ports
+sniff DEVICE SECONDS   says what is special about the headers of arriving packets: tunnels and options
 hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
 chat HOST PORT SECONDS  a datagram each 50 ms from one connected socket, whether or not an echo comes
 stream HOST PORT SECONDS   2 MB/s over one TCP connection, the echo compared
@@ -87,6 +88,8 @@ def serve(name):
         data, to, _, peer = datagrams.recvmsg(1 << 16, 256)
         if data == b"name":
             data = name.encode()
+        if data == b"peer":
+            data = plain(peer[0]).encode()
         # a node has many addresses: answer from the one that was asked, over any device
         level, kind, info = to[0]
         datagrams.sendmsg([data], [(level, kind, info[:16] + bytes(4))], 0, peer)
@@ -145,6 +148,44 @@ def flood(host, port, ports):
 
 def name_of(error):
     return "timeout" if isinstance(error, TimeoutError) else errno.errorcode.get(error.errno, str(error))
+
+
+def sniff(device, seconds):
+    """One JSON object: how many packets of each kind came."""
+    seen = {}
+    end = time.monotonic() + float(seconds)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3)) as s:
+        s.bind((device, 0))
+        s.settimeout(0.1)
+        say({"ready": device})
+        while time.monotonic() < end:
+            try:
+                data, (_, _, kind, *_) = s.recvfrom(2048)
+            except TimeoutError:
+                continue
+            if kind == socket.PACKET_OUTGOING:
+                continue
+            what = header_of(data[14:])
+            if what:
+                seen[what] = seen.get(what, 0) + 1
+    say(seen)
+
+
+def header_of(ip):
+    if not ip:
+        return None
+    if ip[0] >> 4 == 4:
+        source, destination = socket.inet_ntoa(ip[12:16]), socket.inet_ntoa(ip[16:20])
+        tunnel, option = ip[9] == 4, ip[0] & 15 == 7 and ip[20] == 0x9A
+    elif ip[0] >> 4 == 6:
+        source = socket.inet_ntop(socket.AF_INET6, ip[8:24])
+        destination = socket.inet_ntop(socket.AF_INET6, ip[24:40])
+        tunnel, option = ip[6] == 41, ip[6] == 60 and ip[42] == 0x1B
+    else:
+        return None
+    if not tunnel and not option:
+        return None
+    return f"{'tunnel' if tunnel else 'option'} {source} {destination}"
 
 
 def hold(host, port, seconds):

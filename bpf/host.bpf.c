@@ -7,6 +7,7 @@
 #include "lib/deliver.h"
 #include "lib/fragment.h"
 #include "lib/frame.h"
+#include "lib/prefilter.h"
 #include "lib/serve.h"
 
 /* A drop on the way in, by a function of its own for its stack. Returns the verdict. */
@@ -122,11 +123,17 @@ SEC("tc")
 int from_netdev(struct __sk_buff *skb)
 {
 	struct packet p = {};
+	struct node *node = this_node();
 	struct ipcache_entry *to;
 	bool host;
 	int err;
 
 	err = parse_frame(skb, &p);
+	/* the XDP program has asked already, where there is one */
+	if (node && unlikely(node->denied) && p.family && denies(&p.tuple.source)) {
+		count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, skb->len);
+		return TC_ACT_SHOT;
+	}
 	/* what is not for a pod is the node's own affair: never lock anybody out */
 	if (err)
 		return TC_ACT_UNSPEC;

@@ -26,7 +26,7 @@ inline_always int transmit(struct xdp_md *ctx, const struct next_hop *hop)
 	return hop->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(hop->ifindex, 0);
 }
 
-/* SNAT: the backend answers this node. */
+/* SNAT: the backend answers this node. Returns 0 or a negative drop reason. */
 inline_always int serve_by_nat(struct xdp_md *ctx, const struct flow *w, const struct backend *b,
 			       const struct address *own)
 {
@@ -47,14 +47,29 @@ inline_always int serve_by_nat(struct xdp_md *ctx, const struct flow *w, const s
 	return rewrite_wire(ctx, w, &to) ? 0 : DROP(WRITE_ERROR);
 }
 
+/* DSR: the backend answers the client; the first packets say in whose name. */
+inline_always int serve_by_option(struct xdp_md *ctx, const struct flow *w, const struct backend *b,
+				  bool tell)
+{
+	struct rewriting to = {};
+
+	to.source = &w->tuple.source;
+	to.source_port = w->tuple.source_port;
+	to.destination = &b->address;
+	to.destination_port = b->port;
+	if (!rewrite_wire(ctx, w, &to))
+		return DROP(WRITE_ERROR);
+	return tell ? wire_add_option(ctx, w) : 0;
+}
+
 /* A packet to a service. What cannot be served here is passed on as it came. */
 inline_always int serve(struct xdp_md *ctx, const struct flow *w, const struct service *s,
 			const struct node *node)
 {
 	const struct address *own = w->family == 4 ? &node->ipv4 : &node->ipv6;
-	bool begins = tcp_begins(w->tcp_flags);
+	bool begins = tcp_begins(w->tcp_flags), tell = false;
+	__u32 row, length = w->length;
 	struct backend *b;
-	__u32 row;
 	int err;
 
 	if (unlikely(!(s->flags & SERVICE_EXTERNAL) || s->flags & SERVICE_SOURCE_RANGES ||
@@ -65,26 +80,60 @@ inline_always int serve(struct xdp_md *ctx, const struct flow *w, const struct s
 		return XDP_PASS;
 	row = err;
 	b = bpf_map_lookup_elem(&pilus_backends, &row);
-	if (!b || b->flags)
-		return XDP_PASS;
-	if (!next_hop_is_fresh(b) && find_next_hop(ctx, row, w->family))
+	if (!b || b->flags || find_next_hop(ctx, b))
 		return XDP_PASS;
 	if (s->flags & SERVICE_DSR_IPIP) {
-		if (w->length + IP_LENGTH(w->family) > b->hop.mtu)
-			return XDP_PASS;
-		if (!wrap_wire(ctx, w, own, &b->address))
-			return XDP_DROP;
-	} else if (s->flags & SERVICE_DSR_OPTION) {
-		return XDP_PASS;
-	} else {
-		if (w->length > b->hop.mtu)
-			return XDP_PASS;
-		err = serve_by_nat(ctx, w, b, own);
-		if (err)
-			return XDP_PASS;
+		length += IP_LENGTH(w->family);
+	} else if (s->flags & SERVICE_DSR_OPTION && (begins || w->tuple.protocol == IPPROTO_UDP)) {
+		length += OPTION_LENGTH(w->family);
+		tell = true;
 	}
+	if (length > b->hop.mtu)
+		return XDP_PASS;
+	if (s->flags & SERVICE_DSR_IPIP)
+		err = wrap_wire(ctx, w, own, &b->address) ? 0 : DROP(WRITE_ERROR);
+	else if (s->flags & SERVICE_DSR_OPTION)
+		err = serve_by_option(ctx, w, b, tell);
+	else
+		err = serve_by_nat(ctx, w, b, own);
+	if (err == DROP(WRITE_ERROR))
+		goto dropped;
+	if (err)
+		return XDP_PASS; /* nothing is written yet */
 	count_hit(b, &w->tuple, begins);
 	return transmit(ctx, &b->hop);
+dropped:
+	count(-err, METRIC_EGRESS, length);
+	return XDP_DROP;
+}
+
+/* The answer of a backend elsewhere to a client outside; everything else is passed on. */
+inline_always int answer(struct xdp_md *ctx, const struct flow *w, const struct node *node)
+{
+	struct rewriting to = {};
+	struct next_hop hop = {};
+	struct address client, frontend;
+	struct nat_entry *e;
+
+	if (!address_equal(&w->tuple.destination, w->family == 4 ? &node->ipv4 : &node->ipv6))
+		return XDP_PASS;
+	e = nat_lookup_in(&w->tuple, w->tcp_flags);
+	if (!e || w->ttl <= 1)
+		return XDP_PASS;
+	client = e->address;
+	frontend = e->frontend;
+	to.source_port = e->frontend_port;
+	to.destination_port = e->port;
+	/* a pod's masquerading ends in the host program */
+	if (to.source_port == w->tuple.source_port && address_equal(&frontend, &w->tuple.source))
+		return XDP_PASS;
+	if (look_up_next_hop(ctx, &client, &hop) || w->length > hop.mtu)
+		return XDP_PASS;
+	to.source = &frontend;
+	to.destination = &client;
+	if (!rewrite_wire(ctx, w, &to))
+		return XDP_DROP;
+	return transmit(ctx, &hop);
 }
 
 SEC("xdp")
@@ -144,7 +193,7 @@ int from_wire(struct xdp_md *ctx)
 	s = service_lookup(&w.tuple.destination, w.tuple.destination_port, w.tuple.protocol);
 	if (s)
 		return serve(ctx, &w, s, node);
-	return XDP_PASS;
+	return answer(ctx, &w, node);
 denied:
 	count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, (long)end - (long)data);
 	return XDP_DROP;

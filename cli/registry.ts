@@ -91,7 +91,7 @@ const AGENT: readonly Option[] = [
   {
     name: "xdp",
     type: "string",
-    values: ["auto", "native", "generic", "off"],
+    values: ["auto", "best", "native", "generic", "off"],
     summary: "Where packets of the devices are met: in the driver, after it, or by tc alone",
     default: "auto",
   },

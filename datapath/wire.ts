@@ -9,8 +9,8 @@ import { driverOf } from "./net/ethtool.ts";
 import { getLink, type Link, setXdp } from "./net/link.ts";
 import { NetlinkSocket } from "./net/netlink.ts";
 
-/** What an operator may ask for. */
-export const XDP_CHOICES = ["auto", "native", "generic", "off"] as const;
+/** What an operator may ask for; `auto` is `best` except on a veth. */
+export const XDP_CHOICES = ["auto", "best", "native", "generic", "off"] as const;
 
 export type XdpChoice = typeof XDP_CHOICES[number];
 
@@ -44,14 +44,20 @@ export function attachWire(
     detachWire(pin);
     return state("tc", "XDP is switched off by --xdp off");
   }
+  // between namespaces of one machine checksums are left to a wire that never comes
+  if (choice === "auto" && driver === "veth") {
+    detachWire(pin);
+    return state("tc", "veth leaves checksums unfinished, which XDP cannot see");
+  }
   // one that could do better now, or shall not, makes room; tc serves meanwhile
   if (link.xdp !== (choice === "generic" ? "generic" : "native")) detachWire(pin);
 
   const refusals: string[] = [];
-  for (const mode of choice === "auto" ? ["native", "generic"] as const : [choice]) {
+  const best = choice === "auto" || choice === "best";
+  for (const mode of best ? ["native", "generic"] as const : [choice]) {
     try {
       using _link = attachXdp(program, { ifindex, pin, mode });
-      const plain = choice === "auto" ? `${driver} runs it` : `chosen by --xdp ${choice}`;
+      const plain = best ? `${driver} runs it` : `chosen by --xdp ${choice}`;
       return state(mode, refusals.join("; ") || plain);
     } catch (error) {
       if (!(error instanceof KernelError) || isErrno(error, "EPERM", "ENODEV")) throw error;

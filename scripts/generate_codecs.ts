@@ -187,6 +187,16 @@ ${sorted(this.#maps).join("\n")}
     const at = (base: string, i: number) => plus(base, i * element.size);
     const range = [...Array(length).keys()];
     const tuple = length <= 4;
+    if (length > 16) {
+      const each = (base: string) => `${base} + i * ${element.size}`;
+      return {
+        type: `${element.type}[]`,
+        size: element.size * length,
+        read: (base) => `Array.from({ length: ${length} }, (_, i) => ${element.read(each(base))})`,
+        write: (base, value) =>
+          `for (let i = 0; i < ${length}; i++) ${element.write(each(base), `${value}[i]!`)}`,
+      };
+    }
     return {
       type: tuple ? `[${range.map(() => element.type).join(", ")}]` : `${element.type}[]`,
       size: element.size * length,

@@ -4,34 +4,12 @@
  * an IP tunnel to the backend, or from an option behind the IP header (skb only).
  */
 #pragma once
+#include "dsr_option.h"
 #include "fragment.h"
 #include "frame.h"
 #include "rewrite.h"
 #include "service.h"
 #include "translate.h"
-
-/* The numbers are Cilium's. */
-#define OPTION_V4_TYPE 0x9a /* copied, class 0, number 26 */
-#define OPTION_V6_TYPE 0x1b
-
-/* Behind the 20 bytes of the header. */
-struct option_v4 {
-	__u8 type;
-	__u8 length;
-	__be16 port;
-	__be32 address;
-};
-
-/* A destination options header. */
-struct option_v6 {
-	__u8 next;
-	__u8 words; /* of 8 bytes, without the first */
-	__u8 type;
-	__u8 length;
-	__u8 address[16];
-	__be16 port;
-	__u8 pad[2]; /* one PadN of no bytes: type 1, length 0 */
-};
 
 inline_always int add_option_v4(struct __sk_buff *skb, const struct packet *p)
 {
@@ -57,7 +35,7 @@ inline_always int add_option_v4(struct __sk_buff *skb, const struct packet *p)
 
 inline_always int add_option_v6(struct __sk_buff *skb, const struct packet *p)
 {
-	struct option_v6 option = { .type = OPTION_V6_TYPE, .length = 18, .words = 2, .pad = { 1, 0 } };
+	struct option_v6 option = { .type = OPTION_V6_TYPE, .length = OPTION_V6_LENGTH, .words = 2, .pad = { 1, 0 } };
 	struct ipv6hdr ip;
 
 	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET, 0) ||
@@ -82,7 +60,7 @@ __noinline int add_option(struct __sk_buff *skb, struct packet *p)
 	if (!p)
 		return DROP(WRITE_ERROR);
 	err = p->family == 4 ? add_option_v4(skb, p) : add_option_v6(skb, p);
-	p->l4 += p->family == 4 ? sizeof(struct option_v4) : sizeof(struct option_v6);
+	p->l4 += OPTION_LENGTH(p->family);
 	return err;
 }
 
@@ -108,7 +86,7 @@ __noinline int read_option(struct __sk_buff *skb, struct packet *p)
 
 		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct ipv6hdr), &option,
 				       sizeof(option)) ||
-		    option.type != OPTION_V6_TYPE || option.length != 18)
+		    option.type != OPTION_V6_TYPE || option.length != OPTION_V6_LENGTH)
 			return 0;
 		__builtin_memcpy(&frontend, option.address, 16);
 		port = option.port;

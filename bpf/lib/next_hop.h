@@ -14,23 +14,22 @@ inline_always bool next_hop_is_fresh(const struct backend *b)
  * Asks the route and neighbour tables. Returns 0, or -1 when they have no answer that XDP can use:
  * then the stack looks for the neighbour.
  */
-__noinline int find_next_hop(CONTEXT *ctx, __u32 row, __u32 family)
+__noinline int look_up_next_hop(CONTEXT *ctx, const struct address *to, struct next_hop *hop)
 {
-	struct backend *b = bpf_map_lookup_elem(&pilus_backends, &row);
 	struct bpf_fib_lookup fib = {};
 	__u32 ifindex;
 
-	if (!b)
+	if (!to || !hop)
 		return -1;
 	fib.ifindex = CONTEXT_IFINDEX(ctx);
 	fib.l4_protocol = IPPROTO_TCP;
 	fib.tot_len = sizeof(struct ipv6hdr);
-	if (family == 4) {
+	if (address_is_v4(to)) {
 		fib.family = 2; /* AF_INET */
-		fib.ipv4_dst = WORD(&b->address, 3);
+		fib.ipv4_dst = WORD(to, 3);
 	} else {
 		fib.family = 10; /* AF_INET6 */
-		__builtin_memcpy(fib.ipv6_dst, b->address.bytes, 16);
+		__builtin_memcpy(fib.ipv6_dst, to->bytes, 16);
 	}
 	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return -1;
@@ -38,10 +37,22 @@ __noinline int find_next_hop(CONTEXT *ctx, __u32 row, __u32 family)
 	/* a device without our program may not send what XDP hands it */
 	if (!bpf_map_lookup_elem(&pilus_devices, &ifindex))
 		return -1;
-	__builtin_memcpy(b->hop.next_mac, fib.dmac, 6);
-	__builtin_memcpy(b->hop.own_mac, fib.smac, 6);
-	b->hop.ifindex = ifindex;
-	b->hop.mtu = fib.mtu_result;
+	__builtin_memcpy(hop->next_mac, fib.dmac, 6);
+	__builtin_memcpy(hop->own_mac, fib.smac, 6);
+	hop->ifindex = ifindex;
+	hop->mtu = fib.mtu_result;
+	return 0;
+}
+
+/* Renews what a backend's row knows. Returns 0, or -1 as look_up_next_hop(). */
+inline_always int find_next_hop(CONTEXT *ctx, struct backend *b)
+{
+	struct address to = b->address;
+
+	if (next_hop_is_fresh(b))
+		return 0;
+	if (look_up_next_hop(ctx, &to, &b->hop))
+		return -1;
 	b->hop.resolved = bpf_ktime_get_coarse_ns();
 	return 0;
 }

@@ -27,3 +27,14 @@ inline_always bool is_denied(const struct address *source)
 	__builtin_memcpy(key.address, source, 16);
 	return bpf_map_lookup_elem(&pilus_denied, &key);
 }
+
+/* For programs that have no room left on their stack. */
+__noinline int denies(const struct address *source)
+{
+	struct address a;
+
+	if (!source)
+		return 0;
+	a = *source;
+	return is_denied(&a);
+}

@@ -28,7 +28,7 @@ __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p, __u32
 	if (!(t->backend & BACKEND_TUNNEL)) {
 		row = t->row;
 		b = bpf_map_lookup_elem(&pilus_backends, &row);
-		if (!b || find_next_hop(skb, row, p->family))
+		if (!b || find_next_hop(skb, b))
 			return 0;
 		ifindex = b->hop.ifindex;
 		if (b->hop.mtu && !skb->gso_segs && skb->len - ETH_HLEN + more > b->hop.mtu)
@@ -67,7 +67,7 @@ __noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
 		more = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	else if (mode == SERVICE_DSR_OPTION &&
 		 (p->tuple.protocol == IPPROTO_UDP || tcp_begins(p->tcp_flags)))
-		more = p->family == 4 ? sizeof(struct option_v4) : sizeof(struct option_v6);
+		more = OPTION_LENGTH(p->family);
 	mtu = exceeded_mtu(skb, p, more);
 	if (mtu > 0) {
 		count(REASON_FRAGMENTATION_NEEDED, METRIC_INGRESS, skb->len);

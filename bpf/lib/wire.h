@@ -2,6 +2,7 @@
 /* Packets as XDP sees them: described, rewritten and wrapped by direct access. */
 #pragma once
 #include "common.h"
+#include "dsr_option.h"
 #include "nat.h"
 #include "parse.h"
 #include "reasons.h"
@@ -150,4 +151,76 @@ inline_always bool wrap_wire(struct xdp_md *ctx, const struct flow *w, const str
 	}
 	eth->h_proto = type;
 	return true;
+}
+
+inline_always int wire_option_v4(struct xdp_md *ctx, const struct flow *w)
+{
+	struct option_v4 *option;
+	struct iphdr *ip;
+	__u64 words[4], sum = 0;
+	void *data, *end;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(*option)))
+		return DROP(WRITE_ERROR);
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	ip = data + ETH_HLEN;
+	option = (void *)(ip + 1);
+	if ((void *)(option + 1) > end)
+		return DROP(WRITE_ERROR);
+	/* Ethernet and IP headers move up: 34 bytes, the last of them twice */
+	__builtin_memcpy(words, data + 8, 32);
+	*(__u16 *)(data + 32) = *(__u16 *)(data + 40);
+	__builtin_memcpy(data, words, 32);
+	change(&sum, *(__u32 *)ip, 0x47 | (__u32)bpf_htons(w->length + sizeof(*option)) << 16);
+	*(__u32 *)ip = 0x47 | (__u32)bpf_htons(w->length + sizeof(*option)) << 16;
+	option->type = OPTION_V4_TYPE;
+	option->length = sizeof(*option);
+	option->port = w->tuple.destination_port;
+	option->address = WORD(&w->tuple.destination, 3);
+	sum += (__u64)((__u32 *)option)[0] + ((__u32 *)option)[1];
+	ip->check = changed(ip->check, sum);
+	return 0;
+}
+
+inline_always int wire_option_v6(struct xdp_md *ctx, const struct flow *w)
+{
+	struct option_v6 *option;
+	struct ipv6hdr *ip;
+	__u64 words[6];
+	__u16 last[3];
+	void *data, *end;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(*option)))
+		return DROP(WRITE_ERROR);
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	ip = data + ETH_HLEN;
+	option = (void *)(ip + 1);
+	if ((void *)(option + 1) > end)
+		return DROP(WRITE_ERROR);
+	/* Ethernet and IP headers move up: 54 bytes */
+	__builtin_memcpy(words, data + 24, 48);
+	__builtin_memcpy(last, data + 72, 6);
+	__builtin_memcpy(data, words, 48);
+	__builtin_memcpy(data + 48, last, 6);
+	option->next = ip->nexthdr;
+	option->words = sizeof(*option) / 8 - 1;
+	option->type = OPTION_V6_TYPE;
+	option->length = OPTION_V6_LENGTH;
+	__builtin_memcpy(option->address, &w->tuple.destination, 16);
+	option->port = w->tuple.destination_port;
+	option->pad[0] = 1;
+	option->pad[1] = 0;
+	ip->nexthdr = IPPROTO_DSTOPTS;
+	ip->payload_len = bpf_htons(w->length - sizeof(*ip) + sizeof(*option));
+	return 0;
+}
+
+/* Tells the backend's node of the frontend. Returns 0 or a negative drop reason. */
+__noinline int wire_add_option(struct xdp_md *ctx, const struct flow *w)
+{
+	if (!w)
+		return DROP(WRITE_ERROR);
+	return w->family == 4 ? wire_option_v4(ctx, w) : wire_option_v6(ctx, w);
 }

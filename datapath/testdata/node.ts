@@ -60,6 +60,8 @@ export const REMOTE = { ipv4: "10.2.0.3", ipv6: "fd00:2::3", identity: 2001 };
 /** The node itself, and the other one. */
 export const NODE = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" };
 export const OTHER_NODE = { ipv4: "192.0.2.2", ipv6: "2001:db8::2" };
+/** The node's address among its pods. */
+export const ROUTER = { ipv4: "10.1.0.1", ipv6: "fd00:1::1" };
 /** An address outside, and one in a prefix that policies know. */
 export const WORLD = { ipv4: "198.51.100.7", ipv6: "2001:db8:ffff::7" };
 export const PREFIX = {
@@ -98,6 +100,10 @@ export interface RunResult {
   mark: number;
 }
 
+/** As in bpf/lib/config.h and service.h. */
+export const MAGLEV_SIZE = 16381, MAGLEV_ROW_SLOTS = 512;
+
+const NO_MAC = new Uint8Array(6);
 const SKB_SIZE = 192; // struct __sk_buff
 const MAP_SIZE = 4096;
 
@@ -125,7 +131,7 @@ export class TestNode implements Disposable {
     unshare(CLONE_NEWNET);
     failed.defer(() => setns(home.fd, CLONE_NEWNET, "home"));
     this.netlink = failed.use(NetlinkSocket.open());
-    for (const name of ["pod", "host", "overlay", "socket"] as const) {
+    for (const name of ["pod", "host", "overlay", "socket", "xdp"] as const) {
       this.#load(name, bpffs.path, constants);
     }
     failed.defer(() => this.programs.forEach((program) => program[Symbol.dispose]()));
@@ -194,21 +200,12 @@ export class TestNode implements Disposable {
       known(REMOTE[family], REMOTE.identity, IpcacheFlags.TUNNEL, { node: OTHER_NODE.ipv4 });
       known(NODE[family], 1, IpcacheFlags.NODE);
       known(OTHER_NODE[family], 6, IpcacheFlags.NODE);
+      known(ROUTER[family], 1, IpcacheFlags.NODE);
       known(SERVICE[family], 2, IpcacheFlags.SERVICE);
-      for (const protocol of [6, 17]) {
-        const address = parseIp(SERVICE[family]);
-        const row = { set: family === "ipv4" ? 1 : 2, count: 1, id: 1, flags: 0 };
-        maps.pilus_services.set({ address, port: SERVICE.port, protocol }, row);
-        maps.pilus_services.set({ address, port: EMPTY_SERVICE_PORT, protocol }, {
-          ...row,
-          set: 9,
-          count: 0,
-        });
-      }
-      maps.pilus_backends.set({ set: family === "ipv4" ? 1 : 2, slot: 0 }, {
-        address: parseIp(OTHER_POD[family]),
-        port: SERVICE.backendPort,
-      });
+      this.setService(SERVICE[family], SERVICE.port, family === "ipv4" ? 1 : 2, [
+        { address: OTHER_POD[family], port: SERVICE.backendPort },
+      ]);
+      this.setService(SERVICE[family], EMPTY_SERVICE_PORT, 9, []);
     }
     for (const text of PREFIX.cidrs) {
       const cidr = parseCidr(text);
@@ -219,9 +216,62 @@ export class TestNode implements Disposable {
       ipv4: parseIp(NODE.ipv4),
       ipv6: parseIp(NODE.ipv6),
     });
+    maps.pilus_node.set(0, {
+      ipv4: parseIp(NODE.ipv4),
+      ipv6: parseIp(NODE.ipv6),
+      routerIpv4: parseIp(ROUTER.ipv4),
+      routerIpv6: parseIp(ROUTER.ipv6),
+      denied: 0,
+      hostBackends: 0,
+    });
     this.setPolicy(1);
     this.setEndpoint(POD);
     this.setEndpoint(OTHER_POD);
+  }
+
+  /**
+   * Writes a service for TCP and UDP, the same to both kinds of clients.
+   * @param set first row of pilus_backends
+   */
+  setService(
+    address: string,
+    port: number,
+    set: number,
+    backends: { address: string; port: number; flags?: number }[],
+    { id = 1, flags = 0, affinityS = 0, table = 0, count = backends.length }: {
+      id?: number;
+      flags?: number;
+      affinityS?: number;
+      table?: number;
+      count?: number;
+    } = {},
+  ): void {
+    const { maps } = this;
+    backends.forEach(({ address, port, flags = 0 }, i) =>
+      maps.pilus_backends.set(set + i, {
+        address: parseIp(address),
+        port,
+        flags,
+        hop: { ifindex: 0, mtu: 0, nextMac: NO_MAC, ownMac: NO_MAC, resolved: 0n },
+        hits: 0n,
+      })
+    );
+    const side = { set, count, table };
+    const row = { id, flags, affinityS, side: [side, side] as [typeof side, typeof side] };
+    for (const protocol of [6, 17]) {
+      maps.pilus_services.set({ address: parseIp(address), port, protocol }, row);
+    }
+  }
+
+  /** Fills a Maglev table of the default size; `slot` gives each slot's value. */
+  setTable(table: number, slot: (index: number) => number): void {
+    const rows = Math.ceil(MAGLEV_SIZE / MAGLEV_ROW_SLOTS);
+    for (let row = 0; row < rows; row++) {
+      this.maps.pilus_maglev.set(
+        table + row,
+        Array.from({ length: MAGLEV_ROW_SLOTS }, (_, i) => slot(row * MAGLEV_ROW_SLOTS + i)),
+      );
+    }
   }
 
   /** Writes an endpoint's row. */

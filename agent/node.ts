@@ -461,9 +461,9 @@ export class Agent implements AgentState, AsyncDisposable {
     const { hostname, port } = parseHostPort(address);
     const server = Deno.serve(
       { hostname, port, onListen: () => {} },
-      (request) =>
+      async (request) =>
         new URL(request.url).pathname === "/metrics"
-          ? new Response(metricsText(metricRows(this)), {
+          ? new Response(metricsText(await metricRows(this)), {
             headers: { "content-type": METRICS_CONTENT_TYPE },
           })
           : new Response("Only /metrics is here\n", { status: 404 }),

@@ -16,7 +16,7 @@ export function packetTotals(agent: Pick<AgentState, "maps">) {
 }
 
 /** Everything that the agent counts, now. */
-export function metricRows(agent: AgentState): MetricRow[] {
+export async function metricRows(agent: AgentState): Promise<MetricRow[]> {
   const rows: MetricRow[] = [];
   const add = (
     type: MetricRow["type"],
@@ -68,7 +68,8 @@ export function metricRows(agent: AgentState): MetricRow[] {
   ) {
     const map = agent.maps[name];
     const labels = { map_name: name };
-    add("gauge", "bpf_map_pressure", "Share of rows in use", map.count() / map.maxEntries, labels);
+    const pressure = await map.countInTurns() / map.maxEntries;
+    add("gauge", "bpf_map_pressure", "Share of rows in use", pressure, labels);
     add("gauge", "bpf_map_capacity", "Rows there is room for", map.maxEntries, labels);
   }
   add("counter", "events_seen_total", "Events read from the ring buffer", agent.flows.seen);

@@ -95,10 +95,10 @@ function typedMaps(agent: AgentState): TypedMap<unknown, unknown>[] {
 
 const ARRAYS: readonly number[] = [MapType.ARRAY, MapType.PERCPU_ARRAY];
 
-function mapView(map: TypedMap<unknown, unknown>): MapView {
+async function mapView(map: TypedMap<unknown, unknown>): Promise<MapView> {
   const { type, keySize, valueSize, maxEntries } = map.raw;
   const name = Object.entries(MapType).find(([, value]) => value === type)?.[0] ?? String(type);
-  const entries = ARRAYS.includes(type) ? undefined : map.count();
+  const entries = ARRAYS.includes(type) ? undefined : await map.countInTurns();
   return {
     name: map.name,
     type: name.toLowerCase(),
@@ -107,6 +107,12 @@ function mapView(map: TypedMap<unknown, unknown>): MapView {
     maxEntries,
     ...(entries === undefined ? {} : { entries, pressure: entries / maxEntries }),
   };
+}
+
+async function mapViews(agent: AgentState): Promise<MapView[]> {
+  const views: MapView[] = [];
+  for (const map of typedMaps(agent)) views.push(await mapView(map));
+  return views;
 }
 
 function featureViews(): FeatureView[] {
@@ -135,7 +141,7 @@ function featureViews(): FeatureView[] {
   ];
 }
 
-function statusView(agent: AgentState): StatusView {
+async function statusView(agent: AgentState): Promise<StatusView> {
   const { config, manager } = agent;
   const endpoints = manager.table.rows();
   const self = agent.model.self;
@@ -165,7 +171,7 @@ function statusView(agent: AgentState): StatusView {
     policies: agent.model.policyTables.compiled.size,
     nodes: agent.model.nodeTables.nodes.size,
     reconcilers: agent.reconcilers().map(reconcilerView),
-    pressure: typedMaps(agent).map(mapView).filter(({ pressure = 0 }) => pressure > PRESSURE),
+    pressure: (await mapViews(agent)).filter(({ pressure = 0 }) => pressure > PRESSURE),
     features: featureViews(),
     problems: problems(agent),
     events: { seen: agent.flows.seen, lost: agent.flows.lost },
@@ -423,7 +429,7 @@ export function readRoutes(agent: AgentState): ApiRoutes {
     "GET /v1/services": () => serviceViews(agent),
     "GET /v1/ipcache": () => ipcacheViews(agent),
     "GET /v1/prefilter": () => prefilterView(agent),
-    "GET /v1/maps": () => typedMaps(agent).map(mapView),
+    "GET /v1/maps": () => mapViews(agent),
     "GET /v1/maps/{name}": ({ params, query }) =>
       dump(agent, params.name!, Number(query.get("limit") ?? DUMP_LIMIT)),
     "GET /v1/maps/{name}/{key}": ({ params }) => mapEntry(agent, params.name!, params.key!),
@@ -433,8 +439,8 @@ export function readRoutes(agent: AgentState): ApiRoutes {
     },
     "DELETE /v1/ct": async () => ({ deleted: await flushConnections(agent.maps.pilus_ct) }),
     "GET /v1/metrics": () => metricRows(agent),
-    "GET /metrics": () =>
-      new Response(metricsText(metricRows(agent)), {
+    "GET /metrics": async () =>
+      new Response(metricsText(await metricRows(agent)), {
         headers: { "content-type": METRICS_CONTENT_TYPE },
       }),
     "GET /v1/monitor": (request) => monitor(agent, request),

@@ -15,7 +15,7 @@ import { assignmentTable } from "./policy/installer.ts";
 import { policyTable } from "./policy/policy_maps.ts";
 import type { CiliumEndpoint } from "./resources.ts";
 import { deriveFrontends } from "./services/frontends.ts";
-import { FrontendNumbers, serviceTable } from "./services/service_maps.ts";
+import { ServiceNumbers, serviceTable } from "./services/service_maps.ts";
 import { derive } from "./state/derive.ts";
 import { createResourceTables } from "./state/resource_tables.ts";
 import { Table } from "./state/table.ts";
@@ -43,6 +43,7 @@ export class Model implements Disposable {
   readonly subjects = localSubjectTable();
   readonly localAddresses = localAddressTable();
   readonly services = serviceTable();
+  readonly serviceNumbers = new ServiceNumbers();
   readonly nodeTables: ReturnType<typeof deriveNodes>;
   readonly policyTables: ReturnType<typeof derivePolicies>;
   readonly frontendTables: ReturnType<typeof deriveFrontends>;
@@ -174,8 +175,7 @@ export class Model implements Disposable {
     );
     this.#derive([ipcache], () => prefixRows(ipcache.rows()), this.cidrRows);
     const { frontends } = this.frontendTables;
-    const numbers = new FrontendNumbers();
-    this.#derive([frontends], () => numbers.rows(frontends.rows()), this.services);
+    this.#derive([frontends], () => this.serviceNumbers.rows(frontends.rows()), this.services);
   }
 
   #derive<Row>(

@@ -33,7 +33,7 @@ import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
-import { sameService, serviceTarget } from "./services/service_maps.ts";
+import { sameService, ServiceMaps } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
 import { EndpointFiles, FileIdentities } from "./sources/published.ts";
 import { openDatabase } from "./state/database.ts";
@@ -142,6 +142,7 @@ export class Agent implements AgentState, AsyncDisposable {
       this.#startIdentities(),
     );
     this.manager = this.#stack.use(this.#createManager(database, self, deviceMtu, clusterMtu));
+    this.model.serviceNumbers.adopt(this.maps.pilus_services.entries());
     this.model.settle({ self, tunnel, mtu: clusterMtu, device: this.devices[0]!.ifindex });
     await this.#startReconcilers(netlink);
     this.flows = this.#stack.use(this.#startFlows(netlink));
@@ -309,7 +310,14 @@ export class Agent implements AgentState, AsyncDisposable {
       target: mapTarget(maps.pilus_ipcache),
       repairIntervalMs,
     });
-    const serviceMaps = this.#stack.use(serviceTarget(maps.pilus_services, maps.pilus_backends));
+    const serviceMaps = this.#stack.use(
+      new ServiceMaps({
+        services: maps.pilus_services,
+        backends: maps.pilus_backends,
+        maglev: maps.pilus_maglev,
+        maglevSize: 16381,
+      }),
+    );
     const all = [
       policies,
       this.#endpointReconciler,

@@ -42,6 +42,12 @@ export interface MapSizes {
   pilus_rules?: number;
   /** Addresses. @default {262144} */
   pilus_ipcache?: number;
+  /** Frontends of services. @default {65536} */
+  pilus_services?: number;
+  /** Backends, each once in every set that it is in. @default {131072} */
+  pilus_backends?: number;
+  /** Maglev tables, 512 slots a row. @default {8192} */
+  pilus_maglev?: number;
   /** Bytes of the event buffer, a power of two and a multiple of the page size. @default {8388608} */
   pilus_events?: number;
 }
@@ -53,6 +59,9 @@ export const MAP_SIZE_NAMES = [
   "pilus_reverse",
   "pilus_rules",
   "pilus_ipcache",
+  "pilus_services",
+  "pilus_backends",
+  "pilus_maglev",
   "pilus_events",
 ] as const satisfies readonly (keyof MapSizes)[];
 

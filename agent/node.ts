@@ -47,6 +47,16 @@ const GARBAGE_INTERVAL_MS = 30_000;
 /** Milliseconds between tries to do the deletions that the CNI plugin has queued. */
 const QUEUE_INTERVAL_MS = 5_000;
 
+/** The row of pilus_node before anything is known. */
+const NO_NODE = {
+  ipv4: new Uint8Array(16),
+  ipv6: new Uint8Array(16),
+  routerIpv4: new Uint8Array(16),
+  routerIpv6: new Uint8Array(16),
+  denied: 0,
+  hostBackends: 0,
+};
+
 /** Nanoseconds that an idle masquerading of TCP and of the rest is kept; bpf/lib/config.h has those of conntrack. */
 const NAT_IDLE_NS = { tcp: 8_000_000_000_000n, other: 60_000_000_000n };
 
@@ -333,6 +343,17 @@ export class Agent implements AgentState, AsyncDisposable {
         desired: this.model.services,
         target: serviceMaps,
         matches: sameService,
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "node",
+        desired: this.model.nodeRows,
+        target: mapTarget(maps.pilus_node, {
+          none: {
+            value: NO_NODE,
+            is: ({ ipv4, ipv6 }) => [...ipv4, ...ipv6].every((b) => b === 0),
+          },
+        }),
         repairIntervalMs,
       }),
       new Reconciler({

@@ -1,6 +1,7 @@
 /** What the agent knows and wants: every table and derivation, and nothing of the kernel. */
 
-import { formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
+import type { Node as KernelNode } from "../datapath/maps/generated.ts";
+import { equalIp, formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
 import { endpointMapRow, endpointMapTable } from "./endpoints/endpoint_map.ts";
 import { identifiedTable } from "./identity/endpoint_identities.ts";
@@ -15,9 +16,10 @@ import { assignmentTable } from "./policy/installer.ts";
 import { policyTable } from "./policy/policy_maps.ts";
 import type { CiliumEndpoint } from "./resources.ts";
 import { deriveFrontends } from "./services/frontends.ts";
-import { FrontendNumbers, serviceTable } from "./services/service_maps.ts";
+import { ServiceNumbers, serviceTable } from "./services/service_maps.ts";
 import { deniedTable } from "./sources/prefilter_file.ts";
 import { derive } from "./state/derive.ts";
+import { type MapRow, mapTable } from "./state/map_target.ts";
 import { createResourceTables, problemTable } from "./state/resource_tables.ts";
 import { Table } from "./state/table.ts";
 
@@ -46,6 +48,8 @@ export class Model implements Disposable {
   readonly services = serviceTable();
   readonly prefilter = deniedTable();
   readonly prefilterProblems = problemTable("prefilter-problems");
+  readonly nodeRows = mapTable<number, KernelNode>("node", String);
+  readonly serviceNumbers = new ServiceNumbers();
   readonly nodeTables: ReturnType<typeof deriveNodes>;
   readonly policyTables: ReturnType<typeof derivePolicies>;
   readonly frontendTables: ReturnType<typeof deriveFrontends>;
@@ -177,8 +181,34 @@ export class Model implements Disposable {
     );
     this.#derive([ipcache], () => prefixRows(ipcache.rows()), this.cidrRows);
     const { frontends } = this.frontendTables;
-    const numbers = new FrontendNumbers();
-    this.#derive([frontends], () => numbers.rows(frontends.rows()), this.services);
+    this.#derive([frontends], () => this.serviceNumbers.rows(frontends.rows()), this.services);
+    this.#derive(
+      [this.nodeTables.nodes, this.services, this.prefilter],
+      () => this.#nodeRow(),
+      this.nodeRows,
+    );
+  }
+
+  #nodeRow(): MapRow<number, KernelNode>[] {
+    const { self } = this;
+    if (!self) return [];
+    const isOwn = (ip: Uint8Array) => self.addresses.some((own) => equalIp(own, ip));
+    const hasOwn = this.services.rows().some(({ sides: [inside, outside] }) =>
+      inside.backends.some(({ address }) => isOwn(address)) ||
+      (outside !== inside && outside.backends.some(({ address }) => isOwn(address)))
+    );
+    const none = new Uint8Array(16);
+    return [{
+      key: 0,
+      value: {
+        ipv4: self.ipv4 ?? none,
+        ipv6: self.ipv6 ?? none,
+        routerIpv4: self.routerIpv4 ?? none,
+        routerIpv6: self.routerIpv6 ?? none,
+        denied: this.prefilter.size,
+        hostBackends: hasOwn ? 1 : 0,
+      },
+    }];
   }
 
   #derive<Row>(

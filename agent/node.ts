@@ -36,7 +36,7 @@ import { ensureTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
 import { SeveredBackends } from "./services/severed.ts";
-import { sameService, serviceTarget } from "./services/service_maps.ts";
+import { sameService, ServiceMaps } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
 import { PrefilterFile } from "./sources/prefilter_file.ts";
 import { EndpointFiles, FileIdentities } from "./sources/published.ts";
@@ -50,6 +50,16 @@ const GARBAGE_INTERVAL_MS = 30_000;
 
 /** Milliseconds between tries to do the deletions that the CNI plugin has queued. */
 const QUEUE_INTERVAL_MS = 5_000;
+
+/** The row of pilus_node before anything is known. */
+const NO_NODE = {
+  ipv4: new Uint8Array(16),
+  ipv6: new Uint8Array(16),
+  routerIpv4: new Uint8Array(16),
+  routerIpv6: new Uint8Array(16),
+  denied: 0,
+  hostBackends: 0,
+};
 
 /** A running agent. Disposing leaves the datapath in place: traffic goes on without it. */
 export class Agent implements AgentState, AsyncDisposable {
@@ -145,6 +155,7 @@ export class Agent implements AgentState, AsyncDisposable {
       this.#startIdentities(),
     );
     this.manager = this.#stack.use(this.#createManager(database, self, deviceMtu, clusterMtu));
+    this.model.serviceNumbers.adopt(this.maps.pilus_services.entries());
     this.model.settle({ self, tunnel, mtu: clusterMtu, device: this.devices[0]!.ifindex });
     await this.#startReconcilers(netlink);
     this.flows = this.#stack.use(this.#startFlows(netlink));
@@ -323,7 +334,14 @@ export class Agent implements AgentState, AsyncDisposable {
         }),
       ).start();
     }
-    const serviceMaps = this.#stack.use(serviceTarget(maps.pilus_services, maps.pilus_backends));
+    const serviceMaps = this.#stack.use(
+      new ServiceMaps({
+        services: maps.pilus_services,
+        backends: maps.pilus_backends,
+        maglev: maps.pilus_maglev,
+        maglevSize: config.maglevSize,
+      }),
+    );
     const all = [
       policies,
       this.#endpointReconciler,
@@ -339,6 +357,17 @@ export class Agent implements AgentState, AsyncDisposable {
         desired: this.model.services,
         target: serviceMaps,
         matches: sameService,
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "node",
+        desired: this.model.nodeRows,
+        target: mapTarget(maps.pilus_node, {
+          none: {
+            value: NO_NODE,
+            is: ({ ipv4, ipv6 }) => [...ipv4, ...ipv6].every((b) => b === 0),
+          },
+        }),
         repairIntervalMs,
       }),
       new Reconciler({

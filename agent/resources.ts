@@ -43,6 +43,9 @@ export interface ContainerPort {
   name?: string;
   containerPort: number;
   protocol?: PortProtocol;
+  /** Of the node, at all of its addresses or at `hostIP`. */
+  hostPort?: number;
+  hostIP?: string;
 }
 
 export interface Pod extends Resource {
@@ -61,7 +64,11 @@ export interface ServicePort {
   port: number;
   /** Number or name of a container port; the port itself when missing. */
   targetPort?: number | string;
+  nodePort?: number;
 }
+
+/** Who of the endpoints serves: those of the client's node alone, or all. */
+export type TrafficPolicy = "Cluster" | "Local";
 
 export interface Service extends Resource {
   kind: "Service";
@@ -73,13 +80,27 @@ export interface Service extends Resource {
     selector?: Record<string, string>;
     ports?: ServicePort[];
     publishNotReadyAddresses?: boolean;
+    externalIPs?: string[];
+    loadBalancerIP?: string;
+    loadBalancerClass?: string;
+    loadBalancerSourceRanges?: string[];
+    allocateLoadBalancerNodePorts?: boolean;
+    externalTrafficPolicy?: TrafficPolicy;
+    internalTrafficPolicy?: TrafficPolicy;
+    healthCheckNodePort?: number;
+    sessionAffinity?: "ClientIP" | "None";
+    sessionAffinityConfig?: { clientIP?: { timeoutSeconds?: number } };
+    trafficDistribution?: "PreferClose" | "PreferSameZone" | "PreferSameNode";
   };
+  status?: { loadBalancer?: { ingress?: { ip?: string }[] | null } };
 }
 
 export interface SliceEndpoint {
   addresses: string[];
   conditions?: { ready?: boolean | null; serving?: boolean | null; terminating?: boolean | null };
   nodeName?: string;
+  zone?: string;
+  hints?: { forZones?: { name: string }[]; forNodes?: { name: string }[] };
   targetRef?: { kind?: string; namespace?: string; name?: string };
 }
 

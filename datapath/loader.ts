@@ -80,8 +80,8 @@ export interface LoaderOptions {
   tunnelIfindex: number;
   /** UDP port of the tunnel. */
   tunnelPort: number;
-  /** Slots of a Maglev table. */
-  maglevSize: number;
+  /** Slots of a Maglev table, a prime. @default {16381} */
+  maglevSize?: number;
   mapSizes?: MapSizes;
 }
 
@@ -148,7 +148,7 @@ export class Loader implements Disposable {
       masquerade: options.masquerade ? 1 : 0,
       tunnel_ifindex: options.tunnelIfindex,
       tunnel_port: options.tunnelPort,
-      maglev_size: options.maglevSize,
+      ...(options.maglevSize ? { maglev_size: options.maglevSize } : {}),
       host_netns_cookie: namespaceCookie(),
     };
     for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {

@@ -1,157 +1,693 @@
 /**
- * Services in the kernel: a frontend's row names a set of backends. A change writes a new set, turns
- * the row to it and only then drops the old one, so that no packet finds a slot that points at nothing.
+ * Services in the kernel: a frontend's row names sets of backends and Maglev tables, ranges of two
+ * arrays. A change writes new ranges, turns the row to them and only then gives the old ones back, so
+ * that no packet finds a row that points at nothing. Equal sets are one.
  */
 
 import type { TypedMap } from "../../datapath/bpf/mod.ts";
-import type { Backend, BackendKey, Service, ServiceKey } from "../../datapath/maps/generated.ts";
-import { equalIp, formatIp } from "../../datapath/net/ip.ts";
+import {
+  type Backend,
+  backend as backendCodec,
+  type Service,
+  type ServiceKey,
+  ServiceScope,
+  type ServiceSide,
+} from "../../datapath/maps/generated.ts";
+import { formatIp } from "../../datapath/net/ip.ts";
 import { setAll } from "../state/map_target.ts";
 import type { ApplyResult, RowFailure, Target } from "../state/reconciler.ts";
 import { Table } from "../state/table.ts";
-import { type Frontend, frontendKey } from "./frontends.ts";
+import type { Frontend } from "./frontends.ts";
+import { type MaglevBackend, maglevRows, MaglevTable, readSlot, ROW_SLOTS } from "./maglev.ts";
+import { RangeAllocator } from "./ranges.ts";
+
+/** One of a set. */
+export interface ServiceBackend extends MaglevBackend {
+  /** `BackendFlags`. */
+  flags: number;
+}
+
+/** Who answers one scope of clients. Never changed in place. */
+export interface BackendSet {
+  /** Those for new connections first, then those that only keep what they have. */
+  backends: readonly ServiceBackend[];
+  /** How many new connections go to. */
+  count: number;
+  /** Equal texts: equal backends in equal order. */
+  content: string;
+  /** Likewise with `count` and the weights. */
+  tableContent: string;
+}
 
 /** One address, port and protocol that is a service, and who answers there. */
 export interface ServiceRow {
   key: ServiceKey;
-  /** Number of the frontend, for people; unique on this node. */
+  /** Number of the service's port. */
   id: number;
-  /** In the order of their slots. */
-  backends: Backend[];
+  /** `ServiceFlags`. */
+  flags: number;
+  affinityS: number;
+  /** Whether a Maglev table chooses, where there is more than one to choose from. */
+  maglev: boolean;
+  /** By `ServiceScope`. */
+  sides: readonly [BackendSet, BackendSet];
 }
 
-function keyText({ address, port, protocol }: ServiceKey): string {
+export function serviceKeyText({ address, port, protocol }: ServiceKey): string {
   return `${formatIp(address)}|${port}|${protocol}`;
+}
+
+/** A set with the texts that tell it from others. `backends` in the order of the kernel's rows. */
+export function backendSet(backends: readonly ServiceBackend[], count: number): BackendSet {
+  let content = "", weights = "";
+  for (const { address, port, flags, weight } of backends) {
+    content += String.fromCharCode(...address, port, flags);
+    weights += `,${weight}`;
+  }
+  return { backends, count, content, tableContent: `${count}${weights}|${content}` };
+}
+
+export function sameService(a: ServiceRow, b: ServiceRow): boolean {
+  return a.id === b.id && a.flags === b.flags && a.affinityS === b.affinityS &&
+    a.maglev === b.maglev &&
+    a.sides.every(({ tableContent }, scope) => tableContent === b.sides[scope]!.tableContent);
 }
 
 /** A table of frontends. */
 export function serviceTable(): Table<ServiceRow> {
-  return new Table<ServiceRow>({ name: "services", key: ({ key }) => keyText(key) });
-}
-
-/** Whether the kernel's row has what the desired one wants. */
-export function sameService(a: ServiceRow, b: ServiceRow): boolean {
-  return a.id === b.id && a.backends.length === b.backends.length &&
-    a.backends.every((backend, i) => {
-      const other = b.backends[i];
-      return other !== undefined && backend.port === other.port &&
-        equalIp(backend.address, other.address);
-    });
+  return new Table<ServiceRow>({
+    name: "services",
+    key: ({ key }) => serviceKeyText(key),
+    equal: sameService,
+  });
 }
 
 /** IANA protocol numbers of service ports; SCTP is not served. */
 const PROTOCOLS = { TCP: 6, UDP: 17 } as const;
 
-/** Gives frontends their numbers, which stay for as long as this lives. */
-export class FrontendNumbers {
+/** Gives service ports their numbers, which stay for as long as this lives. */
+export class ServiceNumbers {
   readonly #numbers = new Map<string, number>();
+  readonly #adopted = new Map<string, number>();
+  readonly #used = new Set<number>();
+  readonly #taken = new Set<number>();
   #next = 1;
+
+  /** Numbers that an agent before has given, by row of the kernel. Before the first `rows`. */
+  adopt(rows: Iterable<[ServiceKey, Service]>): void {
+    for (const [key, { id }] of rows) {
+      this.#adopted.set(serviceKeyText(key), id);
+      this.#taken.add(id);
+    }
+  }
 
   /** The rows for the kernel: frontends of protocols that are served, with their active backends. */
   rows(frontends: readonly Frontend[]): ServiceRow[] {
     return frontends.flatMap((frontend) => {
       if (frontend.protocol === "SCTP") return [];
-      const protocol = PROTOCOLS[frontend.protocol];
-      const key = frontendKey(frontend);
-      let id = this.#numbers.get(key);
-      if (id === undefined) this.#numbers.set(key, id = this.#next++);
-      return [{
-        key: { address: frontend.address, port: frontend.port, protocol },
-        id,
-        backends: frontend.backends.filter(({ state }) => state === "active")
-          .map(({ address, port }) => ({ address, port })),
-      }];
+      const key = {
+        address: frontend.address,
+        port: frontend.port,
+        protocol: PROTOCOLS[frontend.protocol],
+      };
+      const active = frontend.backends.filter(({ state }) => state === "active");
+      const draining = frontend.backends.filter(({ state }) => state !== "active");
+      // those that terminate serve when nobody else does
+      const set = backendSet(
+        [...active, ...draining].map(({ address, port }) => ({
+          address,
+          port,
+          flags: 0,
+          weight: 1,
+        })),
+        active.length || draining.length,
+      );
+      const id = this.#number(frontend, serviceKeyText(key));
+      return [{ key, id, flags: 0, affinityS: 0, maglev: false, sides: [set, set] as const }];
     });
+  }
+
+  #number({ namespace, name, portName, protocol }: Frontend, key: string): number {
+    const port = `${namespace}/${name}/${portName}/${protocol}`;
+    let id = this.#numbers.get(port);
+    if (id !== undefined) return id;
+    id = this.#adopted.get(key);
+    if (id === undefined || this.#used.has(id)) {
+      while (this.#used.has(this.#next) || this.#taken.has(this.#next)) this.#next++;
+      id = this.#next++;
+    }
+    this.#used.add(id);
+    this.#numbers.set(port, id);
+    return id;
   }
 }
 
-/** Milliseconds that a replaced backend set stays, for packets on their way through a program. */
+/** Milliseconds that a replaced range stays, for packets on their way through a program. */
 const RETIRE_MS = 1000;
 
-/** The maps pilus_services and pilus_backends. */
-export function serviceTarget(
-  services: TypedMap<ServiceKey, Service>,
-  backends: TypedMap<BackendKey, Backend>,
-): Target<ServiceRow> & Disposable {
-  let nextSet = 1;
-  const retired: { set: number; count: number }[] = [];
-  let timer: number | undefined;
+/** Milliseconds between looks for slots whose change is long ago. */
+const AGE_INTERVAL_MS = 10_000;
 
-  const dropSets = (sets: readonly { set: number; count: number }[]) => {
-    const keys = sets.flatMap(({ set, count }) =>
-      Array.from({ length: count }, (_, slot) => ({ set, slot }))
+/** A range of pilus_backends. */
+interface KernelSet {
+  first: number;
+  set: BackendSet;
+  uses: number;
+}
+
+/** A range of pilus_maglev. */
+interface KernelTable {
+  first: number;
+  /** `serial` of the table it was made from, or 0, and the content. */
+  key: string;
+  serial: number;
+  table: MaglevTable;
+  uses: number;
+}
+
+/** What a row of pilus_services names. */
+interface Placed {
+  row: ServiceRow;
+  sets: [KernelSet | undefined, KernelSet | undefined];
+  tables: [KernelTable | undefined, KernelTable | undefined];
+}
+
+/** Options for {@linkcode ServiceMaps}. */
+export interface ServiceMapsOptions {
+  services: TypedMap<ServiceKey, Service>;
+  backends: TypedMap<number, Backend>;
+  /** Rows of slots; see `MaglevTable`. */
+  maglev: { raw: TypedMap<number, unknown>["raw"] };
+  /** Slots of a table, one of `MAGLEV_SIZES`. */
+  maglevSize: number;
+  /** Told when the number of services without room for a table has changed. */
+  onShortage?: (services: number) => void;
+}
+
+const SCOPES = [ServiceScope.SCOPE_INSIDE, ServiceScope.SCOPE_OUTSIDE] as const;
+
+function seconds(): number {
+  return Math.floor(performance.timeOrigin / 1000 + performance.now() / 1000);
+}
+
+/** The maps pilus_services, pilus_backends and pilus_maglev. */
+export class ServiceMaps implements Target<ServiceRow>, Disposable {
+  readonly #services: TypedMap<ServiceKey, Service>;
+  readonly #backends: TypedMap<number, Backend>;
+  readonly #maglev: ServiceMapsOptions["maglev"]["raw"];
+  readonly #size: number;
+  readonly #onShortage: (services: number) => void;
+  readonly #setRanges: RangeAllocator;
+  readonly #tableRanges: RangeAllocator;
+  readonly #placed = new Map<string, Placed>();
+  readonly #sets = new Map<string, KernelSet>();
+  readonly #tables = new Map<string, KernelTable>();
+  readonly #withoutTable = new Set<string>();
+  #nextSerial = 1;
+  #retired: (() => void)[] = [];
+  #retireTimer: number | undefined;
+  readonly #ageTimer: number;
+  #adopted = false;
+
+  constructor(options: ServiceMapsOptions) {
+    this.#services = options.services;
+    this.#backends = options.backends;
+    this.#maglev = options.maglev.raw;
+    this.#size = options.maglevSize;
+    this.#onShortage = options.onShortage ?? (() => {});
+    this.#setRanges = new RangeAllocator(this.#backends.maxEntries);
+    this.#tableRanges = new RangeAllocator(this.#maglev.maxEntries);
+    this.#ageTimer = setInterval(() => this.#age(), AGE_INTERVAL_MS);
+  }
+
+  /** The first time what an agent before has left is taken over; later it is compared with what we wrote. */
+  read(): ServiceRow[] {
+    const image = this.#readBackends();
+    if (!this.#adopted) {
+      this.#adopted = true;
+      return this.#adopt(image);
+    }
+    const sets = [...this.#sets.values()].filter((kernelSet) => !holds(image, kernelSet));
+    this.#writeSets(sets, true);
+    const broken = new Set<unknown>([...sets, ...this.#repairTables()]);
+    const rows: ServiceRow[] = [];
+    for (const [key, value] of this.#services.entries()) {
+      const placed = this.#placed.get(serviceKeyText(key));
+      const same = placed && sameValue(value, valueOf(placed)) &&
+        ![...placed.sets, ...placed.tables].some((range) => broken.has(range));
+      // what differs is told as a row that no desired one equals
+      rows.push(same ? placed.row : { ...unknownRow(key), id: value.id });
+    }
+    return rows;
+  }
+
+  apply(upserts: ServiceRow[], deletes: ServiceRow[]): ApplyResult<ServiceRow> {
+    const failed: RowFailure<ServiceRow>[] = [];
+    this.#services.deleteMany(deletes.map(({ key }) => key));
+    for (const { key } of deletes) this.#forget(serviceKeyText(key));
+
+    const newSets = new Set<KernelSet>(), newTables = new Set<KernelTable>();
+    const ready: Placed[] = [];
+    for (const row of upserts) {
+      try {
+        ready.push(this.#place(row, newSets, newTables));
+      } catch (error) {
+        failed.push({ row, error: error as Error });
+      }
+    }
+    this.#writeSets([...newSets].filter(({ uses }) => uses > 0));
+    this.#writeTables([...newTables].filter(({ uses }) => uses > 0));
+    const refused = new Map(
+      setAll(this.#services, ready, (placed) => [placed.row.key, valueOf(placed)] as const)
+        .map((failure) => [failure.row, failure.error]),
     );
-    backends.deleteMany(keys);
-  };
-  const retire = (row: Service | undefined) => {
-    if (!row || row.count === 0) return;
-    retired.push({ set: row.set, count: row.count });
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      dropSets(retired.splice(0));
-    }, RETIRE_MS);
-  };
+    for (const placed of ready) {
+      const error = refused.get(placed);
+      if (error) {
+        failed.push({ row: placed.row, error });
+        this.#release(placed);
+      } else {
+        const text = serviceKeyText(placed.row.key);
+        const before = this.#placed.get(text);
+        this.#placed.set(text, placed);
+        if (before) this.#retire(before);
+      }
+    }
+    return { failed };
+  }
 
-  return {
-    read() {
-      const sets = new Map<number, Backend[]>();
-      for (const [{ set, slot }, backend] of backends.entries()) {
-        nextSet = Math.max(nextSet, set + 1);
-        let members = sets.get(set);
-        if (!members) sets.set(set, members = []);
-        members[slot] = backend;
+  /** How often each backend of a set was chosen, as the programs count. */
+  hits(row: ServiceRow, scope: number): bigint[] {
+    const kernelSet = this.#placed.get(serviceKeyText(row.key))?.sets[scope];
+    if (!kernelSet) return [];
+    return kernelSet.set.backends.map((_, i) =>
+      this.#backends.get(kernelSet.first + i)?.hits ?? 0n
+    );
+  }
+
+  /** Rows in use of the two arrays, and how many there are. */
+  usage() {
+    const of = (ranges: RangeAllocator, rows: number) => ({ used: rows - 1 - ranges.left, rows });
+    return {
+      backends: of(this.#setRanges, this.#backends.maxEntries),
+      maglev: of(this.#tableRanges, this.#maglev.maxEntries),
+    };
+  }
+
+  #place(row: ServiceRow, newSets: Set<KernelSet>, newTables: Set<KernelTable>): Placed {
+    const text = serviceKeyText(row.key);
+    const before = this.#placed.get(text);
+    const placed: Placed = { row, sets: [undefined, undefined], tables: [undefined, undefined] };
+    let short = false;
+    try {
+      for (const scope of SCOPES) {
+        const set = row.sides[scope]!;
+        if (set.backends.length === 0) continue;
+        const kernelSet = this.#useSet(set, newSets, before?.sets[scope]);
+        placed.sets[scope] = kernelSet;
+        if (!row.maglev || set.count < 2) continue;
+        const table = this.#useTable(set, newTables, before, scope);
+        if (table) placed.tables[scope] = table;
+        else short = true;
       }
-      const rows: ServiceRow[] = [];
-      for (const [key, { set, id, count }] of services.entries()) {
-        rows.push({ key, id, backends: (sets.get(set) ?? []).slice(0, count) });
-        sets.delete(set);
-      }
-      for (const { set } of retired) sets.delete(set);
-      // sets without a frontend: of an agent that died between two writes
-      dropSets([...sets].map(([set, members]) => ({ set, count: members.length })));
-      return rows;
-    },
-    apply(upserts, deletes): ApplyResult<ServiceRow> {
-      const failed: RowFailure<ServiceRow>[] = [];
-      for (const { key } of deletes) {
-        const before = services.get(key);
-        services.delete(key);
-        retire(before);
-      }
-      const slots = upserts.map((row) => ({ row, set: nextSet++ }));
-      const entries = slots.flatMap(({ row, set }) =>
-        row.backends.map((backend, slot) => ({ row, key: { set, slot }, backend }))
+    } catch (error) {
+      this.#release(placed);
+      throw error;
+    }
+    this.#noteShortage(text, short);
+    return placed;
+  }
+
+  #useSet(
+    set: BackendSet,
+    newSets: Set<KernelSet>,
+    before: KernelSet | undefined,
+  ): KernelSet {
+    let kernelSet = this.#sets.get(set.content);
+    if (!kernelSet) {
+      const first = this.#setRanges.take(set.backends.length);
+      if (first === undefined) throw full("pilus_backends", this.#backends.maxEntries);
+      kernelSet = { first, set, uses: 0 };
+      this.#sets.set(set.content, kernelSet);
+      newSets.add(kernelSet);
+      if (before) this.#inherit.set(kernelSet, before);
+    }
+    kernelSet.uses++;
+    return kernelSet;
+  }
+
+  /** Where a new set's hits are carried over from. */
+  readonly #inherit = new WeakMap<KernelSet, KernelSet>();
+
+  #useTable(
+    set: BackendSet,
+    newTables: Set<KernelTable>,
+    before: Placed | undefined,
+    scope: 0 | 1,
+  ): KernelTable | undefined {
+    const old = before?.tables[scope];
+    const oldSet = before?.row.sides[scope];
+    if (old && oldSet?.tableContent === set.tableContent) {
+      old.uses++;
+      return old;
+    }
+    const key = `${old?.serial ?? 0}|${set.tableContent}`;
+    let kernelTable = this.#tables.get(key);
+    if (!kernelTable) {
+      const first = this.#tableRanges.take(maglevRows(this.#size));
+      if (first === undefined) return undefined;
+      const candidates = set.backends.slice(0, set.count);
+      const table = old && oldSet
+        ? old.table.change(candidates, movedIndices(oldSet, set), seconds())
+        : MaglevTable.create(candidates, this.#size);
+      kernelTable = { first, key, serial: this.#nextSerial++, table, uses: 0 };
+      this.#tables.set(key, kernelTable);
+      newTables.add(kernelTable);
+    }
+    kernelTable.uses++;
+    return kernelTable;
+  }
+
+  #writeSets(sets: readonly KernelSet[], again = false): void {
+    const entries: [number, Backend][] = [];
+    for (const kernelSet of sets) {
+      const hits = this.#hitsBefore(again ? kernelSet : this.#inherit.get(kernelSet));
+      kernelSet.set.backends.forEach(({ address, port, flags }, i) => {
+        entries.push([kernelSet.first + i, {
+          ...NOBODY,
+          address,
+          port,
+          flags,
+          hits: hits?.get(backendText(address, port)) ?? 0n,
+        }]);
+      });
+    }
+    if (entries.length > 0) this.#backends.setMany(entries);
+  }
+
+  #hitsBefore(from: KernelSet | undefined): Map<string, bigint> | undefined {
+    if (!from) return undefined;
+    const hits = new Map<string, bigint>();
+    for (let i = 0; i < from.set.backends.length; i++) {
+      const row = this.#backends.get(from.first + i);
+      if (row && row.hits > 0n) hits.set(backendText(row.address, row.port), row.hits);
+    }
+    return hits;
+  }
+
+  #writeTables(tables: readonly KernelTable[]): void {
+    const rows = maglevRows(this.#size);
+    const chunk = Math.max(1, Math.floor(4096 / rows));
+    for (let at = 0; at < tables.length; at += chunk) {
+      const part = tables.slice(at, at + chunk);
+      const keys = new Uint32Array(part.length * rows);
+      const values = new Uint32Array(part.length * rows * ROW_SLOTS);
+      part.forEach(({ first, table }, i) => {
+        for (let row = 0; row < rows; row++) keys[i * rows + row] = first + row;
+        values.set(table.slots, i * rows * ROW_SLOTS);
+      });
+      this.#maglev.setBatch(
+        new Uint8Array(keys.buffer),
+        new Uint8Array(values.buffer),
+        keys.length,
       );
-      const incomplete = new Map(
-        setAll(backends, entries, ({ key, backend }) => [key, backend] as const)
-          .map((failure) => [failure.row.row, failure.error]),
-      );
-      const before = new Map(upserts.map((row) => [row, services.get(row.key)]));
-      const complete = slots.filter(({ row }) => !incomplete.has(row));
-      const refused = new Map(
-        setAll(
-          services,
-          complete,
-          ({ row, set }) =>
-            [row.key, { set, count: row.backends.length, id: row.id, flags: 0 }] as const,
-        )
-          .map((failure) => [failure.row.row, failure.error]),
-      );
-      for (const { row, set } of slots) {
-        const error = incomplete.get(row) ?? refused.get(row);
-        if (error) {
-          dropSets([{ set, count: row.backends.length }]);
-          failed.push({ row, error });
-        } else {
-          retire(before.get(row));
-        }
+    }
+  }
+
+  /** Gives back what `placed` names, when packets that still read it are through. */
+  #retire(placed: Placed): void {
+    this.#retired.push(() => this.#release(placed));
+    this.#retireTimer ??= setTimeout(() => {
+      this.#retireTimer = undefined;
+      for (const work of this.#retired.splice(0)) work();
+    }, RETIRE_MS);
+  }
+
+  #release({ sets, tables }: Placed): void {
+    for (const kernelSet of sets) {
+      if (!kernelSet || --kernelSet.uses > 0) continue;
+      this.#sets.delete(kernelSet.set.content);
+      this.#setRanges.release(kernelSet.first, kernelSet.set.backends.length);
+    }
+    for (const kernelTable of tables) {
+      if (!kernelTable || --kernelTable.uses > 0) continue;
+      this.#tables.delete(kernelTable.key);
+      this.#tableRanges.release(kernelTable.first, maglevRows(this.#size));
+    }
+  }
+
+  #forget(text: string): void {
+    const placed = this.#placed.get(text);
+    if (!placed) return;
+    this.#placed.delete(text);
+    this.#noteShortage(text, false);
+    this.#retire(placed);
+  }
+
+  #noteShortage(text: string, short: boolean): void {
+    if (short === this.#withoutTable.has(text)) return;
+    if (short) this.#withoutTable.add(text);
+    else this.#withoutTable.delete(text);
+    this.#onShortage(this.#withoutTable.size);
+  }
+
+  #age(): void {
+    const now = seconds();
+    this.#writeTables([...this.#tables.values()].filter(({ table }) => table.age(now)));
+  }
+
+  #readBackends(): Uint8Array {
+    const size = backendCodec.size;
+    const image = new Uint8Array(this.#backends.maxEntries * size);
+    for (const { keys, values, count } of this.#backends.raw.batches()) {
+      const view = new DataView(keys.buffer, keys.byteOffset, count * 4);
+      for (let i = 0; i < count; i++) {
+        image.set(values.subarray(i * size, (i + 1) * size), view.getUint32(i * 4, true) * size);
       }
-      return { failed };
-    },
-    [Symbol.dispose]() {
-      clearTimeout(timer);
-      timer = undefined;
-      dropSets(retired.splice(0));
-    },
-  };
+    }
+    return image;
+  }
+
+  #readTables(wanted: (row: number) => boolean): Map<number, Uint32Array> {
+    const rows = new Map<number, Uint32Array>();
+    for (const { keys, values, count } of this.#maglev.batches()) {
+      const view = new DataView(keys.buffer, keys.byteOffset, count * 4);
+      for (let i = 0; i < count; i++) {
+        const row = view.getUint32(i * 4, true);
+        if (!wanted(row)) continue;
+        const bytes = values.slice(i * ROW_SLOTS * 4, (i + 1) * ROW_SLOTS * 4);
+        rows.set(row, new Uint32Array(bytes.buffer));
+      }
+    }
+    return rows;
+  }
+
+  /** Returns the tables that it had to write again. */
+  #repairTables(): Set<KernelTable> {
+    const owners = new Map<number, KernelTable>();
+    for (const table of this.#tables.values()) {
+      for (let i = 0; i < maglevRows(this.#size); i++) owners.set(table.first + i, table);
+    }
+    const broken = new Set<KernelTable>();
+    if (owners.size === 0) return broken;
+    const rows = this.#readTables((row) => owners.has(row));
+    for (const [row, slots] of rows) {
+      const owner = owners.get(row)!;
+      const from = (row - owner.first) * ROW_SLOTS;
+      if (!slots.every((slot, i) => slot === owner.table.slots[from + i])) broken.add(owner);
+    }
+    this.#writeTables([...broken]);
+    return broken;
+  }
+
+  /** Rows, sets and tables of an agent before. What makes no sense is left out, and so replaced. */
+  #adopt(image: Uint8Array): ServiceRow[] {
+    const rows: ServiceRow[] = [];
+    const services = [...this.#services.entries()];
+    const lengths = new Map<number, number>();
+    const sides = services.flatMap(([, { side }]) => side);
+    for (const { set, count } of sides) lengths.set(set, Math.max(lengths.get(set) ?? 0, count));
+    const tables = this.#readAdoptedTables(sides);
+    // those that only keep what they have stand behind: slots name them
+    for (const { set, table } of sides) {
+      const slots = tables.get(table);
+      if (slots) lengths.set(set, Math.max(lengths.get(set) ?? 0, highestIndex(slots) + 1));
+    }
+    const view = new DataView(image.buffer);
+    const sets = new Map<number, BackendSet>();
+    const known = new Map<number, KernelSet>();
+    for (const [first, count] of [...lengths].sort(([a], [b]) => a - b)) {
+      if (first === 0 || (first + count) * backendCodec.size > image.length) continue;
+      const backends: ServiceBackend[] = [];
+      for (let i = 0; i < count; i++) {
+        const { address, port, flags } = backendCodec.decode(view, (first + i) * backendCodec.size);
+        backends.push({ address, port, flags, weight: 1 });
+      }
+      sets.set(first, backendSet(backends, count));
+    }
+    for (const [key, value] of services) {
+      const placed: Placed = {
+        row: { ...unknownRow(key), id: value.id },
+        sets: [undefined, undefined],
+        tables: [undefined, undefined],
+      };
+      for (const scope of SCOPES) {
+        this.#adoptSide(placed, scope, value.side[scope]!, sets, tables, known);
+      }
+      const found = SCOPES.map((scope) => placed.sets[scope]?.set) as (BackendSet | undefined)[];
+      placed.row = {
+        key,
+        id: value.id,
+        flags: value.flags,
+        affinityS: value.affinityS,
+        // weights are not in the kernel: rows with tables are written anew, from their old tables
+        maglev: false,
+        sides: [found[0] ?? EMPTY, found[1] ?? EMPTY],
+      };
+      this.#placed.set(serviceKeyText(key), placed);
+      rows.push(
+        placed.tables.some((table) => table) ? { ...unknownRow(key), id: value.id } : placed.row,
+      );
+    }
+    return rows;
+  }
+
+  #adoptSide(
+    placed: Placed,
+    scope: 0 | 1,
+    side: ServiceSide,
+    sets: ReadonlyMap<number, BackendSet>,
+    tables: ReadonlyMap<number, Uint32Array<ArrayBuffer>>,
+    known: Map<number, KernelSet>,
+  ): void {
+    const set = sets.get(side.set);
+    if (!set || side.count === 0) return;
+    let kernelSet = known.get(side.set);
+    if (!kernelSet) {
+      if (this.#sets.has(set.content) || !this.#setRanges.claim(side.set, set.backends.length)) {
+        return;
+      }
+      kernelSet = { first: side.set, set, uses: 0 };
+      this.#sets.set(set.content, kernelSet);
+      known.set(side.set, kernelSet);
+    }
+    kernelSet.uses++;
+    placed.sets[scope] = kernelSet;
+    const slots = tables.get(side.table);
+    if (!slots) return;
+    const key = `adopted ${side.table}`;
+    let table = this.#tables.get(key);
+    if (!table) {
+      if (!this.#tableRanges.claim(side.table, maglevRows(this.#size))) return;
+      table = {
+        first: side.table,
+        key,
+        serial: this.#nextSerial++,
+        table: MaglevTable.adopt(slots, this.#size, seconds()),
+        uses: 0,
+      };
+      this.#tables.set(key, table);
+    }
+    table.uses++;
+    placed.tables[scope] = table;
+  }
+
+  #readAdoptedTables(sides: readonly ServiceSide[]): Map<number, Uint32Array<ArrayBuffer>> {
+    const firsts = new Set(sides.map(({ table }) => table).filter((table) => table > 0));
+    const length = maglevRows(this.#size);
+    const wanted = new Set([...firsts].flatMap((f) => Array.from({ length }, (_, i) => f + i)));
+    const result = new Map<number, Uint32Array<ArrayBuffer>>();
+    if (wanted.size === 0) return result;
+    const rows = this.#readTables((row) => wanted.has(row));
+    for (const first of firsts) {
+      const slots = new Uint32Array(length * ROW_SLOTS);
+      for (let i = 0; i < length; i++) slots.set(rows.get(first + i) ?? [], i * ROW_SLOTS);
+      result.set(first, slots);
+    }
+    return result;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#retireTimer);
+    clearInterval(this.#ageTimer);
+  }
+}
+
+const NOBODY: Backend = {
+  address: new Uint8Array(16),
+  port: 0,
+  flags: 0,
+  hop: {
+    ifindex: 0,
+    mtu: 0,
+    nextMac: new Uint8Array(6),
+    ownMac: new Uint8Array(6),
+    resolved: 0n,
+  },
+  hits: 0n,
+};
+
+const EMPTY = backendSet([], 0);
+/** Equals no set that is wanted. */
+const UNKNOWN: BackendSet = { ...EMPTY, content: "?", tableContent: "?" };
+
+function unknownRow(key: ServiceKey): ServiceRow {
+  return { key, id: 0, flags: 0, affinityS: 0, maglev: false, sides: [UNKNOWN, UNKNOWN] };
+}
+
+function valueOf({ row, sets, tables }: Placed): Service {
+  const side = (scope: 0 | 1): ServiceSide => ({
+    set: sets[scope]?.first ?? 0,
+    count: sets[scope] ? row.sides[scope]!.count : 0,
+    table: tables[scope]?.first ?? 0,
+  });
+  return { id: row.id, flags: row.flags, affinityS: row.affinityS, side: [side(0), side(1)] };
+}
+
+function sameValue(a: Service, b: Service): boolean {
+  return a.id === b.id && a.flags === b.flags && a.affinityS === b.affinityS &&
+    a.side.every(({ set, count, table }, scope) => {
+      const other = b.side[scope]!;
+      return set === other.set && count === other.count && table === other.table;
+    });
+}
+
+function backendText(address: Uint8Array, port: number): string {
+  return String.fromCharCode(...address, port);
+}
+
+/** For each index of `from` the index of the same backend in `to`, or -1. */
+function movedIndices(from: BackendSet, to: BackendSet): Int32Array {
+  const index = new Map(to.backends.map((b, i) => [backendText(b.address, b.port), i]));
+  return Int32Array.from(
+    from.backends,
+    ({ address, port }) => index.get(backendText(address, port)) ?? -1,
+  );
+}
+
+/** Whether the image of the array has the set; what programs write is passed over. */
+function holds(image: Uint8Array, { first, set }: KernelSet): boolean {
+  return set.backends.every(({ address, port, flags }, i) => {
+    const at = (first + i) * backendCodec.size;
+    if (image[at + 16] !== port >> 8 || image[at + 17] !== (port & 0xff)) return false;
+    if (image[at + 18] !== flags) return false;
+    for (let byte = 0; byte < 16; byte++) if (image[at + byte] !== address[byte]) return false;
+    return true;
+  });
+}
+
+function highestIndex(slots: Uint32Array): number {
+  let highest = 0;
+  for (const slot of slots) {
+    const { now, before } = readSlot(slot);
+    highest = Math.max(highest, now, before);
+  }
+  return highest;
+}
+
+function full(map: string, rows: number): Error {
+  return new Error(
+    `Map ${map} is full: it has room for ${rows} rows; ` +
+      `restart the agent with --map-size ${map}=${rows * 2}`,
+  );
 }

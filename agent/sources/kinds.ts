@@ -139,7 +139,12 @@ const pod = resource({
         name: portName,
         containerPort: port,
         protocol: portProtocol,
-      }, { required: ["containerPort"], unused: ["hostIP", "hostPort"] })),
+        hostPort: integer(0, 65535),
+        hostIP: text(
+          "an IPv4 or IPv6 address",
+          (value) => value === "" || tryParseIp(value) !== undefined,
+        ),
+      }, { required: ["containerPort"] })),
     }, { required: ["name"], open: true })),
   }, {
     // deno-fmt-ignore
@@ -160,6 +165,7 @@ const clusterIp = text(
   "an IPv4 or IPv6 address, or None for a headless service",
   (value) => value === "None" || value === "" || tryParseIp(value) !== undefined,
 );
+const trafficPolicy = oneOf("Cluster", "Local");
 const service = resource({
   spec: object({
     type: oneOf("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"),
@@ -172,16 +178,26 @@ const service = resource({
       protocol: portProtocol,
       port,
       targetPort: numberOrText(port, portName),
-    }, { required: ["port"], unused: ["appProtocol", "nodePort"] })),
-  }, {
-    // deno-fmt-ignore
-    unused: [
-      "allocateLoadBalancerNodePorts", "externalIPs", "externalName", "externalTrafficPolicy",
-      "healthCheckNodePort", "internalTrafficPolicy", "ipFamilies", "ipFamilyPolicy",
-      "loadBalancerClass", "loadBalancerIP", "loadBalancerSourceRanges", "sessionAffinity",
-      "sessionAffinityConfig", "trafficDistribution",
-    ],
-  }),
+      nodePort: integer(0, 65535),
+    }, { required: ["port"], unused: ["appProtocol"] })),
+    externalIPs: list(ip),
+    loadBalancerIP: text(
+      "an IPv4 or IPv6 address",
+      (value) => value === "" || tryParseIp(value) !== undefined,
+    ),
+    loadBalancerClass: text(),
+    loadBalancerSourceRanges: list(cidrOrIp),
+    allocateLoadBalancerNodePorts: boolean,
+    externalTrafficPolicy: trafficPolicy,
+    internalTrafficPolicy: trafficPolicy,
+    healthCheckNodePort: integer(0, 65535),
+    sessionAffinity: oneOf("ClientIP", "None"),
+    sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: integer(1, 86400) }) }),
+    trafficDistribution: oneOf("PreferClose", "PreferSameZone", "PreferSameNode"),
+  }, { unused: ["externalName", "ipFamilies", "ipFamilyPolicy"] }),
+  status: object({
+    loadBalancer: object({ ingress: list(object({ ip }, { open: true })) }),
+  }, { open: true }),
 }, ["spec"]);
 
 const endpointSlice = refine<{ addressType: string; endpoints?: { addresses: string[] }[] | null }>(
@@ -191,10 +207,15 @@ const endpointSlice = refine<{ addressType: string; endpoints?: { addresses: str
       addresses: list(text()),
       conditions: object({ ready: boolean, serving: boolean, terminating: boolean }),
       nodeName: name,
+      zone: text(),
+      hints: object({
+        forZones: list(object({ name: text() }, { required: ["name"] })),
+        forNodes: list(object({ name: text() }, { required: ["name"] })),
+      }),
       targetRef: object({ kind: text(), namespace: text(), name: text() }, { open: true }),
     }, {
       required: ["addresses"],
-      unused: ["deprecatedTopology", "hints", "hostname", "zone"],
+      unused: ["deprecatedTopology", "hostname"],
     })),
     ports: list(object({
       name: text(),

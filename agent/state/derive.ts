@@ -4,7 +4,7 @@ import { schedule, settled } from "./schedule.ts";
 import type { Table } from "./table.ts";
 
 /** Any table, as the input of a derivation. */
-interface Input {
+export interface Input {
   readonly name: string;
   level: number;
   watch(listener: () => void): Disposable;
@@ -31,6 +31,26 @@ export interface Derivation extends Disposable {
 const produced = new WeakSet<object>();
 const consumed = new WeakSet<object>();
 
+/** Notes that `output` is derived from `inputs`, and its level. Throws TypeError; see `derive`. */
+export function connect(inputs: readonly Input[], output: Input): void {
+  if (produced.has(output)) {
+    throw new TypeError(`Cannot derive table ${output.name}: it has a derivation already`);
+  }
+  if (consumed.has(output) || inputs.some((input) => input === output as unknown)) {
+    throw new TypeError(
+      `Cannot derive table ${output.name}: it feeds a derivation already; derive it first`,
+    );
+  }
+  produced.add(output);
+  for (const input of inputs) consumed.add(input);
+  output.level = 1 + Math.max(0, ...inputs.map((input) => input.level));
+}
+
+/** Undoes `connect`. */
+export function disconnect(output: Input): void {
+  produced.delete(output);
+}
+
 /**
  * Keeps `output` equal to what `compute` makes of the inputs: once now, and once after each burst of
  * changes to any of them. `compute` reads tables and does nothing else. When it throws, the output
@@ -43,18 +63,7 @@ export function derive<Row>(
   compute: () => Iterable<Row>,
   output: Table<Row>,
 ): Derivation {
-  if (produced.has(output)) {
-    throw new TypeError(`Cannot derive table ${output.name}: it has a derivation already`);
-  }
-  if (consumed.has(output) || inputs.some((input) => input === output as unknown)) {
-    throw new TypeError(
-      `Cannot derive table ${output.name}: it feeds a derivation already; derive it first`,
-    );
-  }
-  produced.add(output);
-  for (const input of inputs) consumed.add(input);
-  output.level = 1 + Math.max(0, ...inputs.map((input) => input.level));
-
+  connect(inputs, output);
   const status: DerivationStatus = { name: output.name, runs: 0, lastMs: 0, error: undefined };
   let stopped = false;
   const run = () => {
@@ -76,7 +85,7 @@ export function derive<Row>(
     settled,
     [Symbol.dispose]() {
       stopped = true;
-      produced.delete(output);
+      disconnect(output);
       for (const watch of watches) watch[Symbol.dispose]();
     },
   };

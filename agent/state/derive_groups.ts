@@ -1,0 +1,127 @@
+/** Derivations that compute again only what a change affects. */
+
+import { connect, disconnect, type Input } from "./derive.ts";
+import type { Problem } from "./resource_tables.ts";
+import { schedule } from "./schedule.ts";
+import type { Change, Table } from "./table.ts";
+
+/** What one group makes. */
+export interface GroupResult<Row> {
+  rows: readonly Row[];
+  problems?: readonly Problem[];
+}
+
+/** A table, and the groups that a change of it affects. */
+export interface GroupInput {
+  table: Input;
+  /** Calls `touch` with each affected group; first for all that is there, then for each change. */
+  watch(touch: (group: string) => void): Disposable;
+}
+
+/** An input whose rows affect the groups that `affects` names. */
+export function groupInput<Row>(
+  table: Table<Row>,
+  affects: (change: Change<Row>) => Iterable<string>,
+): GroupInput {
+  return {
+    table,
+    watch(touch) {
+      const tell = (changes: readonly Change<Row>[]) => {
+        for (const change of changes) for (const group of affects(change)) touch(group);
+      };
+      const watch = table.watch(tell);
+      tell(table.rows().map((row) => ({ kind: "added", key: table.keyOf(row), row })));
+      return watch;
+    },
+  };
+}
+
+export interface GroupOptions<Row> {
+  inputs: readonly GroupInput[];
+  /** Reads tables and does nothing else. A group that has gone makes no rows. */
+  compute: (group: string) => GroupResult<Row>;
+  output: Table<Row>;
+  problems?: Table<Problem>;
+  /** What is wrong when two groups make a row of one key; the one that came first keeps it. */
+  conflict?: (loser: Row, owner: Row) => Problem;
+}
+
+/** Keeps `output` equal to the rows of all groups. Dispose of it to stop that. */
+export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
+  const { inputs, compute, output, problems, conflict } = options;
+  const tables = inputs.map(({ table }) => table);
+  connect(tables, output);
+  if (problems) connect(tables, problems);
+
+  const keysOf = new Map<string, Set<string>>();
+  /** By key, the group that owns it first. */
+  const claims = new Map<string, Map<string, Row>>();
+  const contested = new Set<string>();
+  const problemsOf = new Map<string, readonly Problem[]>();
+  const dirty = new Set<string>();
+  let stopped = false;
+
+  const settle = (key: string) => {
+    const rows = claims.get(key);
+    if (!rows || rows.size === 0) {
+      claims.delete(key);
+      contested.delete(key);
+      output.delete(key);
+      return;
+    }
+    output.set(rows.values().next().value!);
+    if (rows.size > 1) contested.add(key);
+    else contested.delete(key);
+  };
+  const runGroup = (group: string) => {
+    const result = compute(group);
+    const before = keysOf.get(group);
+    const keys = new Set<string>();
+    for (const row of result.rows) {
+      const key = output.keyOf(row);
+      if (keys.has(key)) continue;
+      keys.add(key);
+      let rows = claims.get(key);
+      if (!rows) claims.set(key, rows = new Map());
+      rows.set(group, row);
+      settle(key);
+    }
+    for (const key of before ?? []) {
+      if (keys.has(key)) continue;
+      claims.get(key)?.delete(group);
+      settle(key);
+    }
+    if (keys.size > 0) keysOf.set(group, keys);
+    else keysOf.delete(group);
+    if (result.problems?.length) problemsOf.set(group, result.problems);
+    else problemsOf.delete(group);
+  };
+  const run = () => {
+    if (stopped) return;
+    const groups = [...dirty];
+    // who is there when we begin has no age: the order of names decides
+    if (keysOf.size === 0) groups.sort();
+    dirty.clear();
+    for (const group of groups) runGroup(group);
+    if (!problems) return;
+    const found = [...problemsOf.values()].flat();
+    for (const key of contested) {
+      const [owner, ...losers] = [...claims.get(key)!.values()];
+      if (conflict) found.push(...losers.map((loser) => conflict(loser, owner!)));
+    }
+    problems.replace(found);
+  };
+  const touch = (group: string) => {
+    dirty.add(group);
+    schedule(output.level - 0.5, run);
+  };
+  const watches = inputs.map((input) => input.watch(touch));
+  return {
+    [Symbol.dispose]() {
+      stopped = true;
+      disconnect(output);
+      if (problems) disconnect(problems);
+      for (const watch of watches) watch[Symbol.dispose]();
+    },
+  };
+}

@@ -1,13 +1,24 @@
 /** What the agent knows and wants: every table and derivation, and nothing of the kernel. */
 
-import type { Node as KernelNode } from "../datapath/maps/generated.ts";
-import { equalIp, formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
+import type {
+  IpcacheEntry,
+  Node as KernelNode,
+  Service,
+  ServiceKey,
+} from "../datapath/maps/generated.ts";
+import { formatCidr, formatIp, isLoopback, parseIp } from "../datapath/net/ip.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
 import { endpointMapRow, endpointMapTable } from "./endpoints/endpoint_map.ts";
 import { identifiedTable } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
-import { deriveIpcache, localAddressTable } from "./nodes/ipcache.ts";
-import { addressRows, cidrMapTable, ipcacheMapTable, prefixRows } from "./nodes/ipcache_maps.ts";
+import { deriveIpcache, ipcacheKey, type IpcacheRow, localAddressTable } from "./nodes/ipcache.ts";
+import {
+  addressRow,
+  cidrMapTable,
+  ipcacheMapTable,
+  isAddress,
+  prefixRows,
+} from "./nodes/ipcache_maps.ts";
 import { type ClusterNode, deriveNodes } from "./nodes/nodes.ts";
 import { type NodeRoute, routeTable } from "./nodes/route_target.ts";
 import { Cookies } from "./policy/cookies.ts";
@@ -15,10 +26,11 @@ import { derivePolicies, localSubjectTable } from "./policy/derive.ts";
 import { assignmentTable } from "./policy/installer.ts";
 import { policyTable } from "./policy/policy_maps.ts";
 import type { CiliumEndpoint } from "./resources.ts";
-import { deriveFrontends } from "./services/frontends.ts";
-import { ServiceNumbers, serviceTable } from "./services/service_maps.ts";
+import { deriveFrontends, type FrontendOptions } from "./services/frontends.ts";
+import { deriveServiceRows, type ServiceRowOptions } from "./services/service_rows.ts";
 import { deniedTable } from "./sources/prefilter_file.ts";
 import { derive } from "./state/derive.ts";
+import { deriveGroups, groupInput, rowsOf } from "./state/derive_groups.ts";
 import { type MapRow, mapTable } from "./state/map_target.ts";
 import { createResourceTables, problemTable } from "./state/resource_tables.ts";
 import { Table } from "./state/table.ts";
@@ -32,7 +44,17 @@ export interface NodeSetting {
   device: number;
   /** Of the way to pods of other nodes, in bytes. */
   mtu: number;
+  /** What an agent before has left of services: their numbers are kept. */
+  services: Iterable<[ServiceKey, Service]>;
 }
+
+/** What is fixed when the agent starts. */
+export type ModelOptions = FrontendOptions & Omit<ServiceRowOptions, "adopted">;
+
+export type AddressRow = MapRow<Uint8Array, IpcacheEntry>;
+
+/** Bits of an address in the project's form. */
+const ADDRESS_BITS = 128;
 
 /** Sources fill `tables` and `endpoints`; everything else follows. */
 export class Model implements Disposable {
@@ -45,14 +67,15 @@ export class Model implements Disposable {
   readonly endpoints = new Table<Endpoint>({ name: "local-endpoints", key: endpointKey });
   readonly subjects = localSubjectTable();
   readonly localAddresses = localAddressTable();
-  readonly services = serviceTable();
   readonly prefilter = deniedTable();
   readonly prefilterProblems = problemTable("prefilter-problems");
   readonly nodeRows = mapTable<number, KernelNode>("node", String);
-  readonly serviceNumbers = new ServiceNumbers();
   readonly nodeTables: ReturnType<typeof deriveNodes>;
   readonly policyTables: ReturnType<typeof derivePolicies>;
   readonly frontendTables: ReturnType<typeof deriveFrontends>;
+  /** From `settle` on. */
+  serviceTables!: ReturnType<typeof deriveServiceRows>;
+  readonly #options: ModelOptions;
   readonly ipcacheTables: ReturnType<typeof deriveIpcache>;
   readonly endpointRows = endpointMapTable();
   readonly addressRows = ipcacheMapTable();
@@ -64,8 +87,10 @@ export class Model implements Disposable {
   });
   readonly #stack = new DisposableStack();
 
-  constructor(nodeName: string) {
+  constructor(options: ModelOptions) {
+    const { nodeName } = options;
     this.nodeName = nodeName;
+    this.#options = options;
     this.#deriveLocal();
     this.nodeTables = this.#stack.use(deriveNodes(this.tables.Node, nodeName));
     this.policyTables = this.#stack.use(derivePolicies({
@@ -73,12 +98,20 @@ export class Model implements Disposable {
       subjects: this.subjects,
       cookies: this.cookies,
     }));
-    this.frontendTables = this.#stack.use(deriveFrontends(this.tables));
+    this.frontendTables = this.#stack.use(
+      deriveFrontends(
+        {
+          ...this.tables,
+          nodes: this.nodeTables.nodes,
+          localAddresses: this.localAddresses,
+        },
+        options,
+      ),
+    );
     this.ipcacheTables = this.#stack.use(deriveIpcache({
       nodes: this.nodeTables.nodes,
       endpoints: this.tables.CiliumEndpoint,
       local: this.localAddresses,
-      frontends: this.frontendTables.frontends,
       cidrs: this.policyTables.cidrs,
     }));
   }
@@ -90,6 +123,12 @@ export class Model implements Disposable {
 
   /** Derives what needs the node's setting: rows of maps, routes, and what is published. Once. */
   settle(setting: NodeSetting): void {
+    this.serviceTables = this.#stack.use(
+      deriveServiceRows(
+        { frontends: this.frontendTables.frontends, nodes: this.nodeTables.nodes },
+        { ...this.#options, adopted: setting.services },
+      ),
+    );
     this.#derivePublished(setting.self);
     this.#deriveRows();
     this.#derive(
@@ -174,16 +213,33 @@ export class Model implements Disposable {
         ),
       this.endpointRows,
     );
-    this.#derive(
-      [ipcache, identified],
-      () => addressRows(ipcache.rows(), ifindexOf),
-      this.addressRows,
-    );
+    const { addresses } = this.serviceTables;
+    const single = (row: IpcacheRow) => isAddress(row) ? [formatIp(row.prefix.address)] : [];
+    this.#stack.use(deriveGroups<AddressRow>({
+      inputs: [
+        groupInput(ipcache, (change) => [...rowsOf(change)].flatMap(single)),
+        groupInput(
+          identified,
+          (change) =>
+            [...rowsOf(change)].flatMap(({ endpoint: { ipv4, ipv6 } }) =>
+              [ipv4, ipv6].filter((ip) => ip !== undefined).map((ip) => formatIp(parseIp(ip)))
+            ),
+        ),
+        groupInput(addresses, (change) => [change.key]),
+      ],
+      output: this.addressRows,
+      compute(text) {
+        const service = addresses.get(text);
+        const address = service?.address ?? parseIp(text);
+        const row = ipcache.get(ipcacheKey({ prefix: { address, prefixLength: ADDRESS_BITS } }));
+        // a node's loopback and a reserved port are no addresses of the network
+        const known = service && !isLoopback(address);
+        return { rows: row || known ? [addressRow(address, row, !!known, ifindexOf)] : [] };
+      },
+    }));
     this.#derive([ipcache], () => prefixRows(ipcache.rows()), this.cidrRows);
-    const { frontends } = this.frontendTables;
-    this.#derive([frontends], () => this.serviceNumbers.rows(frontends.rows()), this.services);
     this.#derive(
-      [this.nodeTables.nodes, this.services, this.prefilter],
+      [this.nodeTables.nodes, this.serviceTables.hostFrontends, this.prefilter],
       () => this.#nodeRow(),
       this.nodeRows,
     );
@@ -192,11 +248,6 @@ export class Model implements Disposable {
   #nodeRow(): MapRow<number, KernelNode>[] {
     const { self } = this;
     if (!self) return [];
-    const isOwn = (ip: Uint8Array) => self.addresses.some((own) => equalIp(own, ip));
-    const hasOwn = this.services.rows().some(({ sides: [inside, outside] }) =>
-      inside.backends.some(({ address }) => isOwn(address)) ||
-      (outside !== inside && outside.backends.some(({ address }) => isOwn(address)))
-    );
     const none = new Uint8Array(16);
     return [{
       key: 0,
@@ -206,7 +257,7 @@ export class Model implements Disposable {
         routerIpv4: self.routerIpv4 ?? none,
         routerIpv6: self.routerIpv6 ?? none,
         denied: this.prefilter.size,
-        hostBackends: hasOwn ? 1 : 0,
+        hostBackends: this.serviceTables.hostFrontends.size > 0 ? 1 : 0,
       },
     }];
   }

@@ -26,15 +26,15 @@ import { FlowReader } from "./flows/flow_reader.ts";
 import { EndpointIdentities } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
 import type { Log } from "./log.ts";
-import { Model } from "./model.ts";
+import { type AddressRow, Model } from "./model.ts";
 import { findDevices, type NodeDevice } from "./nodes/devices.ts";
-import type { addressRows } from "./nodes/ipcache_maps.ts";
 import type { ClusterNode } from "./nodes/nodes.ts";
 import { PREFILTER_BATCH, prefilterTarget } from "./nodes/prefilter_map.ts";
 import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
+import { HealthCheckServers } from "./services/health_checks.ts";
 import { SeveredBackends } from "./services/severed.ts";
 import { sameService, ServiceMaps } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
@@ -79,15 +79,27 @@ export class Agent implements AgentState, AsyncDisposable {
   devices!: NodeDevice[];
   manager!: EndpointManager;
   flows!: FlowReader;
+  serviceMaps!: ServiceMaps;
+  servicesWithoutTable = 0;
   installer!: PolicyInstaller;
   #identities!: EndpointIdentities;
   #endpointReconciler!: Reconciler<MapRow<number, typeof NO_ENDPOINT>>;
-  #addressReconciler!: Reconciler<ReturnType<typeof addressRows>[number]>;
+  #addressReconciler!: Reconciler<AddressRow>;
 
   private constructor(config: AgentConfig, log: Log) {
     this.config = config;
     this.log = log;
-    this.model = new Model(config.nodeName);
+    this.model = new Model({
+      nodeName: config.nodeName,
+      routing: config.routing,
+      clusterCidrs: config.clusterCidrs,
+      balancing: {
+        mode: config.lbMode,
+        dispatch: config.dsrDispatch,
+        algorithm: config.lbAlgorithm,
+      },
+      nodePortRange: config.nodePortRange,
+    });
   }
 
   /** Starts and resolves when the node is ready for pods. Throws when it cannot become so. */
@@ -155,8 +167,13 @@ export class Agent implements AgentState, AsyncDisposable {
       this.#startIdentities(),
     );
     this.manager = this.#stack.use(this.#createManager(database, self, deviceMtu, clusterMtu));
-    this.model.serviceNumbers.adopt(this.maps.pilus_services.entries());
-    this.model.settle({ self, tunnel, mtu: clusterMtu, device: this.devices[0]!.ifindex });
+    this.model.settle({
+      self,
+      tunnel,
+      mtu: clusterMtu,
+      device: this.devices[0]!.ifindex,
+      services: this.maps.pilus_services.entries(),
+    });
     await this.#startReconcilers(netlink);
     this.flows = this.#stack.use(this.#startFlows(netlink));
 
@@ -173,6 +190,17 @@ export class Agent implements AgentState, AsyncDisposable {
     this.loader.attachSockets(config.cgroup);
 
     this.#severBackends();
+    this.#stack.use(
+      new HealthCheckServers(
+        this.model.frontendTables.healthChecks,
+        ({ namespace, name, port }, error) =>
+          log.warn("health check port not served", {
+            service: `${namespace}/${name}`,
+            port,
+            error: String(error),
+          }),
+      ),
+    );
     await this.#drainQueue();
     this.#every(QUEUE_INTERVAL_MS, () => this.#drainQueue());
     this.#every(GARBAGE_INTERVAL_MS, () => this.loader.collectGarbage());
@@ -334,14 +362,24 @@ export class Agent implements AgentState, AsyncDisposable {
         }),
       ).start();
     }
-    const serviceMaps = this.#stack.use(
+    this.serviceMaps = this.#stack.use(
       new ServiceMaps({
         services: maps.pilus_services,
         backends: maps.pilus_backends,
         maglev: maps.pilus_maglev,
         maglevSize: config.maglevSize,
+        onShortage: (services) => {
+          this.servicesWithoutTable = services;
+          if (services > 0) {
+            log.warn("no room for Maglev tables: backends are chosen by lot", {
+              services,
+              fix: "start the agent with a larger --map-size pilus_maglev",
+            });
+          }
+        },
       }),
     );
+    const { serviceTables } = this.model;
     const all = [
       policies,
       this.#endpointReconciler,
@@ -354,9 +392,27 @@ export class Agent implements AgentState, AsyncDisposable {
       }),
       new Reconciler({
         name: "services",
-        desired: this.model.services,
-        target: serviceMaps,
+        desired: serviceTables.services,
+        target: this.serviceMaps,
         matches: sameService,
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "service-members",
+        desired: serviceTables.members,
+        target: mapTarget(maps.pilus_members),
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "source-ranges",
+        desired: serviceTables.sourceRanges,
+        target: mapTarget(maps.pilus_source_ranges),
+        repairIntervalMs,
+      }),
+      new Reconciler({
+        name: "tunnelled",
+        desired: serviceTables.tunnelled,
+        target: mapTarget(maps.pilus_tunnelled),
         repairIntervalMs,
       }),
       new Reconciler({

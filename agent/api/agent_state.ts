@@ -7,6 +7,7 @@ import type { EndpointManager } from "../endpoints/endpoint_manager.ts";
 import type { FlowReader } from "../flows/flow_reader.ts";
 import type { Model } from "../model.ts";
 import type { NodeDevice } from "../nodes/devices.ts";
+import type { ServiceMaps } from "../services/service_maps.ts";
 import type { ReconcilerStatus } from "../state/reconciler.ts";
 
 export interface AgentState {
@@ -18,6 +19,9 @@ export interface AgentState {
   readonly flows: FlowReader;
   readonly devices: readonly NodeDevice[];
   readonly wires: readonly WireState[];
+  readonly serviceMaps: ServiceMaps;
+  /** Frontends that a full pilus_maglev has no room for. */
+  readonly servicesWithoutTable: number;
   /** Undefined when all is well, else what is not. */
   readonly failure: string | undefined;
   reconcilers(): ReconcilerStatus[];

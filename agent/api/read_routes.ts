@@ -18,6 +18,7 @@ import { MAP_VIEWS } from "./map_views.ts";
 import { metricRows, packetTotals } from "./metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./metrics_text.ts";
 import type { AgentState } from "./agent_state.ts";
+import { serviceViews } from "./service_views.ts";
 import { ApiError, type ApiRequest, type ApiRoutes } from "./server.ts";
 import type { EndpointView } from "./types.ts";
 import type {
@@ -200,32 +201,6 @@ function nodeViews(agent: AgentState): NodeView[] {
     ...(node.ipv6 ? { ipv6: formatIp(node.ipv6) } : {}),
     podCidrs: [node.podCidrIpv4, node.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
   }));
-}
-
-function serviceViews(agent: AgentState): ServiceView[] {
-  const numbers = new Map(
-    agent.model.services.rows().map(({ key, id }) => [
-      `${formatIp(key.address)}|${key.port}|${protocolName(key.protocol)}`,
-      id,
-    ]),
-  );
-  return agent.model.frontendTables.frontends.rows().map((f) => ({
-    id: numbers.get(`${formatIp(f.address)}|${f.port}|${f.protocol}`) ?? 0,
-    namespace: f.namespace,
-    name: f.name,
-    ...(f.portName ? { portName: f.portName } : {}),
-    type: f.kind,
-    frontend: formatIp(f.address),
-    port: f.port,
-    protocol: f.protocol,
-    backends: f.backends.map(({ address, port, state, pod, node }) => ({
-      address: formatIp(address),
-      port,
-      state,
-      ...(pod ? { pod } : {}),
-      ...(node ? { node } : {}),
-    })),
-  })).sort((a, b) => a.id - b.id);
 }
 
 function endpointViews(agent: AgentState): EndpointView[] {

@@ -100,7 +100,30 @@ export interface ServiceView {
   frontend: string;
   port: number;
   protocol: string;
-  backends: { address: string; port: number; state: string; pod?: string; node?: string }[];
+  /** How packets from outside get to a backend elsewhere: snat, ipip or option. */
+  forwarding?: string;
+  algorithm?: string;
+  externalTrafficPolicy?: string;
+  internalTrafficPolicy?: string;
+  /** Without it there is no affinity. */
+  affinitySeconds?: number;
+  sourceRanges?: string[];
+  backends: ServiceBackendView[];
+}
+
+export interface ServiceBackendView {
+  address: string;
+  port: number;
+  /** active, terminating, quarantined, maintenance or unready. */
+  state: string;
+  weight: number;
+  /** Whether it gets new connections of pods and of this node, and of clients outside. */
+  inside: boolean;
+  outside: boolean;
+  /** How often it was chosen. */
+  hits: number;
+  pod?: string;
+  node?: string;
 }
 
 /** One entry of a resolved policy, as the kernel has it. */

@@ -6,21 +6,19 @@ import {
   equalIp,
   formatCidr,
   formatIp,
-  isIpv4,
   parseCidr,
   tryParseIp,
 } from "../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../identity/allocator.ts";
 import type { CidrIdentity } from "../identity/cidr.ts";
 import { type CiliumEndpoint, resourceKey } from "../resources.ts";
-import type { Frontend } from "../services/frontends.ts";
 import { type Derivation, derive } from "../state/derive.ts";
 import { type Problem, problemTable } from "../state/resource_tables.ts";
 import { Table } from "../state/table.ts";
 import type { ClusterNode } from "./nodes.ts";
 
 /** endpoint: of this node; remote: a pod of another; node: a node's own; service; cidr: a policy's prefix. */
-export type IpcacheKind = "endpoint" | "remote" | "node" | "service" | "cidr";
+export type IpcacheKind = "endpoint" | "remote" | "node" | "cidr";
 
 /** What a prefix is. */
 export interface IpcacheRow {
@@ -54,7 +52,6 @@ export interface IpcacheInputs {
   nodes: Table<ClusterNode>;
   endpoints: Table<CiliumEndpoint>;
   local: Table<LocalAddress>;
-  frontends: Table<Frontend>;
   cidrs: Table<CidrIdentity>;
 }
 
@@ -75,7 +72,7 @@ interface Result {
   problems: Problem[];
 }
 
-function compute({ nodes, endpoints, local, frontends, cidrs }: IpcacheInputs): Result {
+function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
   const rows = new Map<string, IpcacheRow & { owner: string }>();
   const problems: Problem[] = [];
   const add = (owner: string, row: IpcacheRow) => {
@@ -134,22 +131,9 @@ function compute({ nodes, endpoints, local, frontends, cidrs }: IpcacheInputs): 
     }
   }
 
-  const serviceAddresses = new Map<string, Frontend>();
-  for (const frontend of frontends.rows()) {
-    serviceAddresses.set(formatIp(frontend.address), frontend);
-  }
-  for (const { address, namespace, name } of serviceAddresses.values()) {
-    add(`Service ${namespace}/${name}`, {
-      prefix: host(address),
-      identity: RESERVED_IDENTITIES[isIpv4(address) ? "world-ipv4" : "world-ipv6"],
-      kind: "service",
-      tunnel: null,
-    });
-  }
-
   for (const { id, cidr } of cidrs.rows()) {
     const key = formatCidr(cidr);
-    // A prefix of one address that is a pod's, a node's or a service's: those are known better.
+    // A prefix of one address that is a pod's or a node's: those are known better.
     if (rows.has(key)) continue;
     rows.set(key, { prefix: cidr, identity: id, kind: "cidr", tunnel: null, owner: `cidr ${key}` });
   }
@@ -171,7 +155,6 @@ export function deriveIpcache(inputs: IpcacheInputs): IpcacheTables {
     inputs.nodes,
     inputs.endpoints,
     inputs.local,
-    inputs.frontends,
     inputs.cidrs,
   ];
   const derivations = [

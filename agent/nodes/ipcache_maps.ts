@@ -1,7 +1,8 @@
 /** The rows of pilus_ipcache and pilus_cidrs: single addresses in the one, prefixes in the other. */
 
 import { type CidrKey, type IpcacheEntry, IpcacheFlags } from "../../datapath/maps/generated.ts";
-import { formatCidr, formatIp } from "../../datapath/net/ip.ts";
+import { formatCidr, formatIp, isIpv4 } from "../../datapath/net/ip.ts";
+import { RESERVED_IDENTITIES } from "../identity/allocator.ts";
 import { type MapRow, mapTable } from "../state/map_target.ts";
 import type { Table } from "../state/table.ts";
 import type { IpcacheRow } from "./ipcache.ts";
@@ -25,12 +26,29 @@ export function cidrMapTable(): Table<MapRow<CidrKey, IpcacheEntry>> {
   );
 }
 
+/** Of a single address; `service`: it has some frontend. `ifindexOf`: the device of an endpoint of this node. */
+export function addressRow(
+  address: Uint8Array<ArrayBuffer>,
+  row: IpcacheRow | undefined,
+  service: boolean,
+  ifindexOf: (endpoint: number) => number | undefined,
+): MapRow<Uint8Array, IpcacheEntry> {
+  const world = RESERVED_IDENTITIES[isIpv4(address) ? "world-ipv4" : "world-ipv6"];
+  const value = row ? entryOf(row, ifindexOf) : {
+    identity: world,
+    ifindex: 0,
+    node: NO_ADDRESS,
+    flags: 0,
+  };
+  if (service) value.flags |= IpcacheFlags.SERVICE;
+  return { key: address, value };
+}
+
 function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | undefined) {
   const ifindex = row.endpointId === undefined ? undefined : ifindexOf(row.endpointId);
   let flags = 0;
   if (ifindex !== undefined) flags |= IpcacheFlags.LOCAL;
   if (row.kind === "node") flags |= IpcacheFlags.NODE;
-  if (row.kind === "service") flags |= IpcacheFlags.SERVICE;
   if (row.tunnel) flags |= IpcacheFlags.TUNNEL;
   return {
     identity: row.identity,
@@ -40,18 +58,14 @@ function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | unde
   };
 }
 
-/** The rows that are single addresses. `ifindexOf`: the device of an endpoint of this node. */
-export function addressRows(
-  rows: Iterable<IpcacheRow>,
-  ifindexOf: (endpoint: number) => number | undefined,
-): MapRow<Uint8Array, IpcacheEntry>[] {
-  return [...rows].filter(({ prefix }) => prefix.prefixLength === ADDRESS_BITS)
-    .map((row) => ({ key: row.prefix.address, value: entryOf(row, ifindexOf) }));
+/** Whether a row is of a single address. */
+export function isAddress({ prefix }: IpcacheRow): boolean {
+  return prefix.prefixLength === ADDRESS_BITS;
 }
 
 /** The rows that are prefixes. */
 export function prefixRows(rows: Iterable<IpcacheRow>): MapRow<CidrKey, IpcacheEntry>[] {
-  return [...rows].filter(({ prefix }) => prefix.prefixLength < ADDRESS_BITS)
+  return [...rows].filter((row) => !isAddress(row))
     .map((row) => ({
       key: { prefixLength: row.prefix.prefixLength, address: row.prefix.address },
       value: entryOf(row, () => undefined),

@@ -1,59 +1,112 @@
 /** Services as addresses, ports and who answers there. */
 
-import { createHash } from "node:crypto";
-import { formatIp, isIpv4, tryParseIp } from "../../datapath/net/ip.ts";
-import { parseLabels } from "../identity/labels.ts";
+import {
+  cidrContains,
+  equalIp,
+  formatIp,
+  isIpv4,
+  parseIp,
+  tryParseIp,
+} from "../../datapath/net/ip.ts";
+import type { RoutingMode } from "../../datapath/loader.ts";
+import type { LocalAddress } from "../nodes/ipcache.ts";
+import type { ClusterNode } from "../nodes/nodes.ts";
 import type {
   CiliumEndpoint,
   EndpointSlice,
+  Pod,
   PortProtocol,
   Service,
   ServicePort,
 } from "../resources.ts";
 import { resourceKey } from "../resources.ts";
-import { type Derivation, derive } from "../state/derive.ts";
+import { deriveGroups, groupInput, type GroupResult, rowsOf } from "../state/derive_groups.ts";
 import { type Problem, problemTable, type ResourceTables } from "../state/resource_tables.ts";
-import { Table } from "../state/table.ts";
+import { type Change, Table } from "../state/table.ts";
+import { type Balancing, type ServiceSettings, serviceSettings } from "./annotations.ts";
+import {
+  choose,
+  type Chosen,
+  type FrontendBackend,
+  type Place,
+  portBackends,
+  selects,
+} from "./backends.ts";
+import type { HealthCheck } from "./health_checks.ts";
 
-/** Whether new connections go to a backend; one that is terminating serves those it has. */
-export type BackendState = "active" | "terminating";
-
-/** Who answers for a frontend. */
-export interface FrontendBackend {
-  /** 16 bytes. */
-  address: Uint8Array<ArrayBuffer>;
-  port: number;
-  state: BackendState;
-  node?: string;
-  /** `namespace/name`. */
-  pod?: string;
-}
+/** What makes an address a frontend. `Reserved`: no address at all, but a port of the node. */
+export type FrontendKind =
+  | "ClusterIP"
+  | "NodePort"
+  | "LoadBalancer"
+  | "ExternalIP"
+  | "HostPort"
+  | "Reserved";
 
 /** An address, port and protocol that is a service. */
 export interface Frontend {
   /** 16 bytes. */
   address: Uint8Array<ArrayBuffer>;
   port: number;
-  protocol: PortProtocol;
-  kind: "ClusterIP";
+  protocol: "TCP" | "UDP";
+  kind: FrontendKind;
   namespace: string;
   name: string;
   /** Empty for the one port without a name. */
   portName: string;
-  /** Of the frontend's family, sorted by address and port. None: connections are refused. */
-  backends: FrontendBackend[];
-  /** SHA-256 of the backends' addresses, ports and states, in hexadecimal. */
-  backendHash: string;
+  /** Every backend of the family, asked or not, sorted by address and port. */
+  backends: readonly FrontendBackend[];
+  /** Who is asked by pods and by the node itself. */
+  inside: Chosen;
+  /** Who is asked from outside. */
+  outside: Chosen;
+  /** How packets from outside get to backends elsewhere. */
+  forwarding: "snat" | "ipip" | "option";
+  algorithm: Balancing["algorithm"];
+  /** Seconds that a client keeps its backend; 0: no affinity. */
+  affinityS: number;
+  /** Who may come from outside; undefined: everybody. */
+  sourceRanges?: readonly string[];
+  externalTrafficPolicy: "Cluster" | "Local";
+  internalTrafficPolicy: "Cluster" | "Local";
+}
+
+/** Whether clients outside are answered. */
+export function isExternal({ kind }: Frontend): boolean {
+  return kind !== "ClusterIP" && kind !== "Reserved";
 }
 
 /** Tables that follow the services. Dispose of it to stop that. */
 export interface FrontendTables extends Disposable {
   frontends: Table<Frontend>;
   problems: Table<Problem>;
-  derivations: readonly Derivation[];
+  healthChecks: Table<HealthCheck>;
 }
 
+/** Options for {@linkcode deriveFrontends}. */
+export interface FrontendOptions {
+  /** This node's name. */
+  nodeName: string;
+  /** With a tunnel there is no direct server return. */
+  routing: RoutingMode;
+  balancing: Balancing;
+  /** First and last. */
+  nodePortRange: readonly [first: number, last: number];
+}
+
+export type FrontendInputs =
+  & Pick<ResourceTables, "Service" | "EndpointSlice" | "CiliumEndpoint" | "Pod" | "Node">
+  & { nodes: Table<ClusterNode>; localAddresses: Table<LocalAddress> };
+
 const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
+const ZONE_LABEL = "topology.kubernetes.io/zone";
+
+/** Of the Kubernetes API: three hours. */
+const AFFINITY_DEFAULT_S = 10_800;
+
+const LOOPBACKS = ["127.0.0.1", "::1"].map(parseIp);
+/** The address of rows that reserve a port: no packet goes there. */
+const NO_ADDRESS = new Uint8Array(16);
 
 /** `address|port|protocol`, the key in the table. */
 export function frontendKey(
@@ -67,175 +120,388 @@ function clusterIps({ spec }: Service): string[] {
   return given.filter((address) => address !== "" && address !== "None");
 }
 
-function sliceBackends(
-  slices: readonly EndpointSlice[],
-  port: ServicePort,
-  publishNotReady: boolean,
-): FrontendBackend[] {
-  const backends: FrontendBackend[] = [];
-  for (const slice of slices) {
-    const number = (slice.ports ?? []).find((candidate) =>
-      (candidate.name ?? "") === (port.name ?? "") &&
-      (candidate.protocol ?? "TCP") === (port.protocol ?? "TCP")
-    )?.port;
-    if (!number) continue;
-    for (const { addresses, conditions = {}, nodeName, targetRef } of slice.endpoints ?? []) {
-      // The conditions' defaults are those of the EndpointSlice API: unknown counts as ready.
-      const ready = conditions.ready ?? true;
-      const draining = conditions.terminating === true && (conditions.serving ?? ready) === true;
-      if (!ready && !draining && !publishNotReady) continue;
-      for (const text of addresses) {
-        const address = tryParseIp(text);
-        if (!address) continue;
-        const pod = targetRef?.kind === "Pod" && targetRef.name
-          ? `${targetRef.namespace ?? slice.metadata.namespace}/${targetRef.name}`
-          : undefined;
-        backends.push({
-          address,
-          port: number,
-          state: draining ? "terminating" : "active",
-          ...(nodeName ? { node: nodeName } : {}),
-          ...(pod ? { pod } : {}),
-        });
-      }
-    }
+function ingressIps({ spec, status }: Service): string[] {
+  const told = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ? [ip] : []);
+  // without a controller that fills in the status the wish is what there is
+  return told.length === 0 && spec.loadBalancerIP ? [spec.loadBalancerIP] : told;
+}
+
+/** Rows by what they belong to. */
+class Index<Row> {
+  readonly #groups = new Map<string, Map<string, Row>>();
+
+  get(group: string): ReadonlyMap<string, Row> | undefined {
+    return this.#groups.get(group);
   }
-  return backends;
-}
 
-/** What a controller would put in the EndpointSlices: the published pods that the selector selects. */
-function selectedBackends(
-  service: Service,
-  port: ServicePort,
-  endpoints: readonly CiliumEndpoint[],
-): FrontendBackend[] {
-  const selector = Object.entries(service.spec.selector ?? {});
-  if (selector.length === 0) return [];
-  const backends: FrontendBackend[] = [];
-  for (const { metadata, status } of endpoints) {
-    if (metadata.namespace !== service.metadata.namespace) continue;
-    const labels = parseLabels(status.identity.labels);
-    const has = (key: string) => labels[`k8s:${key}`] ?? metadata.labels[key];
-    if (!selector.every(([key, value]) => has(key) === value)) continue;
-    if (status.state !== undefined && status.state !== "ready") continue;
-    const target = port.targetPort ?? port.port;
-    const number = typeof target === "number" ? target : status["named-ports"]
-      ?.find(({ name, protocol }) => name === target && protocol === (port.protocol ?? "TCP"))
-      ?.port;
-    if (number === undefined) continue;
-    for (const { ipv4, ipv6 } of status.networking.addressing) {
-      for (const text of [ipv4, ipv6]) {
-        const address = text === undefined ? undefined : tryParseIp(text);
-        if (!address) continue;
-        backends.push({
-          address,
-          port: number,
-          state: "active",
-          node: status.networking.node,
-          pod: resourceKey({ kind: "Pod", metadata }),
-        });
-      }
+  apply(change: Change<Row>, groupOf: (row: Row) => string | undefined): void {
+    if (change.kind !== "added") {
+      const group = groupOf(change.previous);
+      const rows = group === undefined ? undefined : this.#groups.get(group);
+      rows?.delete(change.key);
+      if (rows?.size === 0) this.#groups.delete(group!);
     }
+    if (change.kind === "deleted") return;
+    const group = groupOf(change.row);
+    if (group === undefined) return;
+    let rows = this.#groups.get(group);
+    if (!rows) this.#groups.set(group, rows = new Map());
+    rows.set(change.key, change.row);
   }
-  return backends;
 }
 
-function sortedBackends(backends: readonly FrontendBackend[], ipv4: boolean): FrontendBackend[] {
-  const unique = new Map<string, FrontendBackend>();
-  for (const backend of backends) {
-    if (isIpv4(backend.address) !== ipv4) continue;
-    const key = `${formatIp(backend.address)}|${backend.port}`;
-    if (unique.get(key)?.state !== "active") unique.set(key, backend);
+const sliceOwner = ({ metadata }: EndpointSlice): string | undefined => {
+  const name = metadata.labels[SERVICE_NAME_LABEL];
+  return name ? `${metadata.namespace}/${name}` : undefined;
+};
+
+/** Names of groups: services as they are called, pods with a prefix that no namespace has. */
+const podGroup = (key: string) => `pod:${key}`;
+
+/** What a group makes: frontends, and for a service whether balancers outside may ask. */
+interface Made {
+  frontends: Frontend[];
+  problems: Problem[];
+}
+
+class Maker {
+  readonly #inputs: FrontendInputs;
+  readonly #options: FrontendOptions;
+  readonly slices = new Index<EndpointSlice>();
+  readonly endpoints = new Index<CiliumEndpoint>();
+  readonly services = new Index<Service>();
+
+  constructor(inputs: FrontendInputs, options: FrontendOptions) {
+    this.#inputs = inputs;
+    this.#options = options;
   }
-  return [...unique].sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, backend]) => backend);
-}
 
-function backendHash(backends: readonly FrontendBackend[]): string {
-  const lines = backends.map(({ address, port, state }) => `${formatIp(address)} ${port} ${state}`);
-  return createHash("sha256").update(lines.join("\n")).digest("hex");
-}
+  get #self(): ClusterNode | undefined {
+    return this.#inputs.nodes.get(this.#options.nodeName);
+  }
 
-/** Wires the derivation of frontends. A service without EndpointSlices gets the pods it selects. */
-export function deriveFrontends(
-  inputs: Pick<ResourceTables, "Service" | "EndpointSlice" | "CiliumEndpoint">,
-): FrontendTables {
-  const frontends = new Table<Frontend>({ name: "frontends", key: frontendKey });
-  const problems = problemTable("service-problems");
+  #place(): Place {
+    const labels = this.#inputs.Node.get(this.#options.nodeName)?.metadata.labels;
+    return {
+      node: this.#options.nodeName,
+      addresses: this.#self?.addresses ?? [],
+      zone: labels?.[ZONE_LABEL],
+    };
+  }
 
-  const compute = (report: (problem: Problem) => void): Frontend[] => {
-    const slices = Map.groupBy(
-      inputs.EndpointSlice.rows().filter(({ metadata }) => metadata.labels[SERVICE_NAME_LABEL]),
-      ({ metadata }) => `${metadata.namespace}/${metadata.labels[SERVICE_NAME_LABEL]}`,
-    );
-    const endpoints = inputs.CiliumEndpoint.rows();
-    const result = new Map<string, Frontend>();
-    const services = inputs.Service.rows().map((service) =>
-      [resourceKey(service), service] as const
-    )
-      .sort(([a], [b]) => a < b ? -1 : 1);
-    for (const [key, service] of services) {
-      const { spec, metadata: { namespace, name } } = service;
-      const source = `Service ${key}`;
-      if (spec.type === "ExternalName") continue;
-      if (spec.type === "NodePort" || spec.type === "LoadBalancer") {
-        report({ source, message: `type ${spec.type} is served at its cluster addresses alone` });
-      }
-      const addresses = clusterIps(service);
-      if (addresses.length === 0 && spec.clusterIP !== "None" && !spec.clusterIPs?.length) {
-        report({ source, message: "has no clusterIP, so it is not served; give it one" });
-      }
-      for (const text of addresses) {
-        const address = tryParseIp(text);
-        if (!address) continue;
-        for (const port of spec.ports ?? []) {
-          const ofService = slices.get(key);
-          const candidates = ofService
-            ? sliceBackends(ofService, port, spec.publishNotReadyAddresses ?? false)
-            : selectedBackends(service, port, endpoints);
-          const backends = sortedBackends(candidates, isIpv4(address));
-          const frontend: Frontend = {
-            address,
-            port: port.port,
-            protocol: port.protocol ?? "TCP",
-            kind: "ClusterIP",
-            namespace,
-            name,
-            portName: port.name ?? "",
-            backends,
-            backendHash: backendHash(backends),
-          };
-          const owner = result.get(frontendKey(frontend));
-          if (owner) {
-            const where = `${text} port ${port.port}/${frontend.protocol}`;
-            report({
-              source,
-              message:
-                `${where} is of Service ${owner.namespace}/${owner.name} already; change one`,
-            });
-          } else {
-            result.set(frontendKey(frontend), frontend);
-          }
-        }
-      }
-    }
-    return [...result.values()];
+  #isLocal = (address: Uint8Array): boolean => {
+    const self = this.#self;
+    if (!self) return false;
+    const cidr = isIpv4(address) ? self.podCidrIpv4 : self.podCidrIpv6;
+    return (cidr !== undefined && cidrContains(cidr, address)) ||
+      self.addresses.some((own) => equalIp(own, address));
   };
 
-  const tables = [inputs.Service, inputs.EndpointSlice, inputs.CiliumEndpoint];
-  const derivations = [
-    derive(tables, () => compute(() => {}), frontends),
-    derive([inputs.Service], () => {
-      const found: Problem[] = [];
-      compute((problem) => found.push(problem));
-      return found;
-    }, problems),
+  make(group: string): Made {
+    if (group.startsWith("pod:")) return this.#makePod(group.slice("pod:".length));
+    const service = this.#inputs.Service.get(group);
+    return service ? this.#makeService(group, service) : { frontends: [], problems: [] };
+  }
+
+  #makeService(key: string, service: Service): Made {
+    const { spec } = service;
+    const problems: Problem[] = [];
+    const report = (message: string) => problems.push({ source: `Service ${key}`, message });
+    if (spec.type === "ExternalName") return { frontends: [], problems };
+    const settings = serviceSettings(service, this.#options.balancing, report);
+    const addresses = this.#addresses(service, settings);
+    if (clusterIps(service).length === 0 && spec.clusterIP !== "None" && !spec.clusterIPs?.length) {
+      report("has no clusterIP, so it is not served there; give it one");
+    }
+    const slices = this.slices.get(key);
+    const sources = {
+      slices: slices ? [...slices.values()] : undefined,
+      endpoints: this.endpoints.get(service.metadata.namespace)?.values() ?? [],
+      settings,
+      isLocal: this.#isLocal,
+    };
+    const frontends: Frontend[] = [];
+    const tunnel = this.#options.routing === "vxlan" && settings.mode !== "snat";
+    const external = addresses.some(({ kind }) => kind !== "ClusterIP") ||
+      spec.type === "NodePort" ||
+      spec.type === "LoadBalancer";
+    if (tunnel && external) {
+      report(`mode ${settings.mode} needs native routing; SNAT is used`);
+    }
+    for (const port of spec.ports ?? []) {
+      if (port.protocol === "SCTP") {
+        report(`port ${port.port}/SCTP is not served: pilus balances TCP and UDP`);
+        continue;
+      }
+      const backends = portBackends(service, port, {
+        ...sources,
+        endpoints: [...sources.endpoints],
+      });
+      const all = [...addresses, ...this.#nodePorts(service, port, settings, report)];
+      frontends.push(...this.#frontends(service, port, backends, all, settings));
+    }
+    return { frontends, problems };
+  }
+
+  /** Where a service is besides its node ports. */
+  #addresses(service: Service, { kinds }: ServiceSettings): Where[] {
+    const wanted = (kind: string) => kinds.size === 0 || kinds.has(kind);
+    const where = (kind: FrontendKind, texts: readonly string[]): Where[] =>
+      texts.flatMap((text) => {
+        const address = tryParseIp(text);
+        return address ? [{ kind, address }] : [];
+      });
+    return [
+      ...where("ClusterIP", clusterIps(service)),
+      ...(service.spec.type === "LoadBalancer" && wanted("LoadBalancer")
+        ? where("LoadBalancer", ingressIps(service))
+        : []),
+      ...where("ExternalIP", service.spec.externalIPs ?? []),
+    ];
+  }
+
+  #nodePorts(
+    { spec }: Service,
+    { name, port, nodePort }: ServicePort,
+    { kinds }: ServiceSettings,
+    report: (message: string) => void,
+  ): Where[] {
+    if (spec.type !== "NodePort" && spec.type !== "LoadBalancer") return [];
+    if (kinds.size > 0 && !kinds.has("NodePort")) return [];
+    if (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts === false && !nodePort) {
+      return [];
+    }
+    const [first, last] = this.#options.nodePortRange;
+    if (!nodePort) {
+      if (spec.type === "NodePort") {
+        report(`port ${name || port} has no nodePort; give it one from ${first} to ${last}`);
+      }
+      return [];
+    }
+    if (nodePort < first || nodePort > last) {
+      report(`nodePort ${nodePort} is not one from ${first} to ${last} (--node-port-range)`);
+    }
+    return this.#ownPort(nodePort, "NodePort");
+  }
+
+  /** A port of this node at all of its addresses, which no socket may bind besides. */
+  #ownPort(port: number, kind: FrontendKind): Where[] {
+    return [
+      { kind: "Reserved", address: NO_ADDRESS, port },
+      ...[...this.#self?.addresses ?? [], ...LOOPBACKS].map((address) => ({ kind, address, port })),
+    ];
+  }
+
+  #frontends(
+    service: Service,
+    port: ServicePort,
+    backends: FrontendBackend[],
+    all: readonly Where[],
+    settings: ServiceSettings,
+  ): Frontend[] {
+    const { spec, metadata: { namespace, name } } = service;
+    const protocol = port.protocol === "UDP" ? "UDP" : "TCP";
+    const place = this.#place();
+    const near = spec.trafficDistribution;
+    const internalTrafficPolicy = spec.internalTrafficPolicy ?? "Cluster";
+    const externalTrafficPolicy = spec.externalTrafficPolicy ?? "Cluster";
+    const chosen = (ipv4: boolean) => {
+      const everywhere = choose(backends, ipv4, { localOnly: false, near }, place);
+      const here = choose(backends, ipv4, { localOnly: true, near }, place);
+      return {
+        backends: backends.filter(({ address }) => isIpv4(address) === ipv4),
+        cluster: internalTrafficPolicy === "Local" ? here : everywhere,
+        // from inside all of a balancer's or node's address are asked, as by kube-proxy
+        inside: everywhere,
+        outside: externalTrafficPolicy === "Local" ? here : everywhere,
+      };
+    };
+    const byFamily = { ipv4: chosen(true), ipv6: chosen(false) };
+    const direct = this.#options.routing === "native" &&
+      (settings.mode === "dsr" || settings.mode === "hybrid" && protocol === "TCP");
+    const ranges = spec.loadBalancerSourceRanges ?? [];
+    return all.map(({ kind, address, port: ownPort }): Frontend => {
+      const family = byFamily[isIpv4(address) ? "ipv4" : "ipv6"];
+      const none: Chosen = { backends: [], count: 0 };
+      return {
+        address,
+        port: ownPort ?? port.port,
+        protocol,
+        kind,
+        namespace,
+        name,
+        portName: port.name ?? "",
+        backends: kind === "Reserved" ? [] : family.backends,
+        inside: kind === "Reserved" ? none : kind === "ClusterIP" ? family.cluster : family.inside,
+        outside: kind === "ClusterIP" || kind === "Reserved" ? none : family.outside,
+        forwarding: direct && kind !== "ClusterIP" ? settings.dispatch : "snat",
+        algorithm: settings.algorithm,
+        affinityS: spec.sessionAffinity === "ClientIP"
+          ? spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? AFFINITY_DEFAULT_S
+          : 0,
+        ...(kind === "LoadBalancer" && ranges.length > 0 ? { sourceRanges: ranges } : {}),
+        externalTrafficPolicy,
+        internalTrafficPolicy,
+      };
+    });
+  }
+
+  /** The host ports of a pod of this node. */
+  #makePod(key: string): Made {
+    const pod = this.#inputs.Pod.get(key);
+    const local = this.#inputs.localAddresses.rows().find((row) => row.pod === key);
+    if (!pod || !local || pod.spec?.hostNetwork) return { frontends: [], problems: [] };
+    const problems: Problem[] = [];
+    const frontends: Frontend[] = [];
+    for (const { ports = [] } of pod.spec?.containers ?? []) {
+      for (const { containerPort, hostPort, hostIP, protocol = "TCP", name } of ports) {
+        if (!hostPort) continue;
+        if (protocol === "SCTP") {
+          problems.push({
+            source: `Pod ${key}`,
+            message: `hostPort ${hostPort}/SCTP is not served`,
+          });
+          continue;
+        }
+        const backends = local.addresses.map((address): FrontendBackend => ({
+          address,
+          port: containerPort,
+          state: "active",
+          weight: 1,
+          local: true,
+          node: this.#options.nodeName,
+          pod: key,
+        }));
+        const bound = hostIP ? tryParseIp(hostIP) : undefined;
+        const everywhere = bound === undefined || bound.every((b, i) => b === 0 || i < 12);
+        const all: Where[] = everywhere
+          ? this.#ownPort(hostPort, "HostPort")
+          : [{ kind: "HostPort", address: bound, port: hostPort }];
+        const service: Service = {
+          kind: "Service",
+          metadata: pod.metadata,
+          spec: {},
+        };
+        frontends.push(...this.#frontends(
+          service,
+          { port: hostPort, protocol: protocol as PortProtocol, name: name ?? "" },
+          backends,
+          all,
+          NO_SETTINGS,
+        ));
+      }
+    }
+    return { frontends, problems };
+  }
+}
+
+interface Where {
+  kind: FrontendKind;
+  address: Uint8Array<ArrayBuffer>;
+  /** @default the service's */
+  port?: number;
+}
+
+const NO_SETTINGS: ServiceSettings = {
+  mode: "snat",
+  dispatch: "ipip",
+  algorithm: "random",
+  states: new Map(),
+  weights: new Map(),
+  kinds: new Set(),
+};
+
+/**
+ * Wires the derivation of frontends. A service without EndpointSlices gets the pods that it selects.
+ * Of two that claim one frontend the elder keeps it.
+ */
+export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions): FrontendTables {
+  const frontends = new Table<Frontend>({ name: "frontends", key: frontendKey });
+  const problems = problemTable("service-problems");
+  const healthChecks = new Table<HealthCheck>({
+    name: "health-checks",
+    key: ({ port }) => String(port),
+  });
+  const maker = new Maker(inputs, options);
+  const hasHostPorts = ({ spec }: Pod) =>
+    spec?.containers?.some(({ ports }) => ports?.some(({ hostPort }) => hostPort)) ?? false;
+  const everything = () => [
+    ...inputs.Service.keys(),
+    ...inputs.Pod.rows().filter(hasHostPorts).map((pod) => podGroup(resourceKey(pod))),
   ];
+  const watched = [
+    groupInput(inputs.Service, (change) => {
+      maker.services.apply(change, ({ metadata }) => metadata.namespace);
+      return [change.key];
+    }),
+    groupInput(inputs.EndpointSlice, (change) => {
+      maker.slices.apply(change, sliceOwner);
+      return [...rowsOf(change)].flatMap((slice) => sliceOwner(slice) ?? []);
+    }),
+    groupInput(inputs.CiliumEndpoint, (change) => {
+      maker.endpoints.apply(change, ({ metadata }) => metadata.namespace);
+      const rows = [...rowsOf(change)];
+      const services = maker.services.get(rows[0]!.metadata.namespace) ?? new Map();
+      return [...services].filter(([key, service]) =>
+        !maker.slices.get(key) && rows.some((endpoint) => selects(service, endpoint))
+      ).map(([key]) => key);
+    }),
+    groupInput(
+      inputs.Pod,
+      (change) => [...rowsOf(change)].some(hasHostPorts) ? [podGroup(change.key)] : [],
+    ),
+    groupInput(
+      inputs.localAddresses,
+      (change) => [...rowsOf(change)].map(({ pod }) => podGroup(pod)),
+    ),
+    groupInput(inputs.nodes, (change) => change.key === options.nodeName ? everything() : []),
+    groupInput(inputs.Node, (change) => change.key === options.nodeName ? everything() : []),
+  ];
+  const derivation = deriveGroups<Frontend>({
+    inputs: watched,
+    output: frontends,
+    problems,
+    compute: (group): GroupResult<Frontend> => {
+      const made = maker.make(group);
+      return { rows: made.frontends, problems: made.problems };
+    },
+    conflict: (loser, owner) =>
+      loser.kind === "Reserved" ? undefined : {
+        source: `Service ${loser.namespace}/${loser.name}`,
+        message: `${formatIp(loser.address)} port ${loser.port}/${loser.protocol} is of Service ` +
+          `${owner.namespace}/${owner.name} already; change one`,
+      },
+  });
+  const checks = deriveGroups<HealthCheck>({
+    inputs: [
+      groupInput(inputs.Service, (change) => [change.key]),
+      groupInput(
+        frontends,
+        (change) => [...rowsOf(change)].map(({ namespace, name }) => `${namespace}/${name}`),
+      ),
+    ],
+    output: healthChecks,
+    compute: (group) => {
+      const service = inputs.Service.get(group);
+      const port = service?.spec.healthCheckNodePort;
+      if (!port || service.spec.externalTrafficPolicy !== "Local") return { rows: [] };
+      const pods = new Set<string>();
+      for (const { outside } of maker.make(group).frontends) {
+        for (const { address, pod } of outside.backends.slice(0, outside.count)) {
+          pods.add(pod ?? formatIp(address));
+        }
+      }
+      const { namespace, name } = service.metadata;
+      return { rows: [{ namespace, name, port, localEndpoints: pods.size }] };
+    },
+  });
   return {
     frontends,
     problems,
-    derivations,
+    healthChecks,
     [Symbol.dispose]() {
-      for (const derivation of derivations) derivation[Symbol.dispose]();
+      checks[Symbol.dispose]();
+      derivation[Symbol.dispose]();
     },
   };
 }

@@ -17,7 +17,6 @@ import { formatIp } from "../../datapath/net/ip.ts";
 import { setAll } from "../state/map_target.ts";
 import type { ApplyResult, RowFailure, Target } from "../state/reconciler.ts";
 import { Table } from "../state/table.ts";
-import type { Frontend } from "./frontends.ts";
 import { type MaglevBackend, maglevRows, MaglevTable, readSlot, ROW_SLOTS } from "./maglev.ts";
 import { RangeAllocator } from "./ranges.ts";
 
@@ -80,66 +79,6 @@ export function serviceTable(): Table<ServiceRow> {
     key: ({ key }) => serviceKeyText(key),
     equal: sameService,
   });
-}
-
-/** IANA protocol numbers of service ports; SCTP is not served. */
-const PROTOCOLS = { TCP: 6, UDP: 17 } as const;
-
-/** Gives service ports their numbers, which stay for as long as this lives. */
-export class ServiceNumbers {
-  readonly #numbers = new Map<string, number>();
-  readonly #adopted = new Map<string, number>();
-  readonly #used = new Set<number>();
-  readonly #taken = new Set<number>();
-  #next = 1;
-
-  /** Numbers that an agent before has given, by row of the kernel. Before the first `rows`. */
-  adopt(rows: Iterable<[ServiceKey, Service]>): void {
-    for (const [key, { id }] of rows) {
-      this.#adopted.set(serviceKeyText(key), id);
-      this.#taken.add(id);
-    }
-  }
-
-  /** The rows for the kernel: frontends of protocols that are served, with their active backends. */
-  rows(frontends: readonly Frontend[]): ServiceRow[] {
-    return frontends.flatMap((frontend) => {
-      if (frontend.protocol === "SCTP") return [];
-      const key = {
-        address: frontend.address,
-        port: frontend.port,
-        protocol: PROTOCOLS[frontend.protocol],
-      };
-      const active = frontend.backends.filter(({ state }) => state === "active");
-      const draining = frontend.backends.filter(({ state }) => state !== "active");
-      // those that terminate serve when nobody else does
-      const set = backendSet(
-        [...active, ...draining].map(({ address, port }) => ({
-          address,
-          port,
-          flags: 0,
-          weight: 1,
-        })),
-        active.length || draining.length,
-      );
-      const id = this.#number(frontend, serviceKeyText(key));
-      return [{ key, id, flags: 0, affinityS: 0, maglev: false, sides: [set, set] as const }];
-    });
-  }
-
-  #number({ namespace, name, portName, protocol }: Frontend, key: string): number {
-    const port = `${namespace}/${name}/${portName}/${protocol}`;
-    let id = this.#numbers.get(port);
-    if (id !== undefined) return id;
-    id = this.#adopted.get(key);
-    if (id === undefined || this.#used.has(id)) {
-      while (this.#used.has(this.#next) || this.#taken.has(this.#next)) this.#next++;
-      id = this.#next++;
-    }
-    this.#used.add(id);
-    this.#numbers.set(port, id);
-    return id;
-  }
 }
 
 /** Milliseconds that a replaced range stays, for packets on their way through a program. */

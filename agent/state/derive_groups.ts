@@ -36,6 +36,12 @@ export function groupInput<Row>(
   };
 }
 
+/** The row before and the row after a change, as far as there are any. */
+export function* rowsOf<Row>(change: Change<Row>): Generator<Row> {
+  if (change.kind !== "added") yield change.previous;
+  if (change.kind !== "deleted") yield change.row;
+}
+
 export interface GroupOptions<Row> {
   inputs: readonly GroupInput[];
   /** Reads tables and does nothing else. A group that has gone makes no rows. */
@@ -43,7 +49,7 @@ export interface GroupOptions<Row> {
   output: Table<Row>;
   problems?: Table<Problem>;
   /** What is wrong when two groups make a row of one key; the one that came first keeps it. */
-  conflict?: (loser: Row, owner: Row) => Problem;
+  conflict?: (loser: Row, owner: Row) => Problem | undefined;
 }
 
 /** Keeps `output` equal to the rows of all groups. Dispose of it to stop that. */
@@ -107,7 +113,7 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     const found = [...problemsOf.values()].flat();
     for (const key of contested) {
       const [owner, ...losers] = [...claims.get(key)!.values()];
-      if (conflict) found.push(...losers.map((loser) => conflict(loser, owner!)));
+      if (conflict) found.push(...losers.flatMap((loser) => conflict(loser, owner!) ?? []));
     }
     problems.replace(found);
   };

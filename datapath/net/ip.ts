@@ -210,3 +210,9 @@ export function cidrAddress(cidr: Cidr, index: bigint | number): Uint8Array<Arra
   }
   return addToIp(maskCidr(cidr).address, index);
 }
+
+/** 127.0.0.0/8, ::1 and the unspecified address: nothing that is on a network. */
+export function isLoopback(ip: Uint8Array): boolean {
+  if (isIpv4(ip)) return ip[12] === 127;
+  return ip.subarray(0, 15).every((byte) => byte === 0) && ip[15]! <= 1;
+}

@@ -1,0 +1,240 @@
+/** What the kernel's maps say of frontends, derived row by row. */
+
+import {
+  BackendFlags,
+  type MemberKey,
+  type Service,
+  ServiceFlags,
+  type ServiceKey,
+  type SourceRangeKey,
+  type TunnelledKey,
+} from "../../datapath/maps/generated.ts";
+import {
+  cidrContains,
+  equalIp,
+  formatIp,
+  isIpv4,
+  parseCidr,
+  tryParseCidr,
+  tryParseIp,
+} from "../../datapath/net/ip.ts";
+import type { RoutingMode } from "../../datapath/loader.ts";
+import type { ClusterNode } from "../nodes/nodes.ts";
+import { deriveGroups, groupInput } from "../state/derive_groups.ts";
+import { type MapRow, mapTable } from "../state/map_target.ts";
+import { type Change, Table } from "../state/table.ts";
+import type { Chosen, FrontendBackend } from "./backends.ts";
+import { type Frontend, frontendKey, isExternal } from "./frontends.ts";
+import { type BackendSet, backendSet, type ServiceRow, serviceTable } from "./service_maps.ts";
+import { PROTOCOLS, serviceKey, ServiceNumbers } from "./service_numbers.ts";
+
+/** Bits of struct source_range_key before the address. */
+const RANGE_HEAD_BITS = 32;
+
+/** A member's index and 1 by scope; 0: no new connections. */
+type Member = [inside: number, outside: number];
+
+export interface ServiceRowOptions {
+  routing: RoutingMode;
+  /** Where pods' addresses come from. */
+  clusterCidrs: readonly string[];
+  /** Rows that an agent before has left: their numbers are kept. */
+  adopted: Iterable<[ServiceKey, Service]>;
+}
+
+/** Tables that follow the frontends. Dispose of it to stop that. */
+export interface ServiceRowTables extends Disposable {
+  services: Table<ServiceRow>;
+  numbers: ServiceNumbers;
+  members: Table<MapRow<MemberKey, Member>>;
+  sourceRanges: Table<MapRow<SourceRangeKey, number>>;
+  tunnelled: Table<MapRow<TunnelledKey, number>>;
+  /** Addresses with some frontend, as text. */
+  addresses: Table<{ address: Uint8Array<ArrayBuffer> }>;
+  /** Keys of frontends that this node itself answers. */
+  hostFrontends: Table<string>;
+}
+
+export function deriveServiceRows(
+  { frontends, nodes }: { frontends: Table<Frontend>; nodes: Table<ClusterNode> },
+  { routing, clusterCidrs, adopted }: ServiceRowOptions,
+): ServiceRowTables {
+  const stack = new DisposableStack();
+  const numbers = new ServiceNumbers(() => frontends.rows());
+  numbers.adopt(adopted);
+  const cidrs = clusterCidrs.map(parseCidr);
+  const sets = new WeakMap<Chosen, BackendSet>();
+  const flagsOf = ({ address, local }: FrontendBackend) => {
+    if (local) return BackendFlags.LOCAL;
+    const pod = cidrs.some((cidr) => cidrContains(cidr, address));
+    return pod && routing === "vxlan" ? BackendFlags.TUNNEL : 0;
+  };
+  const setOf = (chosen: Chosen): BackendSet => {
+    let set = sets.get(chosen);
+    if (!set) {
+      const rows = chosen.backends.map((backend) => ({
+        address: backend.address,
+        port: backend.port,
+        weight: backend.weight,
+        flags: flagsOf(backend),
+      }));
+      sets.set(chosen, set = backendSet(rows, chosen.count));
+    }
+    return set;
+  };
+
+  const services = serviceTable();
+  stack.use(deriveGroups<ServiceRow>({
+    inputs: [groupInput(frontends, (change) => [change.key])],
+    output: services,
+    compute(key) {
+      const frontend = frontends.get(key);
+      if (!frontend) return { rows: [] };
+      const external = isExternal(frontend);
+      let flags = external ? ServiceFlags.EXTERNAL : 0;
+      if (frontend.sourceRanges) flags |= ServiceFlags.SOURCE_RANGES;
+      if (frontend.forwarding === "ipip") flags |= ServiceFlags.DSR_IPIP;
+      if (frontend.forwarding === "option") flags |= ServiceFlags.DSR_OPTION;
+      return {
+        rows: [{
+          key: serviceKey(frontend),
+          id: numbers.of(frontend),
+          flags,
+          affinityS: frontend.affinityS,
+          maglev: external && frontend.algorithm === "maglev",
+          sides: [setOf(frontend.inside), setOf(frontend.outside)],
+        }],
+      };
+    },
+  }));
+
+  const members = mapTable<MemberKey, Member>(
+    "service-members",
+    ({ address, service, port }) => `${service}|${formatIp(address)}|${port}`,
+  );
+  stack.use(deriveGroups<MapRow<MemberKey, Member>>({
+    inputs: [groupInput(frontends, (change) => [change.key])],
+    output: members,
+    compute(key) {
+      const frontend = frontends.get(key);
+      if (!frontend?.affinityS || frontend.kind === "Reserved") return { rows: [] };
+      const service = numbers.of(frontend);
+      const index = ({ backends, count }: Chosen, backend: FrontendBackend) => {
+        const at = backends.indexOf(backend);
+        return at >= 0 && at < count ? at + 1 : 0;
+      };
+      return {
+        rows: frontend.backends.map((backend) => ({
+          key: { address: backend.address, service, port: backend.port },
+          value: [index(frontend.inside, backend), index(frontend.outside, backend)],
+        })),
+      };
+    },
+  }));
+
+  const sourceRanges = mapTable<SourceRangeKey, number>(
+    "source-ranges",
+    ({ service, prefixLength, address }) => `${service}|${formatIp(address)}|${prefixLength}`,
+  );
+  stack.use(deriveGroups<MapRow<SourceRangeKey, number>>({
+    inputs: [groupInput(frontends, (change) => [change.key])],
+    output: sourceRanges,
+    compute(key) {
+      const frontend = frontends.get(key);
+      const ranges = frontend?.sourceRanges ?? [];
+      return {
+        rows: ranges.flatMap((text) => {
+          const address = tryParseIp(text);
+          const cidr = address ? { address, prefixLength: 128 } : tryParseCidr(text);
+          if (!cidr || isIpv4(cidr.address) !== isIpv4(frontend!.address)) return [];
+          return [{
+            key: {
+              prefixLength: RANGE_HEAD_BITS + cidr.prefixLength,
+              service: numbers.of(frontend!),
+              address: cidr.address,
+            },
+            value: 1,
+          }];
+        }),
+      };
+    },
+  }));
+
+  const tunnelled = mapTable<TunnelledKey, number>(
+    "tunnelled",
+    ({ frontend, backend, port, protocol }) =>
+      `${formatIp(frontend)}|${port}|${protocol}|${formatIp(backend)}`,
+  );
+  stack.use(deriveGroups<MapRow<TunnelledKey, number>>({
+    inputs: [groupInput(frontends, (change) => [change.key])],
+    output: tunnelled,
+    compute(key) {
+      const frontend = frontends.get(key);
+      if (frontend?.forwarding !== "ipip" || !isExternal(frontend)) return { rows: [] };
+      return {
+        rows: frontend.backends.filter(({ local }) => local).map(({ address, port }) => ({
+          key: {
+            frontend: frontend.address,
+            backend: address,
+            port: frontend.port,
+            protocol: PROTOCOLS[frontend.protocol],
+          },
+          // the first two bytes in network order
+          value: (port & 0xff) << 8 | port >> 8,
+        })),
+      };
+    },
+  }));
+
+  const keysByAddress = new Map<string, Set<string>>();
+  const addresses = new Table<{ address: Uint8Array<ArrayBuffer> }>({
+    name: "service-addresses",
+    key: ({ address }) => formatIp(address),
+  });
+  stack.use(deriveGroups<{ address: Uint8Array<ArrayBuffer> }>({
+    inputs: [groupInput(frontends, (change: Change<Frontend>) => {
+      const row = change.kind === "deleted" ? change.previous : change.row;
+      const text = formatIp(row.address);
+      const keys = keysByAddress.get(text) ?? new Set();
+      if (change.kind === "deleted") keys.delete(change.key);
+      else keys.add(change.key);
+      if (keys.size > 0) keysByAddress.set(text, keys);
+      else keysByAddress.delete(text);
+      return change.kind === "updated" ? [] : [text];
+    })],
+    output: addresses,
+    compute(text) {
+      const [key] = keysByAddress.get(text) ?? [];
+      const frontend = key === undefined ? undefined : frontends.get(key);
+      return { rows: frontend ? [{ address: frontend.address }] : [] };
+    },
+  }));
+
+  const hostFrontends = new Table<string>({ name: "host-frontends", key: (key) => key });
+  const own = () => nodes.rows().find(({ local }) => local)?.addresses ?? [];
+  stack.use(deriveGroups<string>({
+    inputs: [
+      groupInput(frontends, (change) => [change.key]),
+      groupInput(nodes, () => frontends.rows().map(frontendKey)),
+    ],
+    output: hostFrontends,
+    compute(key) {
+      const addresses = own();
+      const answered = frontends.get(key)?.backends.some(({ address, local }) =>
+        local && addresses.some((ip) => equalIp(ip, address))
+      );
+      return { rows: answered ? [key] : [] };
+    },
+  }));
+
+  return {
+    services,
+    numbers,
+    members,
+    sourceRanges,
+    tunnelled,
+    addresses,
+    hostFrontends,
+    [Symbol.dispose]: () => stack.dispose(),
+  };
+}

@@ -216,7 +216,7 @@ class Maker {
     const slices = this.slices.get(key);
     const sources = {
       slices: slices ? [...slices.values()] : undefined,
-      endpoints: this.endpoints.get(service.metadata.namespace)?.values() ?? [],
+      endpoints: [...this.endpoints.get(service.metadata.namespace)?.values() ?? []],
       settings,
       isLocal: this.#isLocal,
     };

@@ -14,6 +14,7 @@ import {
   equalIp,
   formatIp,
   isIpv4,
+  isLoopback,
   parseCidr,
   tryParseCidr,
   tryParseIp,
@@ -166,22 +167,37 @@ export function deriveServiceRows(
       `${formatIp(frontend)}|${port}|${protocol}|${formatIp(backend)}`,
   );
   stack.use(deriveGroups<MapRow<TunnelledKey, number>>({
-    inputs: [groupInput(frontends, (change) => [change.key])],
+    inputs: [
+      groupInput(frontends, (change) => [change.key]),
+      groupInput(
+        nodes,
+        () => frontends.rows().filter(({ kind }) => kind === "NodePort").map(frontendKey),
+      ),
+    ],
     output: tunnelled,
     compute(key) {
       const frontend = frontends.get(key);
-      if (frontend?.forwarding !== "ipip" || !isExternal(frontend)) return { rows: [] };
+      if (!frontend || frontend.forwarding === "snat" || isLoopback(frontend.address)) {
+        return { rows: [] };
+      }
+      // the port of any node may have led to a backend here
+      const addresses = frontend.kind === "NodePort"
+        ? nodes.rows().flatMap(({ addresses }) => addresses)
+          .filter((ip) => isIpv4(ip) === isIpv4(frontend.address))
+        : [frontend.address];
       return {
-        rows: frontend.backends.filter(({ local }) => local).map(({ address, port }) => ({
-          key: {
-            frontend: frontend.address,
-            backend: address,
-            port: frontend.port,
-            protocol: PROTOCOLS[frontend.protocol],
-          },
-          // the first two bytes in network order
-          value: (port & 0xff) << 8 | port >> 8,
-        })),
+        rows: frontend.backends.filter(({ local }) => local).flatMap(({ address, port }) =>
+          addresses.map((asked) => ({
+            key: {
+              frontend: asked,
+              backend: address,
+              port: frontend.port,
+              protocol: PROTOCOLS[frontend.protocol],
+            },
+            // the first two bytes in network order
+            value: (port & 0xff) << 8 | port >> 8,
+          }))
+        ),
       };
     },
   }));

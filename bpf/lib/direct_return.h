@@ -67,9 +67,7 @@ __noinline int add_option(struct __sk_buff *skb, struct packet *p)
 /* Reads the frontend from the option; a packet without one, or with another's, stays as it is. */
 __noinline int read_option(struct __sk_buff *skb, struct packet *p)
 {
-	struct address frontend;
-	struct service *s;
-	__be16 port;
+	struct tunnelled_key key = {};
 
 	if (!p || p->flags & (PACKET_ICMP_ERROR | PACKET_FRAGMENT_LATER))
 		return 0;
@@ -79,8 +77,8 @@ __noinline int read_option(struct __sk_buff *skb, struct packet *p)
 		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), &option, sizeof(option)) ||
 		    option.type != OPTION_V4_TYPE || option.length != sizeof(option))
 			return 0;
-		address_from_v4(&frontend, option.address);
-		port = option.port;
+		address_from_v4(&key.frontend, option.address);
+		key.port = option.port;
 	} else {
 		struct option_v6 option;
 
@@ -88,16 +86,17 @@ __noinline int read_option(struct __sk_buff *skb, struct packet *p)
 				       sizeof(option)) ||
 		    option.type != OPTION_V6_TYPE || option.length != OPTION_V6_LENGTH)
 			return 0;
-		__builtin_memcpy(&frontend, option.address, 16);
-		port = option.port;
+		__builtin_memcpy(&key.frontend, option.address, 16);
+		key.port = option.port;
 	}
+	key.backend = p->tuple.destination;
+	key.protocol = p->tuple.protocol;
 	/* anybody can write an option; answers are given the address of a service only */
-	s = service_lookup(&frontend, port, p->tuple.protocol);
-	if (!s || !(s->flags & SERVICE_DSR_OPTION))
+	if (!bpf_map_lookup_elem(&pilus_tunnelled, &key))
 		return 0;
 	p->flags |= PACKET_TRANSLATED;
-	p->inner.destination = frontend;
-	p->inner.destination_port = port;
+	p->inner.destination = key.frontend;
+	p->inner.destination_port = key.port;
 	return 0;
 }
 

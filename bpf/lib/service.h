@@ -188,7 +188,7 @@ struct {
 	__type(value, struct choice);
 } pilus_choices SEC(".maps");
 
-/* What a packet in an IP tunnel to a pod of this node is for. Value: the pod's port, network order. */
+/* Flows to pods of this node that come with direct server return. Value: the pod's port, network order. */
 struct tunnelled_key {
 	struct address frontend;
 	struct address backend;

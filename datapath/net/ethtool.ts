@@ -8,7 +8,7 @@ import { checkIfname } from "./link.ts";
 
 const SOCK_DGRAM = 2, SIOCETHTOOL = 0x8946, ETHTOOL_GDRVINFO = 3;
 /** Offloads by the command that sets each. */
-const OFFLOADS = { txChecksum: 0x17, gro: 0x2c } as const;
+const OFFLOADS = { txChecksum: 0x17 } as const;
 const DRVINFO_SIZE = 196, IFNAMSIZ = 16, IFREQ_SIZE = 40;
 
 /**

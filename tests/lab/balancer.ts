@@ -1,8 +1,12 @@
 /** Services as clients outside of the cluster meet them. */
 
 import type { Lab, LabHost, LabNode } from "../../cli/demo_lab.ts";
+import { attachXdp, BpfObject } from "../../datapath/bpf/mod.ts";
 import { setOffload } from "../../datapath/net/ethtool.ts";
+import { getLink } from "../../datapath/net/link.ts";
+import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { inNamespace, openNamespace } from "../../datapath/net/netns.ts";
+import { compileBpf } from "../../scripts/compile_bpf.ts";
 import { PEER } from "./clients.ts";
 
 /** Prefixes of balanced addresses (RFC 5737, RFC 3849); the wire sends them to a node. */
@@ -20,19 +24,32 @@ export async function announce(lab: Lab, node: LabNode): Promise<void> {
   }
 }
 
+const PASS = `#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int pass(struct xdp_md *ctx) { return XDP_PASS; }
+char _license[] SEC("license") = "GPL";`;
+
 /**
- * Makes the lab's links do what wires do: checksums are finished before a packet is on its way, and
- * what XDP sends back is taken.
+ * Makes the lab's links do what wires do, until it is disposed of: checksums are finished before a
+ * packet is on its way, and what XDP sends back is taken. A veth takes that when it has a program.
  */
-export function makeWiresReal(lab: Lab): void {
-  const set = (host: LabHost, device: string, offload: "txChecksum" | "gro", on: boolean) => {
+export function makeWiresReal(lab: Lab): Disposable {
+  using stack = new DisposableStack();
+  using object = BpfObject.open(compileBpf(PASS)).load();
+  using program = object.program("pass");
+  const inside = (host: LabHost, work: () => void) => {
     using namespace = openNamespace(host.netns);
-    inNamespace(namespace.fd, () => setOffload(device, offload, on));
+    inNamespace(namespace.fd, work);
   };
   for (const host of [...lab.nodes, lab.outside]) {
-    set(host, "eth0", "txChecksum", false);
-    set(lab.wire, host.name, "gro", true);
+    inside(host, () => setOffload("eth0", "txChecksum", false));
+    inside(lab.wire, () => {
+      using netlink = NetlinkSocket.open();
+      const { ifindex } = getLink(netlink, host.name);
+      stack.use(attachXdp(program, { ifindex, mode: "native" }));
+    });
   }
+  return stack.move();
 }
 
 export interface ServiceOptions {

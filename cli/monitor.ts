@@ -66,8 +66,9 @@ const LOOK_FURTHER: Record<number, string> = {
   [DropReason.NO_TUNNEL_ENDPOINT]: "pilus ipcache list",
   [DropReason.INVALID_IDENTITY]: "pilus identity list",
   [DropReason.SERVICE_BACKEND_NOT_FOUND]: "pilus service list",
+  [DropReason.NOT_IN_SOURCE_RANGES]: "pilus service list -o yaml",
+  [DropReason.NO_NAT_MAPPING]: "pilus nat list",
   [DropReason.CT_CREATE_FAILED]: "pilus map list",
-  [DropReason.NO_NAT_MAPPING]: "pilus map list",
 };
 
 function lookFurther({ reasonCode = 0, endpoint }: FlowView): string | undefined {

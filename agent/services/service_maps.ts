@@ -46,7 +46,7 @@ export interface ServiceRow {
   /** `ServiceFlags`. */
   flags: number;
   affinityS: number;
-  /** Whether a Maglev table chooses, where there is more than one to choose from. */
+  /** Whether a Maglev table chooses. One backend has a table too: what comes next is told from it. */
   maglev: boolean;
   /** By `ServiceScope`. */
   sides: readonly [BackendSet, BackendSet];
@@ -244,7 +244,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
         if (set.backends.length === 0) continue;
         const kernelSet = this.#useSet(set, newSets, before?.sets[scope]);
         placed.sets[scope] = kernelSet;
-        if (!row.maglev || set.count < 2) continue;
+        if (!row.maglev || set.count === 0) continue;
         const table = this.#useTable(set, newTables, before, scope);
         if (table) placed.tables[scope] = table;
         else short = true;

@@ -27,11 +27,14 @@ __noinline int enter(struct __sk_buff *skb, struct packet *p)
 	struct ends ends = {};
 	struct admission a = {};
 	struct ipcache_entry *from, *to;
+	struct address end;
 	int err;
 
 	if (!p)
 		return TC_ACT_SHOT;
-	to = ipcache_exact(&p->tuple.destination);
+	/* Linux before 6.4 takes keys of maps from the stack, not from arguments */
+	end = p->tuple.destination;
+	to = ipcache_exact(&end);
 	if (!to || !(to->flags & IPCACHE_LOCAL))
 		return TC_ACT_UNSPEC;
 	ends.destination = endpoint_by_ifindex(to->ifindex);
@@ -41,7 +44,8 @@ __noinline int enter(struct __sk_buff *skb, struct packet *p)
 	}
 	ends.destination_identity = ends.destination->identity;
 	c.endpoint = ends.destination->id;
-	from = ipcache_lookup(&p->tuple.source);
+	end = p->tuple.source;
+	from = ipcache_lookup(&end);
 	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
 	c.destination_identity = ends.destination_identity;

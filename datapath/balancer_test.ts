@@ -486,6 +486,13 @@ both("flows stay with their backend when a Maglev slot changes, new ones follow 
       addresses.map((address) => ({ address, port: 8080 })),
       { id: 22, flags: 1, table: 1 },
     );
+    node.maps.pilus_members.clear();
+    addresses.forEach((address, i) =>
+      node.maps.pilus_members.set({ address: parseIp(address), service: 22, port: 8080 }, [
+        i + 1,
+        i + 1,
+      ])
+    );
   };
   let client = 1000;
   const send = (protocol: Protocol, port: number, flags: number) => {
@@ -529,6 +536,10 @@ both("flows stay with their backend when a Maglev slot changes, new ones follow 
   set(700, [at(2), at(1)], ASK | 0 | 0 << 14);
   assertEquals(send("tcp", oldTcp, TCP.ack), at(2));
   assertEquals(send("tcp", newTcp, TCP.ack), at(1));
+
+  // and now the second: a choice of what has gone is none
+  set(800, [at(2)], ASK | 0 | 0 << 14);
+  assertEquals(send("tcp", newTcp, TCP.ack), at(2));
 });
 
 Deno.test("the kernel and the agent find the same backend for 100,000 random flows", () => {

@@ -579,15 +579,17 @@ function valueOf({ row, sets, tables }: Placed): Service {
     set: sets[scope]?.first ?? 0,
     count: sets[scope] ? row.sides[scope]!.count : 0,
     table: tables[scope]?.first ?? 0,
+    total: sets[scope]?.set.backends.length ?? 0,
   });
   return { id: row.id, flags: row.flags, affinityS: row.affinityS, side: [side(0), side(1)] };
 }
 
 function sameValue(a: Service, b: Service): boolean {
   return a.id === b.id && a.flags === b.flags && a.affinityS === b.affinityS &&
-    a.side.every(({ set, count, table }, scope) => {
+    a.side.every(({ set, count, table, total }, scope) => {
       const other = b.side[scope]!;
-      return set === other.set && count === other.count && table === other.table;
+      return set === other.set && count === other.count && table === other.table &&
+        total === other.total;
     });
 }
 

@@ -32,7 +32,7 @@ import { PROTOCOLS, serviceKey, ServiceNumbers } from "./service_numbers.ts";
 /** Bits of struct source_range_key before the address. */
 const RANGE_HEAD_BITS = 32;
 
-/** A member's index and 1 by scope; 0: no new connections. */
+/** A member's index in the set and 1, by scope; 0: it is not in it. */
 type Member = [inside: number, outside: number];
 
 export interface ServiceRowOptions {
@@ -118,12 +118,10 @@ export function deriveServiceRows(
     output: members,
     compute(key) {
       const frontend = frontends.get(key);
-      if (!frontend?.affinityS || frontend.kind === "Reserved") return { rows: [] };
+      if (!frontend || frontend.kind === "Reserved") return { rows: [] };
       const service = numbers.of(frontend);
-      const index = ({ backends, count }: Chosen, backend: FrontendBackend) => {
-        const at = backends.indexOf(backend);
-        return at >= 0 && at < count ? at + 1 : 0;
-      };
+      const index = ({ backends }: Chosen, backend: FrontendBackend) =>
+        backends.indexOf(backend) + 1;
       return {
         rows: frontend.backends.map((backend) => ({
           key: { address: backend.address, service, port: backend.port },

@@ -50,7 +50,7 @@ function withMaps(
   const node = maps.pilus_node.get(0)!;
   maps.pilus_node.set(0, { ...node, ipv4: parseIp("192.0.2.1") });
   work(maps, (flags, more = {}) => {
-    const side = { set: 1, count: 2, table: 1, ...more };
+    const side = { set: 1, count: 2, table: 1, total: 2, ...more };
     for (const protocol of [TCP, UDP]) {
       maps.pilus_services.set({ ...FRONTEND, protocol }, {
         id: 7,

@@ -59,30 +59,52 @@ inline_always __u64 choice_lifetime(__u8 protocol)
 	return (protocol == IPPROTO_TCP ? ct_tcp_established_s : ct_other_s) * NS_PER_SECOND;
 }
 
-/* The row of a choice, 0 when it has become another backend's. */
-inline_always __u32 choice_row(const struct choice *c)
+/* The row of a choice, 0 when it is not the backend's any more. */
+inline_always __u32 choice_row(const struct balance *q, const struct choice *c)
 {
 	__u32 row = c->row;
-	struct backend *b = bpf_map_lookup_elem(&pilus_backends, &row);
+	struct backend *b;
 
+	if (row - q->side.set >= q->side.total)
+		return 0;
+	b = bpf_map_lookup_elem(&pilus_backends, &row);
 	return b && b->port == c->port && address_equal(&b->address, &c->backend) ? row : 0;
+}
+
+#define ROW_UNKNOWN 0xffffffff
+
+/*
+ * The row that a choice's backend has now, 0 when the service has it no more. ROW_UNKNOWN: its row
+ * is being written.
+ */
+inline_always __u32 member_row(struct balance *q, const struct choice *c)
+{
+	struct member *member;
+	struct backend *b;
+	__u32 index, row;
+
+	q->member.address = c->backend;
+	q->member.service = q->service;
+	q->member.port = c->port;
+	member = bpf_map_lookup_elem(&pilus_members, &q->member);
+	index = member ? member->index[q->scope & 1] : 0;
+	if (!index)
+		return 0;
+	row = q->side.set + index - 1;
+	b = bpf_map_lookup_elem(&pilus_backends, &row);
+	return b && b->port == c->port && address_equal(&b->address, &c->backend) ? row : ROW_UNKNOWN;
 }
 
 /* The row of the backend that the client had last, 0 when new connections go there no more. */
 inline_always __u32 affinity_row(struct balance *q, __u64 now)
 {
 	struct choice *c = bpf_map_lookup_elem(&pilus_affinity, &q->client);
-	struct member *member;
-	__u32 index;
+	__u32 row;
 
 	if (!c || now - c->used > q->affinity_s * NS_PER_SECOND)
 		return 0;
-	q->member.address = c->backend;
-	q->member.service = q->service;
-	q->member.port = c->port;
-	member = bpf_map_lookup_elem(&pilus_members, &q->member);
-	index = member ? member->index[q->scope & 1] : 0;
-	return index ? q->side.set + index - 1 : 0;
+	row = member_row(q, c);
+	return row - q->side.set < q->side.count ? row : 0;
 }
 
 /*
@@ -104,12 +126,17 @@ __noinline int balance_kept(__u32 zero)
 	tcp = q->flow.protocol == IPPROTO_TCP;
 	c = bpf_map_lookup_elem(&pilus_choices, &q->flow);
 	if (c && now - c->used < choice_lifetime(q->flow.protocol)) {
-		row = choice_row(c);
+		row = choice_row(q, c);
+		if (!row) {
+			row = member_row(q, c);
+			if (row && row != ROW_UNKNOWN)
+				c->row = row;
+		}
 		/* a SYN may be the second of its connection: it stays while new ones go there */
-		if (!q->begins || row - q->side.set < q->side.count) {
+		if (row && (!q->begins || row - q->side.set < q->side.count)) {
 			q->answer.backend = c->backend;
 			q->answer.port = c->port;
-			q->answer.row = row;
+			q->answer.row = row == ROW_UNKNOWN ? 0 : row;
 			if (now - c->used > NS_PER_SECOND)
 				c->used = now;
 			return 0;

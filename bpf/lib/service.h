@@ -31,7 +31,7 @@ struct service_side {
 	__u32 set;   /* first row of pilus_backends */
 	__u32 count; /* rows of the set that new connections go to, the first ones; 0: refuse */
 	__u32 table; /* first row of pilus_maglev; 0: the choice is random and kept in pilus_choices */
-	__u32 pad;
+	__u32 total; /* rows of the set, with those that only keep what they have */
 };
 
 struct service {
@@ -126,7 +126,7 @@ struct {
 	__type(value, __u32);
 } pilus_source_ranges SEC(".maps");
 
-/* Backends of services with affinity: which of the sides' sets they are in, and where. */
+/* Where in the sides' sets a service has a backend: what has no row is gone. */
 struct member_key {
 	struct address address;
 	__u32 service; /* id */
@@ -135,12 +135,12 @@ struct member_key {
 };
 
 struct member {
-	__u32 index[SCOPES]; /* in the set of that side, and 1; 0: not for new connections */
+	__u32 index[SCOPES]; /* in the set of that side, and 1; 0: not in it */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 262144);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct member_key);

@@ -50,7 +50,8 @@ inline_always bool kept_backend(const struct affinity_key *key, const struct ser
 	member.port = c->port;
 	member.service = s->id;
 	m = bpf_map_lookup_elem(&pilus_members, &member);
-	if (!m || !m->index[SCOPE_INSIDE])
+	/* those that only keep connections are in the set too */
+	if (!m || m->index[SCOPE_INSIDE] - 1 >= side->count)
 		return false;
 	b = backend_at(side, m->index[SCOPE_INSIDE] - 1);
 	if (b && b->port == member.port && address_equal(&b->address, &member.address))

@@ -1049,6 +1049,7 @@ export interface ServiceSide {
   set: number;
   count: number;
   table: number;
+  total: number;
 }
 
 export const serviceSide: Codec<ServiceSide> = {
@@ -1057,11 +1058,13 @@ export const serviceSide: Codec<ServiceSide> = {
     view.setUint32(offset, value.set, true);
     view.setUint32(offset + 4, value.count, true);
     view.setUint32(offset + 8, value.table, true);
+    view.setUint32(offset + 12, value.total, true);
   },
   decode: (view, offset) => ({
     set: view.getUint32(offset, true),
     count: view.getUint32(offset + 4, true),
     table: view.getUint32(offset + 8, true),
+    total: view.getUint32(offset + 12, true),
   }),
 };
 
@@ -1301,7 +1304,7 @@ export const maps = {
   pilus_members: {
     name: "pilus_members",
     type: 1,
-    maxEntries: 65536,
+    maxEntries: 262144,
     key: memberKey,
     value: {
       size: 8,

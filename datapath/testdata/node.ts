@@ -256,7 +256,7 @@ export class TestNode implements Disposable {
         hits: 0n,
       })
     );
-    const side = { set, count, table };
+    const side = { set, count, table, total: backends.length };
     const row = { id, flags, affinityS, side: [side, side] as [typeof side, typeof side] };
     for (const protocol of [6, 17]) {
       maps.pilus_services.set({ address: parseIp(address), port, protocol }, row);

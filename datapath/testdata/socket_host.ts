@@ -125,7 +125,7 @@ export class SocketHost implements Disposable {
         this.members.set({ address: parseIp(address), service: id, port }, [i + 1, i + 1])
       );
     }
-    const side = { set, count: backends.length, table: 0 };
+    const side = { set, count: backends.length, table: 0, total: backends.length };
     this.services.set({ address: parseIp(frontend), port, protocol }, {
       id,
       flags: 0,

@@ -152,7 +152,12 @@ function setServices(family: Family, count: number, mode: number): void {
   maps.services.clear();
   const first = 1 + (family === "ipv6" ? SERVICES * BACKENDS : 0);
   for (let index = 0; index < count; index++) {
-    const side = { set: first + index * BACKENDS, count: BACKENDS, table: 1 + index * ROWS };
+    const side = {
+      set: first + index * BACKENDS,
+      count: BACKENDS,
+      table: 1 + index * ROWS,
+      total: BACKENDS,
+    };
     maps.services.set(
       { address: parseIp(service(family, index)), port: 80, protocol: 6 },
       { id: index + 1, flags: ServiceFlags.EXTERNAL | mode, affinityS: 0, side: [side, side] },

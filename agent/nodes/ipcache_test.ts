@@ -2,7 +2,6 @@ import { assertEquals } from "@std/assert";
 import { formatCidr, formatIp, parseCidr, parseIp } from "../../datapath/net/ip.ts";
 import { type CidrIdentity, numberCidrs } from "../identity/cidr.ts";
 import type { CiliumEndpoint, Node } from "../resources.ts";
-import { deriveFrontends } from "../services/frontends.ts";
 import { createResourceTables } from "../state/resource_tables.ts";
 import { settled } from "../state/schedule.ts";
 import { Table } from "../state/table.ts";
@@ -63,14 +62,12 @@ Deno.test("deriveNodes() finds addresses, pod CIDRs and routers, and reports ove
 Deno.test("deriveIpcache() says what each address is, and a duplicate address stays with the first", async () => {
   const tables = createResourceTables();
   using nodes = deriveNodes(tables.Node, "node-a");
-  using services = deriveFrontends(tables);
   const local = localAddressTable();
   const cidrs = new Table<CidrIdentity>({ name: "cidrs", key: ({ id }) => `${id}` });
   using derived = deriveIpcache({
     nodes: nodes.nodes,
     endpoints: tables.CiliumEndpoint,
     local,
-    frontends: services.frontends,
     cidrs,
   });
   tables.Node.replace([node("node-a", 1), node("node-b", 2)]);
@@ -81,11 +78,6 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
     published("thief", "10.60.1.5", "192.168.60.2"),
     published("twin", "10.60.2.5", "192.168.60.2"),
   ]);
-  tables.Service.set({
-    kind: "Service",
-    metadata: { name: "web", namespace: "demo", labels: {} },
-    spec: { clusterIP: "10.96.0.80", ports: [{ port: 80 }, { port: 81 }] },
-  });
   cidrs.replace(numberCidrs(["10.0.0.0/8", "::/0", "10.60.2.5/32"].map(parseCidr)));
   await settled();
   const ofCidr = new Map(cidrs.rows().map(({ id, cidr }) => [formatCidr(cidr), id]));
@@ -102,7 +94,6 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
       "10.60.1.5/32 endpoint 301 - 7",
       "10.60.2.1/32 node 6 192.168.60.2 -",
       "10.60.2.5/32 remote 300 192.168.60.2 -",
-      "10.96.0.80/32 service 9 - -",
       "192.168.60.1/32 node 1 - -",
       "192.168.60.2/32 node 6 - -",
       `::/0 cidr ${ofCidr.get("::/0")} - -`,

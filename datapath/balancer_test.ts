@@ -22,7 +22,6 @@ import {
   EMPTY_SERVICE_PORT,
   NODE,
   OTHER_NODE,
-  OTHER_POD,
   POD,
   REMOTE,
   ROUTER,
@@ -485,13 +484,6 @@ both("flows stay with their backend when a Maglev slot changes, new ones follow 
       first,
       addresses.map((address) => ({ address, port: 8080 })),
       { id: 22, flags: 1, table: 1 },
-    );
-    node.maps.pilus_members.clear();
-    addresses.forEach((address, i) =>
-      node.maps.pilus_members.set({ address: parseIp(address), service: 22, port: 8080 }, [
-        i + 1,
-        i + 1,
-      ])
     );
   };
   let client = 1000;

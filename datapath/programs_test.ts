@@ -618,13 +618,27 @@ both("a connection stays with its backend when the service gets others", (family
     readFrame(
       node.fromPod(tcp(family, POD, SERVICE, flags, { destinationPort: SERVICE.port })).frame,
     ).destination;
-  const change = (address: string) =>
-    node.setService(SERVICE[family], SERVICE.port, 3, [{ address, port: 8080 }]);
+  const [old, other] = [
+    { address: OTHER_POD[family], port: SERVICE.backendPort },
+    { address: REMOTE[family], port: 8080 },
+  ];
+  assertEquals(send(TCP.syn), old.address);
+  // the first keeps what it has
+  node.setService(SERVICE[family], SERVICE.port, 3, [other, old], { count: 1 });
+  assertEquals(send(TCP.ack), old.address);
+  assertEquals(send(TCP.fin | TCP.ack), old.address);
+  assertEquals(send(TCP.syn), other.address);
+});
+
+both("a connection leaves its backend when the service has it no more", (family) => {
+  using node = new TestNode();
+  const send = (flags: number) =>
+    readFrame(
+      node.fromPod(tcp(family, POD, SERVICE, flags, { destinationPort: SERVICE.port })).frame,
+    ).destination;
   assertEquals(send(TCP.syn), OTHER_POD[family]);
-  change(REMOTE[family]);
-  assertEquals(send(TCP.ack), OTHER_POD[family]);
-  assertEquals(send(TCP.fin | TCP.ack), OTHER_POD[family]);
-  assertEquals(send(TCP.syn), REMOTE[family]);
+  node.setService(SERVICE[family], SERVICE.port, 3, [{ address: REMOTE[family], port: 8080 }]);
+  assertEquals(send(TCP.ack), REMOTE[family]);
 });
 
 both("an ICMP error of a backend speaks of the service", (family) => {

@@ -34,7 +34,6 @@ import type {
   ProblemView,
   ReconcilerView,
   RuleView,
-  ServiceView,
   StatusView,
 } from "./views.ts";
 

@@ -230,7 +230,7 @@ export class TestNode implements Disposable {
   }
 
   /**
-   * Writes a service for TCP and UDP, the same to both kinds of clients.
+   * Writes a service for TCP and UDP, the same to both kinds of clients, in place of what `id` had.
    * @param set first row of pilus_backends
    */
   setService(
@@ -255,6 +255,12 @@ export class TestNode implements Disposable {
         hop: { ifindex: 0, mtu: 0, nextMac: NO_MAC, ownMac: NO_MAC, resolved: 0n },
         hits: 0n,
       })
+    );
+    for (const member of [...maps.pilus_members.keys()]) {
+      if (member.service === id) maps.pilus_members.delete(member);
+    }
+    backends.forEach(({ address, port }, i) =>
+      maps.pilus_members.set({ address: parseIp(address), service: id, port }, [i + 1, i + 1])
     );
     const side = { set, count, table, total: backends.length };
     const row = { id, flags, affinityS, side: [side, side] as [typeof side, typeof side] };

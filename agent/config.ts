@@ -51,6 +51,8 @@ export interface AgentConfig {
   maglevSize: number;
   /** Where node ports are taken from, the last one included. */
   nodePortRange: readonly [first: number, last: number];
+  /** Source ports that masquerading chooses itself, the last one included. */
+  natPortRange: readonly [first: number, last: number];
   /** Empty: no configuration is written. */
   cniConfDir: string;
   /** Empty: the binary is not installed. */

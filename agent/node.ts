@@ -23,6 +23,7 @@ import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
 import { NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
 import { EndpointManager } from "./endpoints/endpoint_manager.ts";
 import { FlowReader } from "./flows/flow_reader.ts";
+import { Shortages } from "./flows/shortages.ts";
 import { EndpointIdentities } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
 import type { Log } from "./log.ts";
@@ -79,6 +80,7 @@ export class Agent implements AgentState, AsyncDisposable {
   devices!: NodeDevice[];
   manager!: EndpointManager;
   flows!: FlowReader;
+  shortages!: Shortages;
   serviceMaps!: ServiceMaps;
   servicesWithoutTable = 0;
   installer!: PolicyInstaller;
@@ -158,6 +160,7 @@ export class Agent implements AgentState, AsyncDisposable {
       tunnelIfindex: tunnel,
       tunnelPort: config.tunnelPort,
       maglevSize: config.maglevSize,
+      natPortRange: config.natPortRange,
       mapSizes: config.mapSizes,
     }));
     this.maps = this.#stack.use(openMaps(this.loader.mapDirectory));
@@ -176,6 +179,7 @@ export class Agent implements AgentState, AsyncDisposable {
     });
     await this.#startReconcilers(netlink);
     this.flows = this.#stack.use(this.#startFlows(netlink));
+    this.shortages = this.#stack.use(new Shortages(this.maps.pilus_metrics));
 
     const restored = await this.manager.restore();
     this.model.endpoints.replace(this.manager.table.rows());

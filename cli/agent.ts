@@ -52,7 +52,8 @@ function agentConfig(options: OptionValues): AgentConfig {
     dsrDispatch: text("dsr-dispatch") as DsrDispatch,
     lbAlgorithm: text("lb-algorithm") as LbAlgorithm,
     maglevSize: Number(text("maglev-size")),
-    nodePortRange: portRange(text("node-port-range")),
+    nodePortRange: portRange("node-port-range", text("node-port-range")),
+    natPortRange: portRange("nat-port-range", text("nat-port-range")),
     cniConfDir: directory("cni-conf-dir"),
     cniBinDir: directory("cni-bin-dir"),
     mapSizes: mapSizes(list("map-size")),
@@ -62,12 +63,10 @@ function agentConfig(options: OptionValues): AgentConfig {
   };
 }
 
-function portRange(text: string): [number, number] {
+function portRange(option: string, text: string): [number, number] {
   const [first = 0, last = 0] = /^[0-9]+-[0-9]+$/.test(text) ? text.split("-").map(Number) : [];
   if (first < 1 || last < first || last > 65535) {
-    throw new UsageError(
-      `--node-port-range takes FIRST-LAST, such as 30000-32767, not \`${text}\``,
-    );
+    throw new UsageError(`--${option} takes FIRST-LAST, such as 30000-32767, not \`${text}\``);
   }
   return [first, last];
 }

@@ -35,10 +35,14 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
         ["node list", ["node-a (this)  192.168.60.1  fd60:60::1", "node-b "]],
         ["service list", [
           "[fd60:96::80]:80/TCP",
-          "(terminating)",
+          "2 of 3, 1 terminating",
           "none: connections are refused",
         ]],
-        ["service get demo/web", ["demo/web:http (1)", "demo/web:http (2)", "10.60.2.3:8080"]],
+        ["service get demo/web", [
+          "demo/web:http (1)",
+          "demo/web:http (2)",
+          "10.60.2.3:8080  terminating  known         1",
+        ]],
         ["policy get demo/web-7d5b9c7c4-x2x2", ["what no rule allows is denied", "303"]],
         ["ct list", ["10.60.1.3:5353 -> 10.60.2.2:53", "established    7998s     10/8"]],
         ["ipcache list", ["10.60.1.2            302  endpoint", "16777217  cidr"]],
@@ -130,6 +134,9 @@ Deno.test("pilus status tells problems first, ends with 1, and waits for health"
       "  ! policies: 1 rows in error: Cannot update map pilus_rules: E2BIG",
       "  - /etc/pilus/manifests/web.yaml:12: spec.ports: expected a list",
       "  - Map pilus_rules is 99% full (16300 of 16384 rows): make it larger with --map-size",
+      "  ! No free port to masquerade with: 1 packet dropped, last at 05:28:20: widen --nat-port-range",
+      "  - Map pilus_maglev has no room for the tables of 12 frontends, whose backends are chosen by lot:",
+      "    make it larger with --map-size, or choose a smaller --maglev-size",
       "  - 3 events lost: monitor misses them",
     ]);
     const waited = await pilus(socket, "status", "--wait", "20");

@@ -164,6 +164,13 @@ const AGENT: readonly Option[] = [
     default: "30000-32767",
   },
   {
+    name: "nat-port-range",
+    type: "string",
+    placeholder: "FIRST-LAST",
+    summary: "Source ports that a flow gets here when its own is taken",
+    default: "1024-65535",
+  },
+  {
     name: "cni-conf-dir",
     type: "string",
     placeholder: "DIR",

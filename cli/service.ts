@@ -1,7 +1,7 @@
 /** `pilus service …` */
 
 import { AgentError } from "../agent/api/client.ts";
-import type { ServiceView } from "../agent/api/views.ts";
+import type { ServiceBackendView, ServiceView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
 import { formatFields, formatTable, printData, printRows } from "./output.ts";
@@ -18,18 +18,34 @@ function serviceName({ namespace, name, portName }: ServiceView): string {
 
 const NO_BACKENDS = "none: connections are refused";
 
+/** Who gets new connections, and what the others are doing. */
+function backendsText({ backends, externalTrafficPolicy }: ServiceView): string {
+  if (backends.length === 0) return NO_BACKENDS;
+  const asked = (side: "inside" | "outside") => backends.filter((b) => b[side]).length;
+  const [inside, outside] = [asked("inside"), asked("outside")];
+  const states = Object.entries(Object.groupBy(backends, ({ state }) => state))
+    .filter(([state]) => state !== "active")
+    .map(([state, list]) => `${list!.length} ${state}`);
+  const one = externalTrafficPolicy === undefined || inside === outside;
+  return [
+    one
+      ? `${inside} of ${backends.length}`
+      : `${inside} (outside ${outside}) of ${backends.length}`,
+    ...states,
+  ].join(", ");
+}
+
 export async function listServices({ options }: Invocation): Promise<void> {
   await printRows(options, await ask<ServiceView[]>(options, "/v1/services"), [
     { title: "ID", value: (s) => s.id, align: "right" },
     { title: "SERVICE", value: serviceName },
     { title: "FRONTEND", value: (s) => `${endText(s.frontend, s.port)}/${s.protocol}` },
     { title: "TYPE", value: (s) => s.type },
+    { title: "BACKENDS", value: backendsText },
     {
-      title: "BACKENDS",
-      value: (s) =>
-        s.backends.map((b) =>
-          endText(b.address, b.port) + (b.state === "active" ? "" : ` (${b.state})`)
-        ).join(" ") || NO_BACKENDS,
+      title: "HITS",
+      value: (s) => s.backends.reduce((sum, { hits }) => sum + hits, 0),
+      align: "right",
     },
   ], "No services");
 }
@@ -48,17 +64,37 @@ export async function getService({ args: [wanted], options }: Invocation): Promi
   await printData(options, services, () => services.map(serviceText).join("\n"));
 }
 
+/** Whose new connections a backend gets. */
+function clientsText({ inside, outside }: ServiceBackendView, external: boolean): string {
+  if (!external) return inside ? "new" : "known";
+  if (inside && outside) return "all";
+  return inside ? "inside" : outside ? "outside" : "known";
+}
+
 function serviceText(s: ServiceView): string {
+  const external = s.externalTrafficPolicy !== undefined;
+  const policies = [
+    s.internalTrafficPolicy && `internal ${s.internalTrafficPolicy}`,
+    s.externalTrafficPolicy && `external ${s.externalTrafficPolicy}`,
+  ].filter(Boolean).join(", ");
   const head = formatFields([
     ["Service", `${serviceName(s)} (${s.id})`],
     ["Type", s.type],
     ["Frontend", `${endText(s.frontend, s.port)}/${s.protocol}`],
+    ["Forwarding", s.forwarding],
+    ["Algorithm", s.algorithm],
+    ["Affinity", s.affinitySeconds ? `by client address, ${s.affinitySeconds} s` : undefined],
+    ["Policies", policies || undefined],
+    ["Sources", s.sourceRanges?.join(", ")],
     ["Backends", s.backends.length === 0 ? NO_BACKENDS : undefined],
   ]);
   if (s.backends.length === 0) return head;
   return `${head}\n` + formatTable([
     { title: "BACKEND", value: (b) => endText(b.address, b.port) },
     { title: "STATE", value: (b) => b.state },
+    { title: "CLIENTS", value: (b) => clientsText(b, external) },
+    { title: "WEIGHT", value: (b) => b.weight, align: "right" },
+    { title: "HITS", value: (b) => b.hits, align: "right" },
     { title: "POD", value: (b) => b.pod },
     { title: "NODE", value: (b) => b.node },
   ], s.backends);

@@ -56,6 +56,22 @@ function troubles(s: StatusView): { grave: boolean; text: string }[] {
       text: `Map ${m.name} is ${Math.floor(100 * (m.pressure ?? 0))}% full ` +
         `(${m.entries} of ${m.maxEntries} rows): make it larger with --map-size`,
     })),
+    ...s.shortages.map(({ reason, packets, lastAt, remedy }) => ({
+      grave: true,
+      text: `${reason}: ${plural(packets, "packet")} dropped, last at ${
+        lastAt.slice(11, 19)
+      }: ${remedy}`,
+    })),
+    ...s.servicesWithoutTable > 0
+      ? [{
+        grave: false,
+        text:
+          `Map pilus_maglev has no room for the tables of ${
+            plural(s.servicesWithoutTable, "frontend")
+          }, whose backends are chosen by lot: make it larger with --map-size, ` +
+          "or choose a smaller --maglev-size",
+      }]
+      : [],
     ...s.events.lost > 0
       ? [{ grave: false, text: `${plural(s.events.lost, "event")} lost: monitor misses them` }]
       : [],

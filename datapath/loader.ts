@@ -42,14 +42,22 @@ export interface MapSizes {
   pilus_reverse?: number;
   /** Policy entries. @default {1048576} */
   pilus_rules?: number;
+  /** Policies: sets of entries that endpoints share. @default {16384} */
+  pilus_policies?: number;
   /** Addresses. @default {262144} */
   pilus_ipcache?: number;
+  /** Prefixes that policies name. @default {65536} */
+  pilus_cidrs?: number;
   /** Prefixes of the prefilter. @default {65536} */
   pilus_denied?: number;
   /** Frontends. @default {65536} */
   pilus_services?: number;
   /** Backends over all services, and those that are on their way out. @default {131072} */
   pilus_backends?: number;
+  /** Backends by service, each once. @default {262144} */
+  pilus_members?: number;
+  /** Prefixes of services' source ranges. @default {65536} */
+  pilus_source_ranges?: number;
   /** Rows of Maglev tables: 32 of 2 KiB a table of 16381 slots. @default {8192} */
   pilus_maglev?: number;
   /** Flows to services that have a memory. @default {131072} */
@@ -61,15 +69,26 @@ export interface MapSizes {
 }
 
 /** The maps of {@linkcode MapSizes}. */
-export const MAP_SIZE_NAMES = [
-  "pilus_ct",
-  "pilus_nat",
-  "pilus_reverse",
-  "pilus_rules",
-  "pilus_ipcache",
-  "pilus_denied",
-  "pilus_events",
-] as const satisfies readonly (keyof MapSizes)[];
+export const MAP_SIZE_NAMES = Object.keys(
+  {
+    pilus_ct: 0,
+    pilus_nat: 0,
+    pilus_reverse: 0,
+    pilus_rules: 0,
+    pilus_policies: 0,
+    pilus_ipcache: 0,
+    pilus_cidrs: 0,
+    pilus_denied: 0,
+    pilus_services: 0,
+    pilus_backends: 0,
+    pilus_members: 0,
+    pilus_maglev: 0,
+    pilus_source_ranges: 0,
+    pilus_choices: 0,
+    pilus_affinity: 0,
+    pilus_events: 0,
+  } satisfies Required<MapSizes>,
+) as (keyof MapSizes)[];
 
 export interface LoaderOptions {
   /** A directory of our own on a bpffs. */
@@ -82,6 +101,8 @@ export interface LoaderOptions {
   tunnelPort: number;
   /** Slots of a Maglev table, a prime. @default {16381} */
   maglevSize?: number;
+  /** Source ports that masquerading chooses itself, the last one included. @default {[1024, 65535]} */
+  natPortRange?: readonly [first: number, last: number];
   mapSizes?: MapSizes;
 }
 
@@ -149,6 +170,9 @@ export class Loader implements Disposable {
       tunnel_ifindex: options.tunnelIfindex,
       tunnel_port: options.tunnelPort,
       ...(options.maglevSize ? { maglev_size: options.maglevSize } : {}),
+      ...(options.natPortRange
+        ? { nat_port_min: options.natPortRange[0], nat_port_max: options.natPortRange[1] }
+        : {}),
       host_netns_cookie: namespaceCookie(),
     };
     for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {

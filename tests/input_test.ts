@@ -2,9 +2,8 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import type { StatusView } from "../agent/api/views.ts";
-import type { LabNode, LabPod, RunResult } from "../cli/demo_lab.ts";
-import { BpfMap } from "../datapath/bpf/mod.ts";
-import { flood, settle, tcp } from "./lab/clients.ts";
+import type { LabNode, RunResult } from "../cli/demo_lab.ts";
+import { settle, tcp } from "./lab/clients.ts";
 import { pilus, withLab } from "./lab/test_lab.ts";
 
 async function problem(node: LabNode, source: RegExp): Promise<string> {
@@ -115,38 +114,6 @@ Deno.test("a CNI call that cannot be served says why, with the specification's c
       assertMatch(stderr, /Cannot reach the agent at .*pilus\.sock/);
       a.startAgent();
       await a.ready();
-    });
-  });
-});
-
-Deno.test("tables that are full say so", async (t) => {
-  const agentArgs = ["--map-size", "pilus_ct=64,pilus_nat=64"];
-  await withLab({ nodes: 1, agentArgs }, async ({ lab, a, pod, expectDrops }) => {
-    let only: LabPod;
-    await t.step("the pod range", async () => {
-      await a.stopAgent();
-      const manifest = JSON.parse(a.manifest);
-      manifest.spec = { podCIDR: "10.60.1.0/30", podCIDRs: ["10.60.1.0/30", "fd60:1::/64"] };
-      lab.apply("node-node-a", JSON.stringify(manifest));
-      a.startAgent();
-      await a.ready();
-      only = await pod(a, "only");
-      const given = answer(await a.cni("ADD", a.createPod("demo", "more")));
-      assertEquals(given.code, 11);
-      assertMatch(
-        given.msg,
-        /Pod range 10\.60\.1\.0\/30 is exhausted: 1 of 1 addresses are in use/,
-      );
-    });
-
-    await t.step("a map under pressure is named by status", async () => {
-      expectDrops("Connection table is full", "No room in conntrack");
-      using map = BpfMap.openPinned(`${a.directory}/bpf/pilus/maps/pilus_ct`, "pilus_ct");
-      assertEquals(map.maxEntries, 64);
-      await flood(a, only.ipv4, 200);
-      const status = await settle(() => a.status(), ({ pressure }) => pressure.length > 0);
-      assertMatch(JSON.stringify(status.pressure), /pilus_ct/);
-      assertMatch((await a.cli("status")).stdout, /pilus_ct/);
     });
   });
 });

@@ -5,6 +5,7 @@ import type { WireState } from "../../datapath/wire.ts";
 import type { AgentConfig } from "../config.ts";
 import type { EndpointManager } from "../endpoints/endpoint_manager.ts";
 import type { FlowReader } from "../flows/flow_reader.ts";
+import type { Shortages } from "../flows/shortages.ts";
 import type { Model } from "../model.ts";
 import type { NodeDevice } from "../nodes/devices.ts";
 import type { ServiceMaps } from "../services/service_maps.ts";
@@ -20,6 +21,7 @@ export interface AgentState {
   readonly devices: readonly NodeDevice[];
   readonly wires: readonly WireState[];
   readonly serviceMaps: ServiceMaps;
+  readonly shortages: Shortages;
   /** Frontends that a full pilus_maglev has no room for. */
   readonly servicesWithoutTable: number;
   /** Undefined when all is well, else what is not. */

@@ -4,12 +4,7 @@ import { monotonicNs } from "../../datapath/ffi/libc.ts";
 import { formatCidr, formatIp, tryParseIp } from "../../datapath/net/ip.ts";
 import { inNamespace, namespaceCookie, openNamespace } from "../../datapath/net/netns.ts";
 import { listMappings } from "../flows/mappings.ts";
-import {
-  DEFAULT_MAGLEV_SIZE,
-  kernelBackends,
-  kernelFrontends,
-  kernelTables,
-} from "../services/kernel_view.ts";
+import { kernelBackends, kernelFrontends, kernelTables } from "../services/kernel_view.ts";
 import { traceService } from "../services/trace.ts";
 import type { AgentState } from "./agent_state.ts";
 import { ApiError, type ApiRoutes } from "./server.ts";
@@ -68,7 +63,7 @@ function trace(agent: AgentState, query: URLSearchParams) {
     ...(clientPort === undefined ? {} : { clientPort }),
     ...(cookie === undefined ? {} : { cookie }),
     inside: cookie !== undefined,
-    maglevSize: DEFAULT_MAGLEV_SIZE,
+    maglevSize: agent.config.maglevSize,
     now: monotonicNs(),
   });
 }
@@ -92,7 +87,7 @@ export function balancerRoutes(agent: AgentState): ApiRoutes {
     "GET /v1/lb/frontends": () => kernelFrontends(maps),
     "GET /v1/lb/backends": () => kernelBackends(maps),
     "GET /v1/lb/source-ranges": () => [...sourceRanges(agent)],
-    "GET /v1/lb/maglev": () => kernelTables(maps, DEFAULT_MAGLEV_SIZE),
+    "GET /v1/lb/maglev": () => kernelTables(maps, agent.config.maglevSize),
     "GET /v1/lb/trace": ({ query }) => trace(agent, query),
     "GET /v1/nat": ({ query }) => [
       ...listMappings(maps.pilus_nat).take(Number(query.get("limit") ?? 10_000)),

@@ -3,6 +3,7 @@
 import { formatIp } from "../../datapath/net/ip.ts";
 import { METRIC_DIRECTIONS, reasonText } from "../flows/names.ts";
 import type { AgentState } from "./agent_state.ts";
+import { rowsInUse } from "./map_usage.ts";
 import type { MetricRow } from "./metrics_text.ts";
 
 /** What the programs have counted, by `enum drop_reason` (0: forwarded) and direction. */
@@ -63,12 +64,13 @@ export async function metricRows(agent: AgentState): Promise<MetricRow[]> {
       "pilus_ipcache",
       "pilus_services",
       "pilus_backends",
+      "pilus_maglev",
       "pilus_denied",
     ] as const
   ) {
     const map = agent.maps[name];
     const labels = { map_name: name };
-    const pressure = await map.countInTurns() / map.maxEntries;
+    const pressure = (await rowsInUse(agent, map) ?? 0) / map.maxEntries;
     add("gauge", "bpf_map_pressure", "Share of rows in use", pressure, labels);
     add("gauge", "bpf_map_capacity", "Rows there is room for", map.maxEntries, labels);
   }

@@ -13,7 +13,8 @@ import { endpointKey } from "../endpoints/endpoint.ts";
 import { flushConnections, listConnections } from "../flows/connections.ts";
 import { protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
-import { DEFAULT_MAGLEV_SIZE, kernelTables } from "../services/kernel_view.ts";
+import { kernelTables } from "../services/kernel_view.ts";
+import { rowsInUse } from "./map_usage.ts";
 import { MAP_VIEWS } from "./map_views.ts";
 import { metricRows, packetTotals } from "./metric_rows.ts";
 import { METRICS_CONTENT_TYPE, metricsText } from "./metrics_text.ts";
@@ -93,12 +94,10 @@ function typedMaps(agent: AgentState): TypedMap<unknown, unknown>[] {
   ) as unknown as TypedMap<unknown, unknown>[];
 }
 
-const ARRAYS: readonly number[] = [MapType.ARRAY, MapType.PERCPU_ARRAY];
-
-async function mapView(map: TypedMap<unknown, unknown>): Promise<MapView> {
+async function mapView(agent: AgentState, map: TypedMap<unknown, unknown>): Promise<MapView> {
   const { type, keySize, valueSize, maxEntries } = map.raw;
   const name = Object.entries(MapType).find(([, value]) => value === type)?.[0] ?? String(type);
-  const entries = ARRAYS.includes(type) ? undefined : await map.countInTurns();
+  const entries = await rowsInUse(agent, map);
   return {
     name: map.name,
     type: name.toLowerCase(),
@@ -111,7 +110,7 @@ async function mapView(map: TypedMap<unknown, unknown>): Promise<MapView> {
 
 async function mapViews(agent: AgentState): Promise<MapView[]> {
   const views: MapView[] = [];
-  for (const map of typedMaps(agent)) views.push(await mapView(map));
+  for (const map of typedMaps(agent)) views.push(await mapView(agent, map));
   return views;
 }
 
@@ -172,6 +171,8 @@ async function statusView(agent: AgentState): Promise<StatusView> {
     nodes: agent.model.nodeTables.nodes.size,
     reconcilers: agent.reconcilers().map(reconcilerView),
     pressure: (await mapViews(agent)).filter(({ pressure = 0 }) => pressure > PRESSURE),
+    shortages: agent.shortages.recent(),
+    servicesWithoutTable: agent.servicesWithoutTable,
     features: featureViews(),
     problems: problems(agent),
     events: { seen: agent.flows.seen, lost: agent.flows.lost },
@@ -326,7 +327,7 @@ function plain(value: unknown): unknown {
 function dump(agent: AgentState, name: string, limit: number) {
   const map = findMap(agent, name);
   if (map.name === "pilus_maglev") {
-    return kernelTables(agent.maps, DEFAULT_MAGLEV_SIZE).slice(0, limit).map((
+    return kernelTables(agent.maps, agent.config.maglevSize).slice(0, limit).map((
       { table, ...rest },
     ) => ({ key: table, value: rest }));
   }

@@ -66,6 +66,10 @@ export interface StatusView {
   reconcilers: ReconcilerView[];
   /** Only the maps that are more than half full. */
   pressure: MapView[];
+  /** What programs had no room for in the last minute. */
+  shortages: { reason: string; packets: number; lastAt: string; remedy: string }[];
+  /** Frontends whose backends are chosen by lot because pilus_maglev is full. */
+  servicesWithoutTable: number;
   features: FeatureView[];
   problems: ProblemView[];
   events: { seen: number; lost: number };

@@ -11,6 +11,7 @@ import type { PilusMaps } from "../../datapath/maps/mod.ts";
 import { formatIp } from "../../datapath/net/ip.ts";
 import { endText } from "../flows/connections.ts";
 import { protocolName } from "../flows/names.ts";
+import { ASK, INDEX_BITS, INDEX_MASK, maglevRows, ROW_SLOTS, YOUNG } from "./maglev.ts";
 
 /** The maps of the load balancer. */
 export type BalancerMaps = Pick<
@@ -25,23 +26,6 @@ export type BalancerMaps = Pick<
   | "pilus_node"
   | "pilus_denied"
 >;
-
-/** Bits of a Maglev slot, as in bpf/lib/service.h. */
-const ROW_SLOTS = 512, INDEX_BITS = 14, INDEX_MASK = 0x3fff, YOUNG = 1 << 30;
-
-/** Slots of a table, unless the operator chose otherwise. */
-export const DEFAULT_MAGLEV_SIZE = 16381;
-
-export interface MaglevSlot {
-  /** Index in the set for new flows. */
-  now: number;
-  /** For TCP flows without memory. */
-  before: number;
-  /** `before` is for datagrams without memory too. */
-  young: boolean;
-  /** Flows may have memory. */
-  ask: boolean;
-}
 
 /** The names of the bits that are set, in lower case with dashes. */
 export function flagNames(constants: Record<string, number>, flags: number): string[] {
@@ -59,7 +43,7 @@ export function readTable(
   table: number,
   size: number,
 ): Uint32Array {
-  const rows = Math.ceil(size / ROW_SLOTS);
+  const rows = maglevRows(size);
   const slots = new Uint32Array(rows * ROW_SLOTS);
   const key = new Uint32Array(1);
   for (let row = 0; row < rows; row++) {
@@ -68,15 +52,6 @@ export function readTable(
     raw.get(new Uint8Array(key.buffer), bytes);
   }
   return slots.subarray(0, size);
-}
-
-export function decodeSlot(slot: number): MaglevSlot {
-  return {
-    now: slot & INDEX_MASK,
-    before: (slot >>> INDEX_BITS) & INDEX_MASK,
-    young: (slot & YOUNG) !== 0,
-    ask: slot >>> 31 === 1,
-  };
 }
 
 /** A backend of a set. */
@@ -208,7 +183,7 @@ export function kernelTables(maps: BalancerMaps, size: number): KernelTable[] {
       counts[now]!++;
       if (now !== ((slot >>> INDEX_BITS) & INDEX_MASK)) moved++;
       if (slot & YOUNG) young++;
-      if (slot >>> 31) ask++;
+      if (slot >= ASK) ask++;
     }
     const used = [...counts.entries()].filter(([, count]) => count > 0);
     const shares = used.map(([index, count]) => {

@@ -4,18 +4,16 @@
  * before. The layout of a slot is that of bpf/lib/service.h.
  */
 
-import { isIpv4 } from "../../datapath/net/ip.ts";
-
-/** Sizes that a table may have: primes, so that each backend's preferences go through all slots. */
-export const MAGLEV_SIZES = [251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071];
+import { addressWords, hashWords } from "./flow_hash.ts";
 
 /** Slots of one row of the map. */
 export const ROW_SLOTS = 512;
 
-const INDEX_BITS = 14;
-const INDEX_MASK = 0x3fff;
-const YOUNG = 0x4000_0000;
-const ASK = 0x8000_0000;
+/** Where `before` begins in a slot. */
+export const INDEX_BITS = 14;
+export const INDEX_MASK = 0x3fff;
+export const YOUNG = 0x4000_0000;
+export const ASK = 0x8000_0000;
 
 /** Seconds for which datagrams without a memory go to the backend before. */
 const YOUNG_S = 60;
@@ -36,56 +34,6 @@ export interface MaglevBackend {
   weight: number;
 }
 
-/** A flow as a service sees it; the destination is the frontend. */
-export interface FlowTuple {
-  /** 16 bytes each. */
-  source: Uint8Array;
-  destination: Uint8Array;
-  sourcePort: number;
-  destinationPort: number;
-  protocol: number;
-}
-
-function mix(hash: number, word: number): number {
-  let k = Math.imul(word, 0xcc9e2d51);
-  k = k << 15 | k >>> 17;
-  hash ^= Math.imul(k, 0x1b873593);
-  hash = hash << 13 | hash >>> 19;
-  return (Math.imul(hash, 5) + 0xe6546b64) | 0;
-}
-
-function finish(hash: number, bytes: number): number {
-  hash ^= bytes;
-  hash = Math.imul(hash ^ hash >>> 16, 0x85ebca6b);
-  hash = Math.imul(hash ^ hash >>> 13, 0xc2b2ae35);
-  return (hash ^ hash >>> 16) >>> 0;
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24;
-}
-
-function swap(port: number): number {
-  return (port & 0xff) << 8 | port >>> 8;
-}
-
-/** The hash by which programs pick a slot (bpf/lib/hash.h). With affinity both ports are 0. */
-export function maglevHash(tuple: FlowTuple): number {
-  const { source, destination } = tuple;
-  const first = isIpv4(destination) ? 12 : 0;
-  let hash = 0x9747b28c | 0;
-  for (let at = first; at < 16; at += 4) hash = mix(hash, word(source, at));
-  for (let at = first; at < 16; at += 4) hash = mix(hash, word(destination, at));
-  hash = mix(hash, swap(tuple.sourcePort) | swap(tuple.destinationPort) << 16);
-  hash = mix(hash, tuple.protocol);
-  return finish(hash, 2 * (16 - first) + 8);
-}
-
-/** The slot of a table for a hash. */
-export function slotOf(hash: number, size: number): number {
-  return Math.floor(hash * size / 2 ** 32);
-}
-
 /** Who has each slot, as an index of `backends`. Those without weight have none unless nobody has any. */
 export function fillMaglev(backends: readonly MaglevBackend[], size: number): Uint16Array {
   const owners = new Uint16Array(size).fill(0xffff);
@@ -97,13 +45,9 @@ export function fillMaglev(backends: readonly MaglevBackend[], size: number): Ui
   const weight = new Float64Array(count), credit = new Float64Array(count);
   let heaviest = 0;
   entitled.forEach(({ backend }, i) => {
-    let a = 0x5bd1e995, b = 0x1b873593;
-    for (let at = 0; at < 16; at += 4) {
-      a = mix(a, word(backend.address, at));
-      b = mix(b, word(backend.address, at));
-    }
-    next[i] = finish(mix(a, backend.port), 20) % size;
-    skip[i] = finish(mix(b, backend.port), 20) % (size - 1) + 1;
+    const words = [...addressWords(backend.address), backend.port];
+    next[i] = hashWords(words, 0x5bd1e995) % size;
+    skip[i] = hashWords(words, 0x1b873593) % (size - 1) + 1;
     weight[i] = backend.weight || 1;
     heaviest = Math.max(heaviest, weight[i]!);
   });
@@ -216,8 +160,19 @@ export class MaglevTable {
   }
 }
 
-/** A slot in words, for people and tests. */
-export function readSlot(slot: number) {
+/** A slot in words. */
+export interface MaglevSlot {
+  /** Index in the set for new flows. */
+  now: number;
+  /** For TCP flows without memory. */
+  before: number;
+  /** `before` is for datagrams without memory too. */
+  young: boolean;
+  /** Flows may have memory. */
+  ask: boolean;
+}
+
+export function readSlot(slot: number): MaglevSlot {
   return {
     now: slot & INDEX_MASK,
     before: slot >>> INDEX_BITS & INDEX_MASK,

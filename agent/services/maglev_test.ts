@@ -1,13 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseIp } from "../../datapath/net/ip.ts";
-import {
-  fillMaglev,
-  type MaglevBackend,
-  maglevHash,
-  MaglevTable,
-  readSlot,
-  slotOf,
-} from "./maglev.ts";
+import { maglevHash, slotOf } from "./flow_hash.ts";
+import { fillMaglev, type MaglevBackend, MaglevTable, readSlot } from "./maglev.ts";
 
 const SIZE = 16381;
 

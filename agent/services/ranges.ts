@@ -20,6 +20,11 @@ export class RangeAllocator {
     return first;
   }
 
+  /** Whether there is room for a range. */
+  fits(size: number): boolean {
+    return this.#free.some((range) => range.size >= size);
+  }
+
   /** Takes a certain range; false when some of it is not free. */
   claim(first: number, size: number): boolean {
     const at = this.#find(first);

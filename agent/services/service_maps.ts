@@ -17,7 +17,7 @@ import { formatIp } from "../../datapath/net/ip.ts";
 import { setAll } from "../state/map_target.ts";
 import type { ApplyResult, RowFailure, Target } from "../state/reconciler.ts";
 import { Table } from "../state/table.ts";
-import { type MaglevBackend, maglevRows, MaglevTable, readSlot, ROW_SLOTS } from "./maglev.ts";
+import { type MaglevBackend, maglevRows, MaglevTable, ROW_SLOTS } from "./maglev.ts";
 import { RangeAllocator } from "./ranges.ts";
 
 /** One of a set. */
@@ -170,9 +170,12 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     this.#writeSets(sets, true);
     const broken = new Set<unknown>([...sets, ...this.#repairTables()]);
     const rows: ServiceRow[] = [];
+    const room = this.#tableRanges.fits(maglevRows(this.#size));
     for (const [key, value] of this.#services.entries()) {
-      const placed = this.#placed.get(serviceKeyText(key));
+      const text = serviceKeyText(key);
+      const placed = this.#placed.get(text);
       const same = placed && sameValue(value, valueOf(placed)) &&
+        !(room && this.#withoutTable.has(text)) &&
         ![...placed.sets, ...placed.tables].some((range) => broken.has(range));
       // what differs is told as a row that no desired one equals
       rows.push(same ? placed.row : { ...unknownRow(key), id: value.id });
@@ -224,12 +227,11 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     );
   }
 
-  /** Rows in use of the two arrays, and how many there are. */
-  usage() {
-    const of = (ranges: RangeAllocator, rows: number) => ({ used: rows - 1 - ranges.left, rows });
+  /** Rows in use of the two arrays. */
+  usage(): { backends: number; maglev: number } {
     return {
-      backends: of(this.#setRanges, this.#backends.maxEntries),
-      maglev: of(this.#tableRanges, this.#maglev.maxEntries),
+      backends: this.#backends.maxEntries - 1 - this.#setRanges.left,
+      maglev: this.#maglev.maxEntries - 1 - this.#tableRanges.left,
     };
   }
 
@@ -443,26 +445,20 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   #adopt(image: Uint8Array): ServiceRow[] {
     const rows: ServiceRow[] = [];
     const services = [...this.#services.entries()];
-    const lengths = new Map<number, number>();
     const sides = services.flatMap(([, { side }]) => side);
-    for (const { set, count } of sides) lengths.set(set, Math.max(lengths.get(set) ?? 0, count));
     const tables = this.#readAdoptedTables(sides);
-    // those that only keep what they have stand behind: slots name them
-    for (const { set, table } of sides) {
-      const slots = tables.get(table);
-      if (slots) lengths.set(set, Math.max(lengths.get(set) ?? 0, highestIndex(slots) + 1));
-    }
     const view = new DataView(image.buffer);
     const sets = new Map<number, BackendSet>();
     const known = new Map<number, KernelSet>();
-    for (const [first, count] of [...lengths].sort(([a], [b]) => a - b)) {
-      if (first === 0 || (first + count) * backendCodec.size > image.length) continue;
+    for (const { set: first, total } of sides) {
+      if (first === 0 || sets.has(first)) continue;
+      if ((first + total) * backendCodec.size > image.length) continue;
       const backends: ServiceBackend[] = [];
-      for (let i = 0; i < count; i++) {
+      for (let i = 0; i < total; i++) {
         const { address, port, flags } = backendCodec.decode(view, (first + i) * backendCodec.size);
         backends.push({ address, port, flags, weight: 1 });
       }
-      sets.set(first, backendSet(backends, count));
+      sets.set(first, backendSet(backends, total));
     }
     for (const [key, value] of services) {
       const placed: Placed = {
@@ -473,7 +469,10 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
       for (const scope of SCOPES) {
         this.#adoptSide(placed, scope, value.side[scope]!, sets, tables, known);
       }
-      const found = SCOPES.map((scope) => placed.sets[scope]?.set) as (BackendSet | undefined)[];
+      const side = (scope: 0 | 1) => {
+        const set = placed.sets[scope]?.set;
+        return set ? backendSet(set.backends, value.side[scope]!.count) : EMPTY;
+      };
       placed.row = {
         key,
         id: value.id,
@@ -481,7 +480,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
         affinityS: value.affinityS,
         // weights are not in the kernel: rows with tables are written anew, from their old tables
         maglev: false,
-        sides: [found[0] ?? EMPTY, found[1] ?? EMPTY],
+        sides: [side(0), side(1)],
       };
       this.#placed.set(serviceKeyText(key), placed);
       rows.push(
@@ -500,7 +499,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     known: Map<number, KernelSet>,
   ): void {
     const set = sets.get(side.set);
-    if (!set || side.count === 0) return;
+    if (!set || side.total !== set.backends.length || side.count > side.total) return;
     let kernelSet = known.get(side.set);
     if (!kernelSet) {
       if (this.#sets.has(set.content) || !this.#setRanges.claim(side.set, set.backends.length)) {
@@ -615,15 +614,6 @@ function holds(image: Uint8Array, { first, set }: KernelSet): boolean {
     for (let byte = 0; byte < 16; byte++) if (image[at + byte] !== address[byte]) return false;
     return true;
   });
-}
-
-function highestIndex(slots: Uint32Array): number {
-  let highest = 0;
-  for (const slot of slots) {
-    const { now, before } = readSlot(slot);
-    highest = Math.max(highest, now, before);
-  }
-  return highest;
 }
 
 function full(map: string, rows: number): Error {

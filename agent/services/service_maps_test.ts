@@ -54,7 +54,7 @@ Deno.test("ServiceMaps shares sets and tables, keeps hits and the slots' past, a
   assertEquals(first.apply([row(1, [1, 2, 3]), row(2, [1, 2, 3])], []).failed, []);
   const [a, b] = [1, 2].map((n) => options.services.get(row(n, []).key)!);
   assertEquals([a!.side[0], a!.side[1]], [b!.side[0], b!.side[1]]);
-  assertEquals(first.usage().backends.used, 3);
+  assertEquals(first.usage().backends, 3);
   const set = a!.side[0].set;
   options.backends.set(set + 2, { ...options.backends.get(set + 2)!, hits: 7n });
 

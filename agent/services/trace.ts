@@ -7,12 +7,12 @@ import { maglevHash, slotOf } from "./flow_hash.ts";
 import {
   backendOf,
   type BalancerMaps,
-  decodeSlot,
   flagNames,
   frontendText,
   type KernelBackend,
   readTable,
 } from "./kernel_view.ts";
+import { readSlot } from "./maglev.ts";
 
 const TCP = 6, SECOND_NS = 1_000_000_000n, SOURCE_RANGE_BITS = 32;
 
@@ -243,7 +243,7 @@ function slotAt(
     protocol: frontend.protocol,
   });
   const number = slotOf(hash, maglevSize);
-  const slot = decodeSlot(readTable(maps, side.table, maglevSize)[number]!);
+  const slot = readSlot(readTable(maps, side.table, maglevSize)[number]!);
   const marks = [slot.young ? "young" : "", slot.ask ? "ask" : ""].filter(Boolean);
   steps.push(
     `Maglev table at row ${side.table}: hash 0x${hash.toString(16).padStart(8, "0")} is slot ` +

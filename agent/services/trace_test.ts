@@ -5,7 +5,8 @@ import { temporaryBpffs } from "../../datapath/bpf/testdata/lab.ts";
 import { Loader } from "../../datapath/loader.ts";
 import { parseCidr, parseIp } from "../../datapath/net/ip.ts";
 import { maglevHash, slotOf } from "./flow_hash.ts";
-import { decodeSlot, kernelFrontends, kernelTables, readTable } from "./kernel_view.ts";
+import { kernelFrontends, kernelTables, readTable } from "./kernel_view.ts";
+import { readSlot } from "./maglev.ts";
 import { type TraceQuestion, traceService } from "./trace.ts";
 
 const SIZE = 251, TCP = 6, UDP = 17;
@@ -200,8 +201,8 @@ Deno.test("kernelFrontends() and kernelTables() show what the maps have", () => 
   });
 });
 
-Deno.test("decodeSlot() takes the flags and indexes apart", () => {
-  assertEquals(decodeSlot((5 | (9 << 14) | (1 << 31)) >>> 0), {
+Deno.test("readSlot() takes the flags and indexes apart", () => {
+  assertEquals(readSlot((5 | (9 << 14) | (1 << 31)) >>> 0), {
     now: 5,
     before: 9,
     young: false,

@@ -116,6 +116,8 @@ const status: StatusView = {
     },
   ],
   pressure: [],
+  shortages: [],
+  servicesWithoutTable: 0,
   features: [
     { name: "attach", found: "tcx", cost: "" },
     { name: "map batches", found: "yes", cost: "" },
@@ -146,6 +148,13 @@ export const unwell: StatusView = {
       pressure: 0.995,
     },
   ],
+  shortages: [{
+    reason: "No free port to masquerade with",
+    packets: 1,
+    lastAt: "2026-11-23T05:28:20.770Z",
+    remedy: "widen --nat-port-range",
+  }],
+  servicesWithoutTable: 12,
   events: { seen: 4711, lost: 3 },
 };
 

@@ -139,6 +139,24 @@ def udp(host, port, size):
     say(result)
 
 
+def bound(host, port, own):
+    """A datagram from port `own`, and its echo."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    begin = time.monotonic()
+    result = {}
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        try:
+            s.bind(("::" if ":" in host else "0.0.0.0", int(own)))
+            s.connect((host, int(port)))
+            s.send(b"hello")
+            result["ok"] = s.recv(16) == b"hello"
+        except OSError as error:
+            result["error"] = name_of(error)
+    result["ms"] = round((time.monotonic() - begin) * 1000)
+    say(result)
+
+
 def flood(host, port, ports):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(int(ports)):

@@ -301,11 +301,9 @@ __noinline int nat_make(CONTEXT *ctx, const struct flow *f, const struct target 
 inline_always int nat_find(CONTEXT *ctx, const struct flow *f, const struct target *t,
 			   const struct address *own)
 {
-	if (likely(nat_has_port(f, t, own, f->tuple.source_port)))
-		return f->tuple.source_port;
-	/* a flow that goes on may have a port behind one that has become free since */
-	if (!tcp_begins(f->tcp_flags)) {
-		int port = nat_find_moved(f, t, own);
+	if (likely(!tcp_begins(f->tcp_flags))) {
+		/* a flow that goes on may have a port behind one that has become free since */
+		int port = nat_existing(f, t, own);
 
 		if (port)
 			return port;

@@ -1,6 +1,7 @@
 /** What an agent is started with. */
 
 import type { MapSizes, RoutingMode } from "../datapath/loader.ts";
+import type { LocalPathChoice } from "../datapath/local_path.ts";
 import type { XdpChoice } from "../datapath/wire.ts";
 import type { LogLevel } from "./log.ts";
 
@@ -34,6 +35,8 @@ export interface AgentConfig {
   devices: string[];
   /** Where packets of the devices are met. */
   xdp: XdpChoice;
+  /** Whether TCP within the node goes from socket to socket. */
+  localPath: LocalPathChoice;
   /** File of prefixes that the node does not listen to; empty: none. */
   prefilter: string;
   routing: RoutingMode;

@@ -8,7 +8,7 @@ import type {
 } from "../datapath/maps/generated.ts";
 import { formatCidr, formatIp, isLoopback, parseIp } from "../datapath/net/ip.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
-import { endpointMapRow, endpointMapTable } from "./endpoints/endpoint_map.ts";
+import { endpointMapRow, endpointMapTable, namespaceMapTable } from "./endpoints/endpoint_map.ts";
 import { identifiedTable } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
 import { deriveIpcache, ipcacheKey, type IpcacheRow, localAddressTable } from "./nodes/ipcache.ts";
@@ -78,6 +78,7 @@ export class Model implements Disposable {
   readonly #options: ModelOptions;
   readonly ipcacheTables: ReturnType<typeof deriveIpcache>;
   readonly endpointRows = endpointMapTable();
+  readonly namespaceRows = namespaceMapTable();
   readonly addressRows = ipcacheMapTable();
   readonly cidrRows = cidrMapTable();
   readonly routes = routeTable();
@@ -212,6 +213,15 @@ export class Model implements Disposable {
           endpointMapRow(row, assignments.get(String(row.endpoint.id)))
         ),
       this.endpointRows,
+    );
+    this.#derive(
+      [identified],
+      () =>
+        identified.rows().map(({ endpoint: { netnsCookie, hostIfindex } }) => ({
+          key: BigInt(netnsCookie),
+          value: hostIfindex,
+        })),
+      this.namespaceRows,
     );
     const { addresses } = this.serviceTables;
     const single = (row: IpcacheRow) => isAddress(row) ? [formatIp(row.prefix.address)] : [];

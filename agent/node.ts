@@ -2,6 +2,7 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import { checkRequirements, Loader } from "../datapath/loader.ts";
+import { chooseLocalPath, type LocalPathState } from "../datapath/local_path.ts";
 import { TraceLevel } from "../datapath/maps/generated.ts";
 import { openMaps, type PilusMaps } from "../datapath/maps/mod.ts";
 import { cidrContains, formatCidr, formatIp, parseIp } from "../datapath/net/ip.ts";
@@ -81,6 +82,7 @@ export class Agent implements AgentState, AsyncDisposable {
   manager!: EndpointManager;
   flows!: FlowReader;
   shortages!: Shortages;
+  localPath!: LocalPathState;
   serviceMaps!: ServiceMaps;
   servicesWithoutTable = 0;
   installer!: PolicyInstaller;
@@ -153,6 +155,7 @@ export class Agent implements AgentState, AsyncDisposable {
       : 0;
     prepareForwarding();
 
+    const localPath = chooseLocalPath(config.localPath);
     this.loader = this.#stack.use(Loader.load({
       bpffs: config.bpffs,
       routing: config.routing,
@@ -161,10 +164,17 @@ export class Agent implements AgentState, AsyncDisposable {
       tunnelPort: config.tunnelPort,
       maglevSize: config.maglevSize,
       natPortRange: config.natPortRange,
+      localPath: localPath.on,
       mapSizes: config.mapSizes,
     }));
+    this.localPath = this.loader.localPathError
+      ? { on: false, reason: this.loader.localPathError.message }
+      : localPath;
     this.maps = this.#stack.use(openMaps(this.loader.mapDirectory));
-    this.maps.pilus_runtime.set(0, { traceLevel: TraceLevel.LEVEL_CONNECTIONS });
+    this.maps.pilus_runtime.set(0, {
+      traceLevel: TraceLevel.LEVEL_CONNECTIONS,
+      localPath: Number(this.localPath.on),
+    });
 
     this.#identities = this.#stack.use(
       this.#startIdentities(),
@@ -192,6 +202,8 @@ export class Agent implements AgentState, AsyncDisposable {
     this.#attachWires();
     if (tunnel) this.loader.attachDevice("overlay", tunnel, "tunnel");
     this.loader.attachSockets(config.cgroup);
+    if (this.localPath.on) this.loader.attachLocalPath(config.cgroup);
+    else this.loader.detachLocalPath();
 
     this.#severBackends();
     this.#stack.use(
@@ -388,6 +400,16 @@ export class Agent implements AgentState, AsyncDisposable {
       policies,
       this.#endpointReconciler,
       this.#addressReconciler,
+      ...maps.pilus_namespaces
+        ? [
+          new Reconciler({
+            name: "namespaces",
+            desired: this.model.namespaceRows,
+            target: mapTarget(maps.pilus_namespaces),
+            repairIntervalMs,
+          }),
+        ]
+        : [],
       new Reconciler({
         name: "cidrs",
         desired: this.model.cidrRows,

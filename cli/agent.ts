@@ -4,6 +4,7 @@ import type { AgentConfig, DsrDispatch, LbAlgorithm, LbMode } from "../agent/con
 import { Log, type LogLevel } from "../agent/log.ts";
 import { Agent, findCgroup } from "../agent/node.ts";
 import { MAP_SIZE_NAMES, type MapSizes, type RoutingMode } from "../datapath/loader.ts";
+import type { LocalPathChoice } from "../datapath/local_path.ts";
 import type { XdpChoice } from "../datapath/wire.ts";
 import { EXIT, type Invocation, type OptionValues, UsageError } from "./command.ts";
 
@@ -43,6 +44,7 @@ function agentConfig(options: OptionValues): AgentConfig {
     cgroup: text("cgroup") || findCgroup(),
     devices: list("device"),
     xdp: text("xdp") as XdpChoice,
+    localPath: text("local-path") as LocalPathChoice,
     prefilter: text("prefilter"),
     routing: text("routing") as RoutingMode,
     tunnelPort: Number(options["tunnel-port"]),

@@ -97,6 +97,13 @@ const AGENT: readonly Option[] = [
     default: "auto",
   },
   {
+    name: "local-path",
+    type: "string",
+    values: ["auto", "on", "off"],
+    summary: "TCP within the node goes from socket to socket; auto: where the kernel bounds it",
+    default: "auto",
+  },
+  {
     name: "prefilter",
     type: "string",
     placeholder: "FILE",

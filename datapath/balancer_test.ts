@@ -403,7 +403,7 @@ both("through the tunnel the answer comes back to the node's router address", (f
       8080,
     ],
   );
-  node.maps.pilus_runtime.set(0, { traceLevel: 1 });
+  node.maps.pilus_runtime.set(0, { traceLevel: 1, localPath: 0 });
   assertEquals(node.run(world, arrived, { ifindex: TUNNEL_IFINDEX }).verdict, VERDICT.redirect);
   assertEquals(node.takeEvents().at(-1)?.sourceIdentity, family === "ipv4" ? 9 : 10);
 });

@@ -7,7 +7,9 @@ import {
   attachCgroup,
   attachTc,
   AttachType,
+  attachVerdict,
   BpfLink,
+  BpfMap,
   BpfObject,
   type BpfProgram,
   type ConstantValue,
@@ -103,6 +105,8 @@ export interface LoaderOptions {
   maglevSize?: number;
   /** Source ports that masquerading chooses itself, the last one included. @default {[1024, 65535]} */
   natPortRange?: readonly [first: number, last: number];
+  /** Whether connections within the node may go from socket to socket. @default {false} */
+  localPath?: boolean;
   mapSizes?: MapSizes;
 }
 
@@ -153,6 +157,9 @@ export class Loader implements Disposable {
   readonly #programs = new Map<string, BpfProgram>();
   readonly mapDirectory: string;
 
+  /** Why there is no local path although one was wanted. */
+  localPathError: KernelError | undefined;
+
   private constructor(bpffs: string) {
     this.mapDirectory = `${bpffs}/maps`;
     this.#links = `${bpffs}/links`;
@@ -178,7 +185,18 @@ export class Loader implements Disposable {
     for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {
       loader.#loadObject(name, constants, options.mapSizes ?? {});
     }
+    if (options.localPath) loader.#loadLocalPath(constants, options.mapSizes ?? {});
     return loader;
+  }
+
+  /** Its programs ask more of the kernel than the others, which work without. */
+  #loadLocalPath(constants: Record<string, ConstantValue>, sizes: MapSizes): void {
+    try {
+      this.#loadObject("sockmap", constants, sizes);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      this.localPathError = error;
+    }
   }
 
   #loadObject(
@@ -254,6 +272,27 @@ export class Loader implements Disposable {
     }
   }
 
+  /** Lets connections of the cgroup's processes within the node go from socket to socket. */
+  attachLocalPath(cgroup: string): void {
+    using sockets = BpfMap.openPinned(`${this.mapDirectory}/pilus_sockets`, "pilus_sockets");
+    attachVerdict(this.#program("hand_over"), sockets);
+    using _link = attachCgroup(this.#program("watch_connection"), {
+      cgroup,
+      attachType: AttachType.CGROUP_SOCK_OPS,
+      pin: this.#localPathPin(),
+    });
+  }
+
+  /** No connection is added any more; those there are look at pilus_runtime for each message. */
+  detachLocalPath(): void {
+    using link = BpfLink.tryOpenPinned(this.#localPathPin());
+    link?.detach();
+  }
+
+  #localPathPin(): string {
+    return `${this.#links}/local-path`;
+  }
+
   /** Deletes what has run out of the tables of connections and mappings, without stopping this thread. */
   async collectGarbage(): Promise<{ connections: number; mappings: number }> {
     const result = await this.#program("collect_garbage").runElsewhere(new Uint8Array(24));
@@ -271,6 +310,7 @@ export class Loader implements Disposable {
       using link = BpfLink.tryOpenPinned(pin);
       link?.detach();
     }
+    this.detachLocalPath();
   }
 
   /** Removes every link and map: the node is as if pilus had never been. */

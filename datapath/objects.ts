@@ -3,7 +3,15 @@
 let folder = new URL("../dist/bpf/", import.meta.url);
 
 /** Names of the objects, one a file of bpf/. */
-export type ObjectName = "pod" | "host" | "overlay" | "xdp" | "socket" | "garbage";
+export type ObjectName =
+  | "pod"
+  | "host"
+  | "overlay"
+  | "xdp"
+  | "socket"
+  | "sockmap"
+  | "probe"
+  | "garbage";
 
 /** Names the folder, inside the compiled program, that holds the objects. */
 export function setEmbeddedObjects(url: URL): void {

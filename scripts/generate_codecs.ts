@@ -5,7 +5,7 @@
  *   `…_event` (what ring buffers carry), with the structs inside: an interface and a codec.
  *   Members named `pad…` are left out and written as zero. A struct with one member is that member.
  * - Every named enum of bpf/lib: a constant object, its names without their common prefix.
- * - Every map with a key and a value type: a descriptor in `maps`.
+ * - Every map `pilus_…` with a key and a value type: a descriptor in `maps`.
  *
  * `__be16`, `__be32` and `__be64` are numbers in network order in memory and in host order here.
  */
@@ -68,6 +68,8 @@ class Module {
   addMaps(btf: Btf): void {
     for (const map of btf.maps()) {
       if (map.key === undefined || map.value === undefined) continue;
+      // what sockets keep is the programs' own; what has another name is not pinned
+      if (map.type === MapType.SK_STORAGE || !map.name.startsWith("pilus_")) continue;
       const perCpu = constantName(MapType, map.type).includes("PERCPU");
       const value = this.#codec(btf, map.value);
       if (perCpu) this.#imports.add("perCpu");

@@ -1,5 +1,6 @@
 /** What the API needs of an agent. */
 
+import type { LocalPathState } from "../../datapath/local_path.ts";
 import type { PilusMaps } from "../../datapath/maps/mod.ts";
 import type { WireState } from "../../datapath/wire.ts";
 import type { AgentConfig } from "../config.ts";
@@ -20,6 +21,7 @@ export interface AgentState {
   readonly flows: FlowReader;
   readonly devices: readonly NodeDevice[];
   readonly wires: readonly WireState[];
+  readonly localPath: LocalPathState;
   readonly serviceMaps: ServiceMaps;
   readonly shortages: Shortages;
   /** Frontends that a full pilus_maglev has no room for. */

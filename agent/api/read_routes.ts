@@ -155,6 +155,7 @@ async function statusView(agent: AgentState): Promise<StatusView> {
     masquerade: config.masquerade,
     devices: [...agent.devices],
     xdp: [...agent.wires],
+    localPath: agent.localPath,
     podCidrs: [self?.podCidrIpv4, self?.podCidrIpv6].filter((c) => c !== undefined).map(formatCidr),
     addresses: manager.usage().map(({ family, used, capacity }) => ({
       family: String(family),
@@ -428,7 +429,10 @@ export function readRoutes(agent: AgentState): ApiRoutes {
           message: `level must be one of ${Object.keys(LEVELS).join(", ")}`,
         });
       }
-      agent.maps.pilus_runtime.set(0, { traceLevel: number });
+      agent.maps.pilus_runtime.set(0, {
+        traceLevel: number,
+        localPath: Number(agent.localPath.on),
+      });
       return { level };
     },
   };

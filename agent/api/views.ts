@@ -56,6 +56,8 @@ export interface StatusView {
   devices: { name: string; ifindex: number; ipv4?: string; ipv6?: string; mtu: number }[];
   /** Where packets of each device meet the prefilter and the load balancer, and why there. */
   xdp: { device: string; mode: "native" | "generic" | "tc"; reason: string }[];
+  /** Whether TCP within the node goes from socket to socket, and why. */
+  localPath: { on: boolean; reason: string };
   podCidrs: string[];
   addresses: { family: string; used: number; capacity: number }[];
   endpoints: { total: number; ready: number };

@@ -12,6 +12,8 @@ export interface Endpoint {
   ifname: string;
   /** Path of the pod's network namespace. */
   netns: string;
+  /** The number by which programs know that namespace. */
+  netnsCookie: number;
   /** Kubernetes namespace and pod name; empty when the runtime gave none. */
   namespace: string;
   pod: string;

@@ -13,6 +13,7 @@ import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import {
   currentNamespace,
   inNamespace,
+  namespaceCookie,
   namespaceId,
   openNamespace,
 } from "../../datapath/net/netns.ts";
@@ -193,7 +194,8 @@ export class EndpointManager implements Disposable {
     } catch (cause) {
       throw new EndpointError("invalid", (cause as Error).message, { cause });
     }
-    using netns = this.#openPod(path);
+    const { netns: opened, cookie } = this.#openPod(path);
+    using netns = opened;
     const key = endpointKey(request);
     const rollback = new Rollback();
     try {
@@ -204,6 +206,7 @@ export class EndpointManager implements Disposable {
         containerId,
         ifname,
         netns: path,
+        netnsCookie: cookie,
         namespace,
         pod,
         hostIfname: hostIfnameOf(key),
@@ -238,18 +241,18 @@ export class EndpointManager implements Disposable {
     }
   }
 
-  #openPod(path: string): FileDescriptor {
+  #openPod(path: string): { netns: FileDescriptor; cookie: number } {
     let netns: FileDescriptor | undefined;
     try {
       netns = openNamespace(path);
       // Entering proves that it is a network namespace.
-      inNamespace(netns.fd, () => {});
+      const cookie = Number(inNamespace(netns.fd, namespaceCookie));
       if (namespaceId(path) === this.#netnsId) {
         throw new EndpointError("netns", `Network namespace ${path} is the node's own`, {
           hint: "pods in the host's network need no CNI",
         });
       }
-      return netns;
+      return { netns, cookie };
     } catch (error) {
       netns?.[Symbol.dispose]();
       if (error instanceof EndpointError) throw error;
@@ -415,7 +418,9 @@ export class EndpointManager implements Disposable {
   }
 
   async #reattach(stored: Endpoint): Promise<Endpoint> {
-    const { reason: _, ...rest } = stored;
+    const { reason: _, ...before } = stored;
+    using netns = openNamespace(before.netns);
+    const rest = { ...before, netnsCookie: Number(inNamespace(netns.fd, namespaceCookie)) };
     let endpoint: Endpoint = { ...rest, state: "creating" };
     this.table.set(endpoint);
     try {

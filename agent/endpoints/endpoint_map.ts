@@ -36,6 +36,11 @@ export function endpointMapTable(): Table<MapRow<number, EndpointValue>> {
   return mapTable("endpoint-rows", String);
 }
 
+/** A table of pilus_namespaces: a namespace's cookie and the ifindex of its endpoint. */
+export function namespaceMapTable(): Table<MapRow<bigint, number>> {
+  return mapTable("namespaces", String);
+}
+
 /** The row of an endpoint; without an assignment it is judged by no policy yet and nothing passes. */
 export function endpointMapRow(
   { endpoint, identity }: IdentifiedEndpoint,

@@ -30,7 +30,7 @@ enum trace_level {
 
 struct runtime {
 	__u32 trace_level; /* enum trace_level */
-	__u32 pad;
+	__u32 local_path;  /* 1: connections within the node go from socket to socket */
 };
 
 struct {

@@ -36,6 +36,7 @@ const endpoint = (id: number, app: string, more: Partial<EndpointView> = {}): En
   containerId: "0123456789abcdef".repeat(4),
   ifname: "eth0",
   netns: `/run/netns/cni-5d2f9a31-${id}`,
+  netnsCookie: 4096 + id,
   namespace: "demo",
   pod: `${app}-7d5b9c7c4-x2x${id}`,
   hostIfname: `lxc0a3c01f${id}`,
@@ -82,6 +83,7 @@ const status: StatusView = {
       reason: "ixgbe refuses native XDP at an MTU of 9000: MTU too large for XDP",
     },
   ],
+  localPath: { on: true, reason: "pods of this node send TCP from socket to socket" },
   podCidrs: ["10.60.1.0/24", "fd60:1:2:3::/64"],
   addresses: [
     { family: "ipv4", used: 3, capacity: 253 },

@@ -8,6 +8,7 @@ import { bpfError, checkBpf } from "./errors.ts";
 import { features } from "./features.ts";
 import { objectInfo } from "./info.ts";
 import { openPinFd, pinFd, tryOpenPinFd, unpin } from "./pin.ts";
+import type { BpfMap } from "./map.ts";
 import type { BpfProgram } from "./program.ts";
 
 /** A program at a hook. Disposing takes it off, unless it is pinned (or a persistent clsact filter). */
@@ -225,6 +226,12 @@ export function attachCgroup(program: BpfProgram, options: AttachCgroupOptions):
     hint: (result) =>
       result === -ERRNO.EBADF ? "the directory is not on a cgroup v2 file system" : undefined,
   });
+}
+
+/** Makes `program` (SK_MSG) judge what the sockets of a SOCKMAP or SOCKHASH send, those to come. */
+export function attachVerdict(program: BpfProgram, map: BpfMap): void {
+  const result = libbpf.bpf_prog_attach(program.fd, map.fd, AttachType.SK_MSG_VERDICT, 0);
+  checkBpf(result, `attach program ${program.name} to map`, map.name);
 }
 
 interface LinkPlan {

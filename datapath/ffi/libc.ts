@@ -9,6 +9,9 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   close: { parameters: ["i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  listen: { parameters: ["i32", "i32"], result: "i32" },
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
@@ -93,6 +96,25 @@ export function socket(family: number, type: number, protocol: number): FileDesc
 
 export function bind(fd: number, address: Uint8Array<ArrayBuffer>): void {
   check(c.bind(fd, address, address.length), "bind", "socket");
+}
+
+export function listen(fd: number, backlog: number): void {
+  check(c.listen(fd, backlog), "listen on", "socket");
+}
+
+export function connect(fd: number, address: Uint8Array<ArrayBuffer>): void {
+  check(c.connect(fd, address, address.length), "connect", "socket");
+}
+
+/** accept4(2), close-on-exec. */
+export function accept(fd: number): FileDescriptor {
+  const SOCK_CLOEXEC = 0o2000000;
+  return new FileDescriptor(check(c.accept4(fd, null, null, SOCK_CLOEXEC), "accept on", "socket"));
+}
+
+/** Fills `address` with the socket's own. */
+export function getsockname(fd: number, address: Uint8Array<ArrayBuffer>): void {
+  check(c.getsockname(fd, address, new Uint32Array([address.length])), "name", "socket");
 }
 
 export function setsockopt(

@@ -568,6 +568,24 @@ export const IpcacheFlags = {
   TUNNEL: 8,
 } as const;
 
+/** struct local_socket, 16 bytes. */
+export interface LocalSocket {
+  sock: bigint;
+  cookie: bigint;
+}
+
+export const localSocket: Codec<LocalSocket> = {
+  size: 16,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.sock, true);
+    view.setBigUint64(offset + 8, value.cookie, true);
+  },
+  decode: (view, offset) => ({
+    sock: view.getBigUint64(offset, true),
+    cookie: view.getBigUint64(offset + 8, true),
+  }),
+};
+
 /** struct member_key, 24 bytes. */
 export interface MemberKey {
   address: Uint8Array;
@@ -971,15 +989,18 @@ export const RuleVerdict = {
 /** struct runtime, 8 bytes. */
 export interface Runtime {
   traceLevel: number;
+  localPath: number;
 }
 
 export const runtime: Codec<Runtime> = {
   size: 8,
   encode(view, offset, value) {
     view.setUint32(offset, value.traceLevel, true);
+    view.setUint32(offset + 4, value.localPath, true);
   },
   decode: (view, offset) => ({
     traceLevel: view.getUint32(offset, true),
+    localPath: view.getUint32(offset + 4, true),
   }),
 };
 
@@ -1065,6 +1086,30 @@ export const serviceSide: Codec<ServiceSide> = {
     count: view.getUint32(offset + 4, true),
     table: view.getUint32(offset + 8, true),
     total: view.getUint32(offset + 12, true),
+  }),
+};
+
+/** struct socket_key, 40 bytes. */
+export interface SocketKey {
+  local: Uint8Array;
+  remote: Uint8Array;
+  localPort: number;
+  remotePort: number;
+}
+
+export const socketKey: Codec<SocketKey> = {
+  size: 40,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.local);
+    writeBytes(view, offset + 16, 16, value.remote);
+    view.setUint16(offset + 32, value.localPort, false);
+    view.setUint16(offset + 34, value.remotePort, false);
+  },
+  decode: (view, offset) => ({
+    local: readBytes(view, offset, 16),
+    remote: readBytes(view, offset + 16, 16),
+    localPort: view.getUint16(offset + 32, false),
+    remotePort: view.getUint16(offset + 34, false),
   }),
 };
 
@@ -1280,6 +1325,13 @@ export const maps = {
     key: bytes(16),
     value: ipcacheEntry,
   },
+  pilus_local: {
+    name: "pilus_local",
+    type: 1,
+    maxEntries: 131072,
+    key: socketKey,
+    value: localSocket,
+  },
   pilus_lost: {
     name: "pilus_lost",
     type: 6,
@@ -1324,6 +1376,13 @@ export const maps = {
     maxEntries: 512,
     key: u32,
     value: perCpu(metric),
+  },
+  pilus_namespaces: {
+    name: "pilus_namespaces",
+    type: 1,
+    maxEntries: 65536,
+    key: u64,
+    value: u32,
   },
   pilus_nat: {
     name: "pilus_nat",
@@ -1373,6 +1432,13 @@ export const maps = {
     maxEntries: 65536,
     key: serviceKey,
     value: service,
+  },
+  pilus_sockets: {
+    name: "pilus_sockets",
+    type: 18,
+    maxEntries: 131072,
+    key: socketKey,
+    value: u64,
   },
   pilus_source_ranges: {
     name: "pilus_source_ranges",

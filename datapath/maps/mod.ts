@@ -1,6 +1,6 @@
 /** The pinned maps of the programs, opened with their codecs. */
 
-import { BpfMap, type MapDescriptor, TypedMap } from "../bpf/mod.ts";
+import { BpfMap, isErrno, type MapDescriptor, TypedMap } from "../bpf/mod.ts";
 import { maps } from "./generated.ts";
 
 type Descriptors = typeof maps;
@@ -11,15 +11,32 @@ type OpenMaps = {
     : never;
 };
 
+/** Those of the local path, which are there when it is loaded. */
+type LocalPathMap = "pilus_sockets" | "pilus_local" | "pilus_namespaces";
+const LOCAL_PATH_MAPS: readonly string[] = [
+  "pilus_sockets",
+  "pilus_local",
+  "pilus_namespaces",
+] satisfies LocalPathMap[];
+
 /** Every map of the programs by name, and the ring buffer of events. */
-export type PilusMaps = OpenMaps & { pilus_events: BpfMap } & Disposable;
+export type PilusMaps =
+  & Omit<OpenMaps, LocalPathMap>
+  & Partial<Pick<OpenMaps, LocalPathMap>>
+  & { pilus_events: BpfMap }
+  & Disposable;
 
 /** Opens what the loader has pinned in `directory`. Throws KernelError ENOENT when one is missing. */
 export function openMaps(directory: string): PilusMaps {
   const open: Record<string, Disposable> = {};
   try {
     for (const descriptor of Object.values(maps) as MapDescriptor<unknown, unknown>[]) {
-      open[descriptor.name] = TypedMap.openPinned(`${directory}/${descriptor.name}`, descriptor);
+      const { name } = descriptor;
+      try {
+        open[name] = TypedMap.openPinned(`${directory}/${name}`, descriptor);
+      } catch (error) {
+        if (!isErrno(error, "ENOENT") || !LOCAL_PATH_MAPS.includes(name)) throw error;
+      }
     }
     open.pilus_events = BpfMap.openPinned(`${directory}/pilus_events`, "pilus_events");
   } catch (error) {

@@ -6,7 +6,8 @@
 #include "lib/config.h"
 #include "lib/local_path.h"
 
-#define AF_INET 2
+#define AF_INET       2
+#define SHUTDOWN_BOTH 3
 
 /* bpf_sock_ops and sk_msg_md have the remote port in the upper half of a word, network order. */
 inline_always __be16 upper_port(__u32 port)
@@ -122,6 +123,15 @@ inline_always void leave(struct bpf_sock_ops *ops)
 		path_account(path, e, direction, bpf_ktime_get_coarse_ns());
 }
 
+/* Nobody has it open any more, though the kernel may go on for minutes to get its last bytes through. */
+inline_always bool is_closed_by_owner(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return tp && tp->inet_conn.icsk_inet.sk.sk_shutdown == SHUTDOWN_BOTH;
+}
+
 SEC("sockops")
 int watch_connection(struct bpf_sock_ops *ops)
 {
@@ -131,7 +141,7 @@ int watch_connection(struct bpf_sock_ops *ops)
 		enter(ops);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		if (ops->args[1] == BPF_TCP_CLOSE)
+		if (ops->args[1] == BPF_TCP_CLOSE || is_closed_by_owner(ops))
 			leave(ops);
 		break;
 	}

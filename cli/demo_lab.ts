@@ -213,9 +213,16 @@ export class LabNode extends LabHost {
   }
 
   /** Starts the agent; its log is appended to {@linkcode log}. Does not wait for it. */
-  startAgent(): void {
+  startAgent(more: readonly string[] = []): void {
     if (this.#agent) throw new Error(`The agent of ${this.name} runs already`);
-    const words = ["sh", "-c", 'log=$0; exec "$@" >>"$log" 2>&1', this.log, ...this.agentWords];
+    const words = [
+      "sh",
+      "-c",
+      'log=$0; exec "$@" >>"$log" 2>&1',
+      this.log,
+      ...this.agentWords,
+      ...more,
+    ];
     const agent = this.spawn(words, {}, { stdout: "null", stderr: "null" });
     // a lab that is kept goes on without this process
     agent.unref();

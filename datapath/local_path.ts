@@ -5,7 +5,7 @@ import {
   accept,
   bind,
   connect,
-  FileDescriptor,
+  type FileDescriptor,
   getsockname,
   getsockopt,
   listen,

@@ -102,9 +102,15 @@ struct sock {
 			int counter;
 		} rmem_alloc;
 	} sk_backlog;
+	__u8 sk_shutdown;
+} __attribute__((preserve_access_index));
+
+struct inet_sock {
+	struct sock sk;
 } __attribute__((preserve_access_index));
 
 struct inet_connection_sock {
+	struct inet_sock icsk_inet;
 	const void *icsk_ulp_ops;
 } __attribute__((preserve_access_index));
 

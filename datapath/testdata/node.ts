@@ -123,8 +123,11 @@ export class TestNode implements Disposable {
   readonly programs = new Map<string, BpfProgram>();
   readonly #cleanup = new DisposableStack();
 
-  /** @param constants other values than those of a VXLAN node that masquerades */
-  constructor(constants: Record<string, ConstantValue> = {}) {
+  /**
+   * @param constants other values than those of a VXLAN node that masquerades
+   * @param wholeMaps maps as large as those of a node; without it the large ones are small
+   */
+  constructor(constants: Record<string, ConstantValue> = {}, { wholeMaps = false } = {}) {
     using failed = new DisposableStack();
     const bpffs = failed.use(temporaryBpffs());
     const home = failed.use(currentNamespace());
@@ -132,7 +135,7 @@ export class TestNode implements Disposable {
     failed.defer(() => setns(home.fd, CLONE_NEWNET, "home"));
     this.netlink = failed.use(NetlinkSocket.open());
     for (const name of ["pod", "host", "overlay", "socket", "xdp"] as const) {
-      this.#load(name, bpffs.path, constants);
+      this.#load(name, bpffs.path, constants, wholeMaps);
     }
     failed.defer(() => this.programs.forEach((program) => program[Symbol.dispose]()));
     this.maps = failed.use(openMaps(bpffs.path));
@@ -142,7 +145,12 @@ export class TestNode implements Disposable {
     this.#cleanup = failed.move();
   }
 
-  #load(name: ObjectName, directory: string, constants: Record<string, ConstantValue>): void {
+  #load(
+    name: ObjectName,
+    directory: string,
+    constants: Record<string, ConstantValue>,
+    wholeMaps: boolean,
+  ): void {
     using object = BpfObject.open(readObject(name));
     const known = new Set(object.btf.variables(".rodata").map((v) => v.name));
     const all: Record<string, ConstantValue> = {
@@ -151,7 +159,7 @@ export class TestNode implements Disposable {
       ...constants,
     };
     object.setConstants(Object.fromEntries(Object.entries(all).filter(([key]) => known.has(key))));
-    for (const map of object.mapNames) {
+    for (const map of wholeMaps ? [] : object.mapNames) {
       const { maxEntries } = object.mapLayout(map);
       if (maxEntries > 65536 && map !== "pilus_events") object.setMaxEntries(map, MAP_SIZE);
     }

@@ -3,7 +3,7 @@
 import { compileBpf } from "../../scripts/compile_bpf.ts";
 import { type BpfMap, BpfObject, type BpfProgram } from "../bpf/mod.ts";
 
-const HEADER = 20, FRAME_MAX = 2048; // struct before of trampoline.bpf.c
+const HEADER = 24, FRAME_MAX = 2048; // struct before of trampoline.bpf.c
 
 let object: Uint8Array<ArrayBuffer> | undefined;
 
@@ -15,6 +15,8 @@ export interface Before {
   restore?: Uint8Array;
   /** Offset of two bytes that are others in each run; checksums are not kept. */
   vary?: number;
+  /** A power of two: how many values these bytes take, in no order. @default {all, in order} */
+  flows?: number;
 }
 
 export class Trampoline implements Disposable {
@@ -22,6 +24,8 @@ export class Trampoline implements Disposable {
   readonly program: BpfProgram;
   /** Parses a TCP packet and does one hash look-up. */
   readonly floor: BpfProgram;
+  /** Does nothing. */
+  readonly empty: BpfProgram;
   readonly #before: BpfMap;
   readonly #target: BpfMap;
 
@@ -31,12 +35,16 @@ export class Trampoline implements Disposable {
     opened.load();
     this.program = opened.program("trampoline");
     this.floor = opened.program("floor_of_all");
+    this.empty = opened.program("empty");
     this.#before = opened.map("before");
     this.#target = opened.map("target");
   }
 
   /** What `program` does from now on. */
-  aim(target: BpfProgram, { identity = 0, mark = 0, restore, vary = 0 }: Before = {}): BpfProgram {
+  aim(
+    target: BpfProgram,
+    { identity = 0, mark = 0, restore, vary = 0, flows = 0 }: Before = {},
+  ): BpfProgram {
     const key = new Uint8Array(4);
     const value = new Uint8Array(HEADER + FRAME_MAX);
     const view = new DataView(value.buffer);
@@ -44,6 +52,7 @@ export class Trampoline implements Disposable {
     view.setUint32(4, mark, true);
     view.setUint32(8, restore?.length ?? 0, true);
     view.setUint32(12, vary, true);
+    view.setUint32(16, flows, true);
     if (restore) value.set(restore, HEADER);
     this.#before.set(key, value);
     const fd = new Uint8Array(4);
@@ -53,7 +62,7 @@ export class Trampoline implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const owned of [this.program, this.floor, this.#before, this.#target]) {
+    for (const owned of [this.program, this.floor, this.empty, this.#before, this.#target]) {
       owned[Symbol.dispose]();
     }
   }

@@ -1,13 +1,17 @@
 /**
- * What a packet costs in each program, in nanoseconds, beside a floor measured in the same run: a
- * program that parses a TCP packet and does one hash look-up. Both are run by way of a trampoline
- * that makes the packet anew before each run; its own cost is in every figure.
+ * What a packet costs in each program, in nanoseconds net of an empty program run the same way, with
+ * one flow and with many in no order, beside a floor of the same run: parse a TCP packet and one hash
+ * look-up. A trampoline makes the packet anew before each run. Every figure is the least of some
+ * rounds; differences under 20 % are noise on a shared machine.
  *
- * Usage: deno run -A scripts/bench/programs.ts. Writes dist/bench/programs.json.
+ * Usage: taskset -c 1 deno run -A scripts/bench/programs.ts. Writes dist/bench/programs.json.
  */
 
 import type { BpfProgram } from "../../datapath/bpf/mod.ts";
 import {
+  DEVICE_IFINDEX,
+  NODE,
+  OTHER_NODE,
   OTHER_POD,
   POD,
   REMOTE,
@@ -25,11 +29,15 @@ import { type Before, Trampoline } from "../../datapath/testdata/trampoline.ts";
 // 40,000 events fit into the buffer
 const REPEAT = 40_000, ROUNDS = 15;
 
+/** Flows of the columns, the many in no order. */
+const FLOWS = [1, 32_768] as const;
+
 interface Row {
   case: string;
   metric: string;
   value: number;
   unit: string;
+  /** Of the same run and as many flows. */
   floor: number;
   ratio: number;
 }
@@ -61,11 +69,10 @@ function packet(
 function nanoseconds(
   program: BpfProgram,
   made: Uint8Array,
-  ifindex: number,
+  ctx: Uint8Array,
   verdict: number,
   between: () => void,
 ): number {
-  const ctx = skbContext(ifindex);
   let best = Infinity;
   for (let round = 0; round < ROUNDS; round++) {
     const result = program.testRun({ data: made, ctx, repeat: REPEAT });
@@ -80,53 +87,83 @@ function nanoseconds(
 
 const rows: Row[] = [];
 for (const family of ["ipv4", "ipv6"] as const) {
+  const sourcePort = family === "ipv4" ? 34 : 54;
   using trampoline = new Trampoline();
-  using node = new TestNode();
-  const drain = () => void node.events.drain(() => {});
-  const measure = (
-    name: string,
-    target: BpfProgram,
-    made: Uint8Array,
-    { ifindex = POD.ifindex, verdict = VERDICT.redirect, ...before }: Before & {
-      ifindex?: number;
-      verdict?: number;
-    } = {},
-  ) => {
-    // the floor right before: the two figures of a row were measured on the same machine's mood
-    const options = { restore: made, ...before };
-    const floorRun = trampoline.aim(trampoline.floor, options);
-    const floor = nanoseconds(floorRun, made, ifindex, VERDICT.ok, drain);
-    const value = nanoseconds(trampoline.aim(target, options), made, ifindex, verdict, drain);
-    const ratio = Math.round(value / floor * 100) / 100;
-    rows.push({ case: `${name}, ${family}`, metric: "packet", value, unit: "ns", floor, ratio });
+  /** The programs of a node, whose maps live as long as it does. */
+  const bench = (node: TestNode) => {
+    const drain = () => void node.events.drain(() => {});
+    return (
+      name: string,
+      target: BpfProgram,
+      made: Uint8Array,
+      { ifindex = POD.ifindex, verdict = VERDICT.redirect, skbMark = 0, ...before }: Before & {
+        ifindex?: number;
+        verdict?: number;
+        skbMark?: number;
+      } = {},
+      flowCounts: readonly number[] = [1],
+    ) => {
+      for (const flows of flowCounts) {
+        const options = { restore: made, ...before };
+        if (flows > 1) Object.assign(options, { vary: sourcePort, flows });
+        const ctx = skbContext(ifindex, skbMark);
+        const run = (program: BpfProgram, expected: number) =>
+          nanoseconds(trampoline.aim(program, options), made, ctx, expected, drain);
+        // right before: all figures of a row were measured in the same mood of the machine
+        const empty = run(trampoline.empty, VERDICT.ok);
+        const floor = run(trampoline.floor, VERDICT.ok) - empty;
+        const value = run(target, verdict) - empty;
+        rows.push({
+          case: `${name}, ${family}`,
+          metric: flows === 1 ? "1 flow" : `${flows >> 10}k flows`,
+          value,
+          unit: "ns",
+          floor,
+          ratio: Math.round(value / floor * 100) / 100,
+        });
+      }
+    };
   };
+  using node = new TestNode({}, { wholeMaps: true });
+  const measure = bench(node);
   const fromPod = node.program("from_pod");
   const send = (made: Uint8Array, pod: TestPod = POD) => node.fromPod(made, pod);
   const there = packet(family, POD, OTHER_POD, TCP.ack);
   const back = packet(family, OTHER_POD, POD, TCP.ack, [8080, 40000]);
   send(there);
   send(back, OTHER_POD);
-  measure("established, to a pod of the node", fromPod, there);
-  measure("reply, to a pod of the node", fromPod, back, { ifindex: OTHER_POD.ifindex });
+  measure("pod to pod of the node", fromPod, there, {}, FLOWS);
+  measure("its answer", fromPod, back, { ifindex: OTHER_POD.ifindex });
 
   const away = packet(family, POD, REMOTE, TCP.ack);
   send(away);
-  measure("established, into the tunnel", fromPod, away);
+  measure("pod to remote pod, tunnel", fromPod, away, {}, FLOWS);
+  // the tunnel's own packet
+  const outer = packet(family, NODE, OTHER_NODE, TCP.ack);
+  measure("+ the tunnel's device", node.program("to_overlay"), away, {
+    ifindex: TUNNEL_IFINDEX,
+    mark: 0x400,
+    verdict: VERDICT.ok,
+  });
+  measure("+ the node's device", node.program("to_netdev"), outer, {
+    ifindex: DEVICE_IFINDEX,
+    verdict: VERDICT.unspec,
+  });
   const arrived = packet(family, REMOTE, POD, TCP.ack, [8080, 40000]);
-  measure("reply, out of the tunnel", node.program("from_overlay"), arrived, {
+  measure("its answer, out of the tunnel", node.program("from_overlay"), arrived, {
     ifindex: TUNNEL_IFINDEX,
     identity: REMOTE.identity,
   });
 
   const toService = packet(family, POD, SERVICE, TCP.ack, [40001, SERVICE.port]);
   send(toService);
-  measure("established, to a service", fromPod, toService);
+  measure("pod to service", fromPod, toService, {}, FLOWS);
   const answer = packet(family, OTHER_POD, POD, TCP.ack, [SERVICE.backendPort, 40001]);
-  measure("reply, of a service", fromPod, answer, { ifindex: OTHER_POD.ifindex });
+  measure("its answer", fromPod, answer, { ifindex: OTHER_POD.ifindex });
 
   // another source port in each run: a new row, and the oldest of a full table makes room for it
   const syn = packet(family, POD, OTHER_POD, TCP.syn);
-  const vary = family === "ipv4" ? 34 : 54;
+  const vary = sourcePort;
   const INGRESS = { enforced: true };
   const rule = { direction: "INGRESS", protocol: 6, identity: POD.identity } as const;
   measure("first packet, no policy", fromPod, syn, { vary });
@@ -145,15 +182,16 @@ for (const family of ["ipv4", "ipv6"] as const) {
   measure("policy drop, with its event", fromPod, syn, { vary, verdict: VERDICT.shot });
 }
 
-console.log(
-  `${"case".padEnd(44)} ${"ns".padStart(7)} ${"floor".padStart(7)} ${"ratio".padStart(6)}`,
-);
-for (const row of rows) {
+const columns = ["case", "flows", "ns", "floor", "ratio"];
+const line = (cells: readonly string[]) =>
   console.log(
-    `${row.case.padEnd(44)} ${String(row.value).padStart(7)} ${String(row.floor).padStart(7)} ${
-      row.ratio.toFixed(2).padStart(6)
+    `${cells[0]!.padEnd(42)} ${cells[1]!.padEnd(10)} ${
+      cells.slice(2).map((cell) => cell.padStart(6)).join(" ")
     }`,
   );
+line(columns);
+for (const { case: name, metric, value, floor, ratio } of rows) {
+  line([name, metric, String(value), String(floor), ratio.toFixed(2)]);
 }
 Deno.mkdirSync("dist/bench", { recursive: true });
 Deno.writeTextFileSync("dist/bench/programs.json", JSON.stringify(rows, null, 2) + "\n");

@@ -28,6 +28,12 @@ export interface FlowNames {
 
 export type FlowListener = (flow: FlowView) => void;
 
+/** Events read before others have their turn. */
+const BATCH = 4096;
+
+/** Milliseconds between two looks at a buffer that was read to its end. */
+const GATHER_MS = 20;
+
 const PORT_PROTOCOLS = new Set([6, 17, 132]);
 
 /** A flow from an event. `bootTime`: nanoseconds since 1970 of CLOCK_MONOTONIC's zero. */
@@ -110,16 +116,19 @@ export class FlowReader implements Disposable {
   }
 
   async #run(): Promise<void> {
-    // drops wake the reader at once; the rest may gather, so that one wake-up serves many events
     while (!this.#stopped) {
       await this.#ring.wait(1000);
       if (this.#stopped) return;
       const bootTime = BigInt(Date.now()) * 1_000_000n - monotonicNs();
-      this.#seen += this.#ring.drain((view, offset) => {
+      const drained = this.#ring.drain((view, offset) => {
         if (this.#listeners.size === 0) return;
         const flow = flowOf(eventCodec.decode(view, offset), this.#names, bootTime);
         for (const listener of this.#listeners) listener(flow);
-      }, 4096);
+      }, BATCH);
+      this.#seen += drained;
+      // a wake-up costs the sender more than its event: many gather for the next one
+      const pause = drained < BATCH ? GATHER_MS : 0;
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
 

@@ -44,10 +44,14 @@ export function compileShared(): Uint8Array<ArrayBuffer> {
   return compileBpf(lines.join("\n") + "\n", [lib]);
 }
 
-/** The text of the generated module. Throws Error when objects disagree about a type or a map. */
-export function generate(objects: Iterable<Uint8Array>, shared: Uint8Array): string {
+/** The text of the generated module, with the maps whose names begin with `prefix`. Throws Error when objects disagree about a type or a map. */
+export function generate(
+  objects: Iterable<Uint8Array>,
+  shared: Uint8Array,
+  prefix = "pilus_",
+): string {
   const module = new Module();
-  for (const object of objects) module.addMaps(Btf.fromElf(object));
+  for (const object of objects) module.addMaps(Btf.fromElf(object), prefix);
   module.addShared(Btf.fromElf(shared));
   return module.text();
 }
@@ -65,11 +69,11 @@ class Module {
   #maps = new Map<string, string>();
   #imports = new Set<string>();
 
-  addMaps(btf: Btf): void {
+  addMaps(btf: Btf, prefix: string): void {
     for (const map of btf.maps()) {
       if (map.key === undefined || map.value === undefined) continue;
-      // what sockets keep is the programs' own; what has another name is not pinned
-      if (map.type === MapType.SK_STORAGE || !map.name.startsWith("pilus_")) continue;
+      // what sockets keep is the programs' own
+      if (map.type === MapType.SK_STORAGE || !map.name.startsWith(prefix)) continue;
       const perCpu = constantName(MapType, map.type).includes("PERCPU");
       const value = this.#codec(btf, map.value);
       if (perCpu) this.#imports.add("perCpu");

@@ -45,7 +45,7 @@ async function serve({ lab }: Story, host: LabHost, port = PORT): Promise<Deno.C
 
 /** Of each process what it says on standard output. */
 const said = new WeakMap<Deno.ChildProcess, ReadableStreamDefaultReader<string>>();
-let servers: Deno.ChildProcess[] = [];
+const servers: Deno.ChildProcess[] = [];
 
 /** Ends what `serve` has started, and waits for it. */
 async function endServers(): Promise<void> {

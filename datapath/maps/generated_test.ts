@@ -18,7 +18,7 @@ Deno.test("datapath/maps/generated.ts is what the objects' BTF says", () => {
 });
 
 Deno.test("generate() makes codecs that agree with the kernel's layout", async () => {
-  const text = format(generate([compile("sample")], compile("sample")))
+  const text = format(generate([compile("sample")], compile("sample"), ""))
     .replace("../bpf/codec.ts", new URL("../bpf/codec.ts", import.meta.url).href);
   const module = await import(`data:application/typescript,${encodeURIComponent(text)}`);
   using object = BpfObject.open(compile("sample")).load();

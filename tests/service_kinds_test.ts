@@ -303,7 +303,7 @@ Deno.test("services do what their fields ask for", async (t) => {
     await t.step(
       "a backend removed under load: the others' connections go on, its own end",
       async () => {
-        expectDrops("Address is of no endpoint here", "No route");
+        expectDrops("Address is of no endpoint here", "Endpoint not ready", "No route");
         const doomed = await pod(b, "doomed", { labels });
         await served("steady", ({ backends }) => backends.length === 3);
         const streams = Array.from(

@@ -11,7 +11,7 @@ import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
 import { endpointMapRow, endpointMapTable, namespaceMapTable } from "./endpoints/endpoint_map.ts";
 import { identifiedTable } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
-import { deriveIpcache, ipcacheKey, type IpcacheRow, localAddressTable } from "./nodes/ipcache.ts";
+import { addressKey, deriveIpcache, type IpcacheRow, localAddressTable } from "./nodes/ipcache.ts";
 import {
   addressRow,
   cidrMapTable,
@@ -52,9 +52,6 @@ export interface NodeSetting {
 export type ModelOptions = FrontendOptions & Omit<ServiceRowOptions, "adopted">;
 
 export type AddressRow = MapRow<Uint8Array, IpcacheEntry>;
-
-/** Bits of an address in the project's form. */
-const ADDRESS_BITS = 128;
 
 /** Sources fill `tables` and `endpoints`; everything else follows. */
 export class Model implements Disposable {
@@ -240,8 +237,8 @@ export class Model implements Disposable {
       output: this.addressRows,
       compute(text) {
         const service = addresses.get(text);
-        const address = service?.address ?? parseIp(text);
-        const row = ipcache.get(ipcacheKey({ prefix: { address, prefixLength: ADDRESS_BITS } }));
+        const row = ipcache.get(addressKey(text));
+        const address = service?.address ?? row?.prefix.address ?? parseIp(text);
         // a node's loopback and a reserved port are no addresses of the network
         const known = service && !isLoopback(address);
         return { rows: row || known ? [addressRow(address, row, !!known, ifindexOf)] : [] };

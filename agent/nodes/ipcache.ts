@@ -67,24 +67,31 @@ export function ipcacheKey({ prefix }: Pick<IpcacheRow, "prefix">): string {
   return formatCidr(prefix);
 }
 
+/** The key of a single address, given as text. */
+export function addressKey(ip: string): string {
+  return ip.includes(":") ? `${ip}/128` : `${ip}/32`;
+}
+
 interface Result {
   rows: IpcacheRow[];
   problems: Problem[];
 }
 
 function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
-  const rows = new Map<string, IpcacheRow & { owner: string }>();
+  const rows = new Map<string, IpcacheRow>();
+  const owners = new Map<string, string>();
   const problems: Problem[] = [];
   const add = (owner: string, row: IpcacheRow) => {
     const key = ipcacheKey(row);
-    const first = rows.get(key);
-    if (!first) {
-      rows.set(key, { ...row, owner });
-    } else if (first.owner !== owner) {
+    const first = owners.get(key);
+    if (first === undefined) {
+      rows.set(key, row);
+      owners.set(key, owner);
+    } else if (first !== owner) {
       const address = formatIp(row.prefix.address);
       problems.push({
         source: owner,
-        message: `address ${address} is of ${first.owner} already, which keeps it; change one`,
+        message: `address ${address} is of ${first} already, which keeps it; change one`,
       });
     }
   };
@@ -112,9 +119,11 @@ function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
   const own = nodes.rows().find((node) => node.local);
   const ownAddresses = own?.addresses ?? [];
   const published = endpoints.rows().sort((a, b) => resourceKey(a) < resourceKey(b) ? -1 : 1);
+  const tunnels = new Map<string, Uint8Array<ArrayBuffer> | undefined>();
   for (const endpoint of published) {
     const { identity, networking } = endpoint.status;
-    const node = tryParseIp(networking.node);
+    if (!tunnels.has(networking.node)) tunnels.set(networking.node, tryParseIp(networking.node));
+    const node = tunnels.get(networking.node);
     // What this node has published: its endpoints are the truth about its own pods.
     if (!node || ownAddresses.some((address) => equalIp(address, node))) continue;
     for (const { ipv4, ipv6 } of networking.addressing) {
@@ -135,16 +144,16 @@ function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
     const key = formatCidr(cidr);
     // A prefix of one address that is a pod's or a node's: those are known better.
     if (rows.has(key)) continue;
-    rows.set(key, { prefix: cidr, identity: id, kind: "cidr", tunnel: null, owner: `cidr ${key}` });
+    rows.set(key, { prefix: cidr, identity: id, kind: "cidr", tunnel: null });
   }
   // In the 16-byte form ::/0 holds the IPv4 addresses too: this row is in the way.
   const ipv4 = parseCidr("0.0.0.0/0");
   const key = formatCidr(ipv4);
   if (!rows.has(key) && cidrs.rows().some(({ cidr }) => cidrContainsCidr(cidr, ipv4))) {
     const identity = RESERVED_IDENTITIES["world-ipv4"];
-    rows.set(key, { prefix: ipv4, identity, kind: "cidr", tunnel: null, owner: key });
+    rows.set(key, { prefix: ipv4, identity, kind: "cidr", tunnel: null });
   }
-  return { rows: [...rows.values()].map(({ owner: _, ...row }) => row), problems };
+  return { rows: [...rows.values()], problems };
 }
 
 /** Wires the derivation of the ipcache. Of two that claim one address the first keeps it. */

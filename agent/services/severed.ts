@@ -11,7 +11,11 @@ import type { ReadonlyTable } from "../state/table.ts";
 /** A frontend, as far as it matters here. */
 interface Served {
   protocol: string;
-  backends: readonly { address: Uint8Array<ArrayBuffer>; port: number; pod?: string }[];
+  backends: readonly {
+    address: Uint8Array<ArrayBuffer>;
+    port: number;
+    pod?: unknown;
+  }[];
 }
 
 /** Options for {@linkcode SeveredBackends}. */
@@ -43,8 +47,6 @@ const PROTOCOLS: Record<string, number> = { TCP: 6, UDP: 17 };
 export class SeveredBackends implements AsyncDisposable {
   readonly #options: SeveredBackendsOptions;
   readonly #watches: Disposable[];
-  /** How many frontends have each backend. */
-  readonly #uses = new Map<string, number>();
   /** In no service any more, while their pods live. */
   readonly #idle = new Map<string, SocketPeer>();
   readonly #timers = new Set<number>();
@@ -53,16 +55,20 @@ export class SeveredBackends implements AsyncDisposable {
   constructor(options: SeveredBackendsOptions) {
     this.#options = options;
     const { frontends, pods } = options;
-    for (const row of frontends.rows()) this.#count(row, 1);
-    for (const peer of options.before ?? []) {
-      if (!this.#uses.has(keyOf(peer))) this.#idle.set(keyOf(peer), peer);
-    }
+    this.#addIdle([...options.before ?? []]);
     this.#watches = [
       frontends.watch((changes) => {
+        const gone: SocketPeer[] = [];
         for (const change of changes) {
-          if (change.kind !== "deleted") this.#count(change.row, 1);
-          if (change.kind !== "added") this.#count(change.previous, -1);
+          if (change.kind !== "deleted") {
+            for (const peer of peersOf(change.row)) this.#idle.delete(keyOf(peer));
+          }
+          if (change.kind === "added") continue;
+          const kept = new Set(change.kind === "updated" ? change.row.backends : []);
+          // whether another kind of server lives nobody tells us
+          gone.push(...peersOf(change.previous, (b) => b.pod !== undefined && !kept.has(b)));
         }
+        this.#addIdle(gone);
         this.#look();
       }),
       ...pods.map((table) => table.watch(() => this.#look())),
@@ -70,21 +76,17 @@ export class SeveredBackends implements AsyncDisposable {
     this.#look();
   }
 
-  #count({ protocol, backends }: Served, by: 1 | -1): void {
-    const number = PROTOCOLS[protocol];
-    if (number === undefined) return;
-    for (const { address, port, pod } of backends) {
-      const key = keyOf({ address, port, protocol: number });
-      const uses = (this.#uses.get(key) ?? 0) + by;
-      if (uses > 0) {
-        this.#uses.set(key, uses);
-        this.#idle.delete(key);
-      } else {
-        this.#uses.delete(key);
-        // whether another kind of server lives nobody tells us
-        if (pod !== undefined) this.#idle.set(key, { address, port, protocol: number });
+  /** Those of `peers` that no frontend has. */
+  #addIdle(peers: readonly SocketPeer[]): void {
+    if (peers.length === 0) return;
+    const unused = new Map(peers.map((peer) => [keyOf(peer), peer]));
+    const numbers = new Set(peers.map(numberOf));
+    for (const frontend of this.#options.frontends.rows()) {
+      for (const peer of peersOf(frontend, (backend) => numbers.has(numberOf(backend)))) {
+        unused.delete(keyOf(peer));
       }
     }
+    for (const [key, peer] of unused) this.#idle.set(key, peer);
   }
 
   #look(): void {
@@ -124,6 +126,20 @@ export class SeveredBackends implements AsyncDisposable {
     for (const timer of this.#timers) clearTimeout(timer);
     await this.#work;
   }
+}
+
+function peersOf(
+  { protocol: name, backends }: Served,
+  which: (backend: Served["backends"][number]) => boolean = () => true,
+): SocketPeer[] {
+  const protocol = PROTOCOLS[name];
+  if (protocol === undefined) return [];
+  return backends.filter(which).map(({ address, port }) => ({ address, port, protocol }));
+}
+
+/** Equal for equal backends, and nearly always different for others. */
+function numberOf({ address, port }: { address: Uint8Array; port: number }): number {
+  return (address[13]! << 16 | address[14]! << 8 | address[15]!) * 0x10000 + port;
 }
 
 function keyOf({ address, port, protocol }: SocketPeer): string {

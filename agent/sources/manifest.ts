@@ -1,6 +1,6 @@
 /** From the text of a manifest file to resources, or to what is wrong with it. */
 
-import { isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
+import { Composer, isMap, isScalar, isSeq, LineCounter, type Node, Parser } from "yaml";
 import type { Resource, ResourceKind, ResourceKinds } from "../resources.ts";
 import { KINDS } from "./kinds.ts";
 import type { CheckContext } from "./schema.ts";
@@ -29,14 +29,12 @@ export interface Manifest {
   ignored: Map<string, number>;
 }
 
-/** Without the fields whose value is null: they count as missing. */
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).filter(([, field]) => field !== null)
-      .map(([name, field]) => [name, withoutNulls(field)]),
-  );
+/**
+ * Without the fields whose value is null: they count as missing. What comes out of JSON.parse has no
+ * room to spare, and its texts do not keep the whole file in memory.
+ */
+function compact<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value, (_, field) => field === null ? undefined : field));
 }
 
 function scalarText(node: unknown): string | undefined {
@@ -55,9 +53,9 @@ export function parseManifest(text: string): Manifest {
   const problem = (offset: number | undefined, message: string) =>
     result.problems.push({ line: lineOf(offset), message });
 
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
-  if ("empty" in documents) return result;
-  for (const document of documents) {
+  // one document after the other: the tree of a large file would be many times the file
+  const tokens = new Parser(lines.addNewLine).parse(text);
+  for (const document of new Composer().compose(tokens)) {
     for (const error of document.errors) problem(error.pos[0], `not valid YAML: ${error.message}`);
     if (document.errors.length > 0 || document.contents === null) continue;
     const contents: Node = document.contents;
@@ -115,19 +113,21 @@ export function parseManifest(text: string): Manifest {
       };
       definition.schema(node, "", context);
       if (result.problems.length > before) return;
-      const { apiVersion: _, ...resource } = withoutNulls(node.toJS(document)) as
-        & Resource
-        & { apiVersion?: string; metadata: Partial<Resource["metadata"]> };
-      const { metadata } = resource;
-      resource.kind = kind;
-      resource.metadata = {
-        ...metadata,
-        namespace: definition.namespaced ? metadata.namespace ?? "default" : "",
-        labels: metadata.labels ?? {},
-      };
+      const { apiVersion: _, metadata, ...rest } = node.toJS(document) as
+        & Record<string, unknown>
+        & { metadata: Partial<Resource["metadata"]> };
+      const resource = compact({
+        ...rest,
+        kind,
+        metadata: {
+          ...metadata,
+          namespace: definition.namespaced ? metadata.namespace ?? "default" : "",
+          labels: metadata.labels ?? {},
+        },
+      });
       result.resources.push({
         kind: kind as ResourceKind,
-        resource: resource as ResourceKinds[ResourceKind],
+        resource: resource as unknown as ResourceKinds[ResourceKind],
         line: lineOf(offset),
       });
     };

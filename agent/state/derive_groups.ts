@@ -59,45 +59,52 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   connect(tables, output);
   if (problems) connect(tables, problems);
 
-  const keysOf = new Map<string, Set<string>>();
-  /** By key, the group that owns it first. */
-  const claims = new Map<string, Map<string, Row>>();
-  const contested = new Set<string>();
+  /** By group, the keys of its rows. */
+  const keysOf = new Map<string, readonly string[]>();
+  /** By key, the group that owns it. */
+  const ownerOf = new Map<string, string>();
+  /** By key that several groups make, their rows; the owner's is the first. */
+  const contested = new Map<string, Map<string, Row>>();
   const problemsOf = new Map<string, readonly Problem[]>();
   const dirty = new Set<string>();
   let stopped = false;
 
-  const settle = (key: string) => {
-    const rows = claims.get(key);
-    if (!rows || rows.size === 0) {
-      claims.delete(key);
-      contested.delete(key);
-      output.delete(key);
-      return;
+  const claim = (group: string, key: string, row: Row) => {
+    const owner = ownerOf.get(key);
+    let rows = contested.get(key);
+    if (!rows && owner !== undefined && owner !== group) {
+      contested.set(key, rows = new Map([[owner, output.get(key)!]]));
     }
-    output.set(rows.values().next().value!);
-    if (rows.size > 1) contested.add(key);
-    else contested.delete(key);
+    rows?.set(group, row);
+    if (owner === undefined) ownerOf.set(key, group);
+    if (owner === undefined || owner === group) output.set(row, key);
+  };
+  const release = (group: string, key: string) => {
+    const rows = contested.get(key);
+    rows?.delete(group);
+    if (rows?.size === 1) contested.delete(key);
+    if (ownerOf.get(key) !== group) return;
+    const [heir] = rows ?? [];
+    if (heir) {
+      ownerOf.set(key, heir[0]);
+      output.set(heir[1], key);
+    } else {
+      ownerOf.delete(key);
+      output.delete(key);
+    }
   };
   const runGroup = (group: string) => {
     const result = compute(group);
     const before = keysOf.get(group);
-    const keys = new Set<string>();
+    const made = new Set<string>();
     for (const row of result.rows) {
       const key = output.keyOf(row);
-      if (keys.has(key)) continue;
-      keys.add(key);
-      let rows = claims.get(key);
-      if (!rows) claims.set(key, rows = new Map());
-      rows.set(group, row);
-      settle(key);
+      if (made.has(key)) continue;
+      made.add(key);
+      claim(group, key, row);
     }
-    for (const key of before ?? []) {
-      if (keys.has(key)) continue;
-      claims.get(key)?.delete(group);
-      settle(key);
-    }
-    if (keys.size > 0) keysOf.set(group, keys);
+    for (const key of before ?? []) if (!made.has(key)) release(group, key);
+    if (made.size > 0) keysOf.set(group, [...made]);
     else keysOf.delete(group);
     if (result.problems?.length) problemsOf.set(group, result.problems);
     else problemsOf.delete(group);
@@ -111,8 +118,8 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     for (const group of groups) runGroup(group);
     if (!problems) return;
     const found = [...problemsOf.values()].flat();
-    for (const key of contested) {
-      const [owner, ...losers] = [...claims.get(key)!.values()];
+    for (const rows of contested.values()) {
+      const [owner, ...losers] = [...rows.values()];
       if (conflict) found.push(...losers.flatMap((loser) => conflict(loser, owner!) ?? []));
     }
     problems.replace(found);

@@ -118,8 +118,8 @@ export class Reconciler<Row> implements AsyncDisposable {
   #maxBackoffMs: number;
   #repairIntervalMs: number;
 
-  /** What the kernel has as far as we know. */
-  #actual = new Map<string, Row>();
+  /** What the kernel may have and nobody wants. */
+  #strays = new Map<string, Row>();
   #dirty = new Set<string>();
   #failures = new Map<string, Failure>();
   #work: Promise<void> = Promise.resolve();
@@ -153,9 +153,12 @@ export class Reconciler<Row> implements AsyncDisposable {
     if (this.#watch) throw new TypeError(`Reconciler ${this.name} has been started already`);
     await settled();
     this.#watch = this.#desired.watch((changes) => {
-      for (const { key } of changes) {
+      for (const change of changes) {
+        const { key } = change;
         this.#dirty.add(key);
         this.#failures.delete(key);
+        if (change.kind === "deleted") this.#strays.set(key, change.previous);
+        else this.#strays.delete(key);
       }
       this.#kick();
     });
@@ -237,24 +240,8 @@ export class Reconciler<Row> implements AsyncDisposable {
 
   /** Reads the kernel; marks what differs from the desired rows. Returns how many did unexpectedly. */
   #adopt(): number {
-    let rows: Iterable<Row> | null;
-    const actual = new Map<string, Row>();
-    try {
-      rows = this.#target.read();
-      if (rows === null) return 0;
-      for (const row of rows) actual.set(this.#desired.keyOf(row), row);
-    } catch (error) {
-      this.#noteError("(reading)", reasonOf(error));
-      return 0;
-    }
-    this.#actual = actual;
     let found = 0;
-    for (const key of new Set([...actual.keys(), ...this.#desired.keys()])) {
-      const wanted = this.#desired.get(key);
-      const got = actual.get(key);
-      const right = wanted === undefined
-        ? got === undefined
-        : got !== undefined && this.#matches(wanted, got);
+    const note = (key: string, right: boolean) => {
       if (right) {
         this.#dirty.delete(key);
         this.#failures.delete(key);
@@ -262,7 +249,26 @@ export class Reconciler<Row> implements AsyncDisposable {
         this.#dirty.add(key);
         found++;
       }
+    };
+    const missing = new Set(this.#desired.keys());
+    const strays = new Map<string, Row>();
+    try {
+      const rows = this.#target.read();
+      if (rows === null) return 0;
+      for (const row of rows) {
+        const key = this.#desired.keyOf(row);
+        const wanted = this.#desired.get(key);
+        missing.delete(key);
+        if (wanted === undefined) strays.set(key, row);
+        note(key, wanted !== undefined && this.#matches(wanted, row));
+      }
+    } catch (error) {
+      this.#noteError("(reading)", reasonOf(error));
+      return 0;
     }
+    for (const key of missing) note(key, false);
+    for (const key of this.#strays.keys()) if (!strays.has(key)) note(key, true);
+    this.#strays = strays;
     return found;
   }
 
@@ -293,9 +299,9 @@ export class Reconciler<Row> implements AsyncDisposable {
     const deletes: Row[] = [];
     for (const key of keys) {
       const wanted = this.#desired.get(key);
-      const got = this.#actual.get(key);
+      const stray = this.#strays.get(key);
       if (wanted !== undefined) upserts.push(wanted);
-      else if (got !== undefined) deletes.push(got);
+      else if (stray !== undefined) deletes.push(stray);
     }
     for (const key of keys) this.#dirty.delete(key);
     let failed: RowFailure<Row>[];
@@ -310,11 +316,9 @@ export class Reconciler<Row> implements AsyncDisposable {
     const reasons = new Map(
       failed.map(({ row, error }) => [this.#desired.keyOf(row), error.message]),
     );
-    // A failed upsert may have left a row behind, so it counts as one that must be deleted later.
-    for (const row of upserts) this.#actual.set(this.#desired.keyOf(row), row);
     for (const row of deletes) {
       const key = this.#desired.keyOf(row);
-      if (!reasons.has(key)) this.#actual.delete(key);
+      if (!reasons.has(key) && this.#strays.get(key) === row) this.#strays.delete(key);
     }
     for (const key of keys) {
       const reason = reasons.get(key);

@@ -85,9 +85,13 @@ export class Table<Row> {
     return [...this.#rows.keys()];
   }
 
-  /** Adds the row or puts it in the place of the one with its key. Returns whether that changed anything. */
-  set(row: Row): boolean {
-    const key = this.#key(row);
+  /**
+   * Adds the row or puts it in the place of the one with its key. Returns whether that changed
+   * anything.
+   *
+   * @param key the row's key, from who has it already
+   */
+  set(row: Row, key: string = this.#key(row)): boolean {
     const previous = this.#rows.get(key);
     if (previous !== undefined && this.#equal(previous, row)) return false;
     this.#rows.set(key, row);
@@ -107,8 +111,9 @@ export class Table<Row> {
   replace(rows: Iterable<Row>): void {
     const gone = new Set(this.#rows.keys());
     for (const row of rows) {
-      gone.delete(this.#key(row));
-      this.set(row);
+      const key = this.#key(row);
+      gone.delete(key);
+      this.set(row, key);
     }
     for (const key of gone) this.delete(key);
   }

@@ -14,15 +14,29 @@ export interface Cidr {
   prefixLength: number;
 }
 
-function parseIpv4(text: string): Uint8Array<ArrayBuffer> | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
-  const bytes = new Uint8Array(16);
-  bytes[10] = bytes[11] = 0xff;
-  for (const [i, part] of parts.entries()) {
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[12 + i] = Number(part);
+/** Bytes that are allocated at once for addresses: a buffer of its own weighs half a KiB. */
+const SLAB = 4096;
+let slab = new Uint8Array(0);
+let slabUsed = 0;
+
+/** 16 zeros to be filled in. */
+function newIp(): Uint8Array<ArrayBuffer> {
+  if (slabUsed === slab.length) {
+    slab = new Uint8Array(SLAB);
+    slabUsed = 0;
   }
+  return slab.subarray(slabUsed, slabUsed += 16);
+}
+
+const IPV4_PARTS =
+  /^(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$/;
+
+function parseIpv4(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const parts = IPV4_PARTS.exec(text)?.slice(1).map(Number);
+  if (!parts || parts.some((part) => part > 255)) return undefined;
+  const bytes = newIp();
+  bytes[10] = bytes[11] = 0xff;
+  bytes.set(parts, 12);
   return bytes;
 }
 
@@ -42,7 +56,7 @@ function parseIpv6(text: string): Uint8Array<ArrayBuffer> | undefined {
   const tail = halves.length === 2 ? words(halves[1]!) : [];
   const missing = 8 - head.length - tail.length;
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  const bytes = new Uint8Array(16);
+  const bytes = newIp();
   const all = [...head, ...new Array<string>(missing).fill("0"), ...tail];
   for (const [i, word] of all.entries()) {
     if (!/^[0-9a-fA-F]{1,4}$/.test(word)) return undefined;
@@ -100,7 +114,7 @@ export function rawIp(ip: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 
 /** 4 or 16 raw bytes as 16. */
 export function ipFromRaw(raw: Uint8Array): Uint8Array<ArrayBuffer> {
-  const ip = new Uint8Array(16);
+  const ip = newIp();
   if (raw.length === 16) {
     ip.set(raw);
   } else if (raw.length === 4) {

@@ -38,6 +38,8 @@ import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
 import { HealthCheckServers } from "./services/health_checks.ts";
 import { SeveredBackends } from "./services/severed.ts";
+import { keepMemorySmall } from "./memory.ts";
+import { MemberMap } from "./services/member_map.ts";
 import { sameService, ServiceMaps } from "./services/service_maps.ts";
 import { FileSource } from "./sources/files.ts";
 import { PrefilterFile } from "./sources/prefilter_file.ts";
@@ -229,6 +231,7 @@ export class Agent implements AgentState, AsyncDisposable {
       onError: (request, error) => log.error("request failed", { request, error: String(error) }),
     });
     this.#stack.use(server);
+    this.#stack.use(keepMemorySmall());
     if (config.metrics) this.#serveMetrics(config.metrics);
     this.#installCni();
     log.info("ready", {
@@ -425,8 +428,9 @@ export class Agent implements AgentState, AsyncDisposable {
       }),
       new Reconciler({
         name: "service-members",
-        desired: serviceTables.members,
-        target: mapTarget(maps.pilus_members),
+        desired: serviceTables.services,
+        target: new MemberMap(maps.pilus_members),
+        matches: sameService,
         repairIntervalMs,
       }),
       new Reconciler({

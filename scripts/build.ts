@@ -86,7 +86,15 @@ function buildProgram(): void {
     run(
       Deno.execPath(),
       [
-        ...["compile", "--quiet", "--no-config", "--no-check", "--no-code-cache", "-A"],
+        ...[
+          "compile",
+          "--quiet",
+          "--no-config",
+          "--no-check",
+          "--no-code-cache",
+          "-A",
+          "--v8-flags=--expose-gc,--heap-growing-percent=25",
+        ],
         ...[
           "--include",
           "bpf",

@@ -2,7 +2,7 @@
 
 import { ServiceScope } from "../../datapath/maps/generated.ts";
 import { formatIp, isLoopback } from "../../datapath/net/ip.ts";
-import type { Chosen, FrontendBackend } from "../services/backends.ts";
+import { backendEnd, type Chosen, unpackBackends } from "../services/backends.ts";
 import { type Frontend, isExternal } from "../services/frontends.ts";
 import { serviceKeyText, type ServiceRow } from "../services/service_maps.ts";
 import { serviceKey } from "../services/service_numbers.ts";
@@ -25,11 +25,10 @@ function frontText({ frontend, port }: ServiceView): string {
 
 function serviceView(agent: AgentState, f: Frontend): ServiceView {
   const row = agent.model.serviceTables.services.get(serviceKeyText(serviceKey(f)));
-  const hits = row ? hitsOf(agent, f, row) : new Map<FrontendBackend, number>();
-  const asked = ({ backends, count }: Chosen, backend: FrontendBackend) => {
-    const at = backends.indexOf(backend);
-    return at >= 0 && at < count;
-  };
+  const hits = row ? hitsOf(agent, f, row) : new Map<string, number>();
+  const asked = ({ backends, count }: Chosen) =>
+    new Set(unpackBackends(backends).slice(0, count).map(backendEnd));
+  const inside = asked(f.inside), outside = asked(f.outside);
   return {
     id: row?.id ?? 0,
     namespace: f.namespace,
@@ -49,14 +48,14 @@ function serviceView(agent: AgentState, f: Frontend): ServiceView {
     internalTrafficPolicy: f.internalTrafficPolicy,
     ...(f.affinityS ? { affinitySeconds: f.affinityS } : {}),
     ...(f.sourceRanges ? { sourceRanges: [...f.sourceRanges] } : {}),
-    backends: f.backends.map((backend) => ({
+    backends: unpackBackends(f.backends).map((backend) => ({
       address: formatIp(backend.address),
       port: backend.port,
       state: backend.state,
       weight: backend.weight,
-      inside: asked(f.inside, backend),
-      outside: asked(f.outside, backend),
-      hits: hits.get(backend) ?? 0,
+      inside: inside.has(backendEnd(backend)),
+      outside: outside.has(backendEnd(backend)),
+      hits: hits.get(backendEnd(backend)) ?? 0,
       ...(backend.pod ? { pod: backend.pod } : {}),
       ...(backend.node ? { node: backend.node } : {}),
     })),
@@ -64,13 +63,15 @@ function serviceView(agent: AgentState, f: Frontend): ServiceView {
 }
 
 /** Frontends that ask the same backends share their counts. */
-function hitsOf(agent: AgentState, f: Frontend, row: ServiceRow): Map<FrontendBackend, number> {
-  const hits = new Map<FrontendBackend, number>();
-  const add = ({ backends }: Chosen, scope: number) =>
+function hitsOf(agent: AgentState, f: Frontend, row: ServiceRow): Map<string, number> {
+  const hits = new Map<string, number>();
+  const add = ({ backends }: Chosen, scope: number) => {
+    const ends = unpackBackends(backends).map(backendEnd);
     agent.serviceMaps.hits(row, scope).forEach((count, i) => {
-      const backend = backends[i];
-      if (backend) hits.set(backend, (hits.get(backend) ?? 0) + Number(count));
+      const end = ends[i];
+      if (end !== undefined) hits.set(end, (hits.get(end) ?? 0) + Number(count));
     });
+  };
   add(f.inside, SCOPE_INSIDE);
   const [inside, outside] = row.sides;
   if (outside.content !== inside.content) add(f.outside, SCOPE_OUTSIDE);

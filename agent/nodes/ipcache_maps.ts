@@ -41,7 +41,23 @@ export function addressRow(
     flags: 0,
   };
   if (service) value.flags |= IpcacheFlags.SERVICE;
-  return { key: address, value };
+  return { key: address, value: shared(value) };
+}
+
+/** Values by content: most addresses are those of few identities on few nodes. */
+const values = new Map<string, WeakRef<IpcacheEntry>>();
+const forgotten = new FinalizationRegistry<string>((content) => {
+  if (!values.get(content)?.deref()) values.delete(content);
+});
+
+/** The one object of that content. */
+function shared(value: IpcacheEntry): IpcacheEntry {
+  const content = `${value.identity} ${value.ifindex} ${formatIp(value.node)} ${value.flags}`;
+  const known = values.get(content)?.deref();
+  if (known) return known;
+  values.set(content, new WeakRef(value));
+  forgotten.register(value, content);
+  return value;
 }
 
 function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | undefined) {

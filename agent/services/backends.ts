@@ -1,6 +1,6 @@
 /** Who answers for a service's port, and who of them is asked. */
 
-import { equalIp, formatIp, isIpv4, tryParseIp } from "../../datapath/net/ip.ts";
+import { equalIp, formatIp, isIpv4, parseIp, tryParseIp } from "../../datapath/net/ip.ts";
 import { parseLabels } from "../identity/labels.ts";
 import type { CiliumEndpoint, EndpointSlice, Service, ServicePort } from "../resources.ts";
 import { resourceKey } from "../resources.ts";
@@ -33,6 +33,71 @@ export interface FrontendBackend {
   forNodes?: string[];
   /** `namespace/name`. */
   pod?: string;
+}
+
+/**
+ * Backends as text, which is never changed: an object for each backend of every service would be most
+ * of the agent's memory. Equal texts: equal backends in equal order.
+ */
+export interface BackendList {
+  text: string;
+  length: number;
+}
+
+type PackedBackend = [
+  address: string,
+  port: number,
+  state: BackendState,
+  weight: number,
+  local: 0 | 1,
+  node?: string | null,
+  zone?: string | null,
+  pod?: string | null,
+  forZones?: string[] | null,
+  forNodes?: string[] | null,
+];
+
+export function packBackends(backends: readonly FrontendBackend[]): BackendList {
+  const rows = backends.map((b): PackedBackend => {
+    const row: PackedBackend = [formatIp(b.address), b.port, b.state, b.weight, b.local ? 1 : 0];
+    const more = [b.node, b.zone, b.pod, b.forZones, b.forNodes];
+    while (more.length > 0 && more.at(-1) === undefined) more.pop();
+    return [...row, ...more] as PackedBackend;
+  });
+  return { text: JSON.stringify(rows), length: rows.length };
+}
+
+/** Objects anew with each call. */
+export function unpackBackends({ text }: BackendList): FrontendBackend[] {
+  return (JSON.parse(text) as PackedBackend[]).map((row) => {
+    const [address, port, state, weight, local, node, zone, pod, forZones, forNodes] = row;
+    return {
+      address: parseIp(address),
+      port,
+      state,
+      weight,
+      local: local === 1,
+      ...(node ? { node } : {}),
+      ...(zone ? { zone } : {}),
+      ...(forZones ? { forZones } : {}),
+      ...(forNodes ? { forNodes } : {}),
+      ...(pod ? { pod } : {}),
+    };
+  });
+}
+
+/** Whether the list has a backend of that address and port. Reads the text only. */
+export function hasBackend(
+  { text }: BackendList,
+  { address, port }: Pick<FrontendBackend, "address" | "port">,
+): boolean {
+  return text.includes(`["${formatIp(address)}",${port},`);
+}
+
+/** `address:port`, which no two backends of a port have in common. */
+export function backendEnd({ address, port }: Pick<FrontendBackend, "address" | "port">): string {
+  const ip = formatIp(address);
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 function sliceBackends(
@@ -140,7 +205,7 @@ export function portBackends(
   const unique = new Map<string, FrontendBackend>();
   for (const backend of found) {
     const ip = formatIp(backend.address);
-    const end = ip.includes(":") ? `[${ip}]:${backend.port}` : `${ip}:${backend.port}`;
+    const end = backendEnd(backend);
     if (unique.get(end)?.state === "active") continue;
     const given = settings.states.get(end) ?? settings.states.get(ip);
     unique.set(end, {
@@ -171,23 +236,20 @@ export interface Preference {
 
 /** Backends in the order of a set's rows, and how many of them get new connections. */
 export interface Chosen {
-  backends: readonly FrontendBackend[];
+  backends: BackendList;
   count: number;
 }
 
 /** Who of a family's backends is asked by clients at `place`. */
 export function choose(
-  backends: readonly FrontendBackend[],
-  ipv4: boolean,
+  family: readonly FrontendBackend[],
   { localOnly, near }: Preference,
   place: Place,
 ): Chosen {
-  const family = backends.filter(({ address, local }) =>
-    isIpv4(address) === ipv4 && (!localOnly || local)
-  );
-  const asked = nearest(eligible(family), near, place);
-  const rest = family.filter((backend) => !asked.includes(backend));
-  return { backends: [...asked, ...rest], count: asked.length };
+  const able = localOnly ? family.filter(({ local }) => local) : family;
+  const asked = new Set(nearest(eligible(able), near, place));
+  const rest = able.filter((backend) => !asked.has(backend));
+  return { backends: packBackends([...asked, ...rest]), count: asked.size };
 }
 
 function eligible(backends: readonly FrontendBackend[]): FrontendBackend[] {

@@ -16,6 +16,7 @@ import type {
   EndpointSlice,
   Pod,
   PortProtocol,
+  Resource,
   Service,
   ServicePort,
 } from "../resources.ts";
@@ -25,12 +26,15 @@ import { type Problem, problemTable, type ResourceTables } from "../state/resour
 import { type Change, Table } from "../state/table.ts";
 import { type Balancing, type ServiceSettings, serviceSettings } from "./annotations.ts";
 import {
+  type BackendList,
   choose,
   type Chosen,
   type FrontendBackend,
+  packBackends,
   type Place,
   portBackends,
   selects,
+  unpackBackends,
 } from "./backends.ts";
 import type { HealthCheck } from "./health_checks.ts";
 
@@ -55,7 +59,7 @@ export interface Frontend {
   /** Empty for the one port without a name. */
   portName: string;
   /** Every backend of the family, asked or not, sorted by address and port. */
-  backends: readonly FrontendBackend[];
+  backends: BackendList;
   /** Who is asked by pods and by the node itself. */
   inside: Chosen;
   /** Who is asked from outside. */
@@ -155,6 +159,8 @@ const sliceOwner = ({ metadata }: EndpointSlice): string | undefined => {
   return name ? `${metadata.namespace}/${name}` : undefined;
 };
 
+const namespaceOf = ({ metadata }: Resource): string => metadata.namespace;
+
 /** Names of groups: services as they are called, pods with a prefix that no namespace has. */
 const podGroup = (key: string) => `pod:${key}`;
 
@@ -169,11 +175,21 @@ class Maker {
   readonly #options: FrontendOptions;
   readonly slices = new Index<EndpointSlice>();
   readonly endpoints = new Index<CiliumEndpoint>();
-  readonly services = new Index<Service>();
+  /** Services without EndpointSlices, whose selectors are asked. */
+  readonly selecting = new Index<Service>();
 
   constructor(inputs: FrontendInputs, options: FrontendOptions) {
     this.#inputs = inputs;
     this.#options = options;
+  }
+
+  /** After a change of the service or of its EndpointSlices. */
+  keepSelecting(key: string): void {
+    const row = this.#inputs.Service.get(key);
+    if (!row) return;
+    if (this.slices.get(key)) {
+      this.selecting.apply({ kind: "deleted", key, previous: row }, namespaceOf);
+    } else this.selecting.apply({ kind: "added", key, row }, namespaceOf);
   }
 
   get #self(): ClusterNode | undefined {
@@ -306,10 +322,13 @@ class Maker {
     const internalTrafficPolicy = spec.internalTrafficPolicy ?? "Cluster";
     const externalTrafficPolicy = spec.externalTrafficPolicy ?? "Cluster";
     const chosen = (ipv4: boolean) => {
-      const everywhere = choose(backends, ipv4, { localOnly: false, near }, place);
-      const here = choose(backends, ipv4, { localOnly: true, near }, place);
+      const family = backends.filter(({ address }) => isIpv4(address) === ipv4);
+      const everywhere = choose(family, { localOnly: false, near }, place);
+      const here = choose(family, { localOnly: true, near }, place);
+      const packed = packBackends(family);
+      if (everywhere.backends.text === packed.text) everywhere.backends = packed;
       return {
-        backends: backends.filter(({ address }) => isIpv4(address) === ipv4),
+        backends: packed,
         cluster: internalTrafficPolicy === "Local" ? here : everywhere,
         // from inside all of a balancer's or node's address are asked, as by kube-proxy
         inside: everywhere,
@@ -322,7 +341,6 @@ class Maker {
     const ranges = spec.loadBalancerSourceRanges ?? [];
     return all.map(({ kind, address, port: ownPort }): Frontend => {
       const family = byFamily[isIpv4(address) ? "ipv4" : "ipv6"];
-      const none: Chosen = { backends: [], count: 0 };
       return {
         address,
         port: ownPort ?? port.port,
@@ -331,9 +349,9 @@ class Maker {
         namespace,
         name,
         portName: port.name ?? "",
-        backends: kind === "Reserved" ? [] : family.backends,
-        inside: kind === "Reserved" ? none : kind === "ClusterIP" ? family.cluster : family.inside,
-        outside: kind === "ClusterIP" || kind === "Reserved" ? none : family.outside,
+        backends: kind === "Reserved" ? NONE.backends : family.backends,
+        inside: kind === "Reserved" ? NONE : kind === "ClusterIP" ? family.cluster : family.inside,
+        outside: kind === "ClusterIP" || kind === "Reserved" ? NONE : family.outside,
         forwarding: direct && kind !== "ClusterIP" ? settings.dispatch : "snat",
         algorithm: settings.algorithm,
         affinityS: spec.sessionAffinity === "ClientIP"
@@ -402,6 +420,8 @@ interface Where {
   port?: number;
 }
 
+const NONE: Chosen = { backends: packBackends([]), count: 0 };
+
 const NO_SETTINGS: ServiceSettings = {
   mode: "snat",
   dispatch: "ipip",
@@ -431,19 +451,22 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
   ];
   const watched = [
     groupInput(inputs.Service, (change) => {
-      maker.services.apply(change, ({ metadata }) => metadata.namespace);
+      maker.selecting.apply(change, namespaceOf);
+      maker.keepSelecting(change.key);
       return [change.key];
     }),
     groupInput(inputs.EndpointSlice, (change) => {
       maker.slices.apply(change, sliceOwner);
-      return [...rowsOf(change)].flatMap((slice) => sliceOwner(slice) ?? []);
+      const owners = [...rowsOf(change)].flatMap((slice) => sliceOwner(slice) ?? []);
+      for (const owner of owners) maker.keepSelecting(owner);
+      return owners;
     }),
     groupInput(inputs.CiliumEndpoint, (change) => {
-      maker.endpoints.apply(change, ({ metadata }) => metadata.namespace);
+      maker.endpoints.apply(change, namespaceOf);
       const rows = [...rowsOf(change)];
-      const services = maker.services.get(rows[0]!.metadata.namespace) ?? new Map();
-      return [...services].filter(([key, service]) =>
-        !maker.slices.get(key) && rows.some((endpoint) => selects(service, endpoint))
+      const services = maker.selecting.get(namespaceOf(rows[0]!)) ?? new Map();
+      return [...services].filter(([, service]) =>
+        rows.some((endpoint) => selects(service, endpoint))
       ).map(([key]) => key);
     }),
     groupInput(
@@ -487,7 +510,7 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
       if (!port || service.spec.externalTrafficPolicy !== "Local") return { rows: [] };
       const pods = new Set<string>();
       for (const { outside } of maker.make(group).frontends) {
-        for (const { address, pod } of outside.backends.slice(0, outside.count)) {
+        for (const { address, pod } of unpackBackends(outside.backends).slice(0, outside.count)) {
           pods.add(pod ?? formatIp(address));
         }
       }

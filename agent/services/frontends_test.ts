@@ -6,7 +6,7 @@ import type { CiliumEndpoint, EndpointSlice, Pod, Service } from "../resources.t
 import { createResourceTables } from "../state/resource_tables.ts";
 import { settled } from "../state/schedule.ts";
 import { Table } from "../state/table.ts";
-import type { Chosen } from "./backends.ts";
+import { type Chosen, unpackBackends } from "./backends.ts";
 import { deriveFrontends, type Frontend, type FrontendOptions } from "./frontends.ts";
 
 const NODE: ClusterNode = {
@@ -88,12 +88,13 @@ function slice(
 }
 
 const asked = ({ backends, count }: Chosen) =>
-  backends.slice(0, count).map(({ address }) => formatIp(address).split(".").slice(2).join("."));
+  unpackBackends(backends).slice(0, count)
+    .map(({ address }) => formatIp(address).split(".").slice(2).join("."));
 
 function shown(rows: readonly Frontend[]): string[] {
   return rows.map(({ kind, address, port, protocol, backends }) =>
     `${kind} ${formatIp(address)} ${port}/${protocol}: ` +
-    backends.map((b) => `${formatIp(b.address)} ${b.port} ${b.state}`).join(", ")
+    unpackBackends(backends).map((b) => `${formatIp(b.address)} ${b.port} ${b.state}`).join(", ")
   ).sort();
 }
 
@@ -147,7 +148,7 @@ Deno.test("deriveFrontends() asks active backends first, then those that termina
   endpoints({ ready: true });
   await settled();
   const row = () => named("web")[0]!;
-  assertEquals(row().backends.map(({ state }) => state), [
+  assertEquals(unpackBackends(row().backends).map(({ state }) => state), [
     "active",
     "terminating",
     "quarantined",

@@ -17,26 +17,18 @@ import { formatIp } from "../../datapath/net/ip.ts";
 import { setAll } from "../state/map_target.ts";
 import type { ApplyResult, RowFailure, Target } from "../state/reconciler.ts";
 import { Table } from "../state/table.ts";
-import { type MaglevBackend, maglevRows, MaglevTable, ROW_SLOTS } from "./maglev.ts";
+import {
+  type BackendSet,
+  backendSet,
+  backendText,
+  sameSet,
+  type ServiceBackend,
+  setBackends,
+  setLength,
+  setTexts,
+} from "./backend_set.ts";
+import { maglevRows, MaglevTable, ROW_SLOTS } from "./maglev.ts";
 import { RangeAllocator } from "./ranges.ts";
-
-/** One of a set. */
-export interface ServiceBackend extends MaglevBackend {
-  /** `BackendFlags`. */
-  flags: number;
-}
-
-/** Who answers one scope of clients. Never changed in place. */
-export interface BackendSet {
-  /** Those for new connections first, then those that only keep what they have. */
-  backends: readonly ServiceBackend[];
-  /** How many new connections go to. */
-  count: number;
-  /** Equal texts: equal backends in equal order. */
-  content: string;
-  /** Likewise with `count` and the weights. */
-  tableContent: string;
-}
 
 /** One address, port and protocol that is a service, and who answers there. */
 export interface ServiceRow {
@@ -56,20 +48,10 @@ export function serviceKeyText({ address, port, protocol }: ServiceKey): string 
   return `${formatIp(address)}|${port}|${protocol}`;
 }
 
-/** A set with the texts that tell it from others. `backends` in the order of the kernel's rows. */
-export function backendSet(backends: readonly ServiceBackend[], count: number): BackendSet {
-  let content = "", weights = "";
-  for (const { address, port, flags, weight } of backends) {
-    content += String.fromCharCode(...address, port, flags);
-    weights += `,${weight}`;
-  }
-  return { backends, count, content, tableContent: `${count}${weights}|${content}` };
-}
-
 export function sameService(a: ServiceRow, b: ServiceRow): boolean {
   return a.id === b.id && a.flags === b.flags && a.affinityS === b.affinityS &&
     a.maglev === b.maglev &&
-    a.sides.every(({ tableContent }, scope) => tableContent === b.sides[scope]!.tableContent);
+    a.sides.every((side, scope) => sameSet(side, b.sides[scope]!));
 }
 
 /** A table of frontends. */
@@ -183,6 +165,14 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     return rows;
   }
 
+  seal(): string | undefined {
+    if (this.#withoutTable.size > 0) return undefined; // there may be room by now
+    const tables = this.#tables.size > 0 ? this.#maglev.fingerprint() : "";
+    return `${this.#services.raw.fingerprint()} ${
+      this.#backends.raw.fingerprint(WRITTEN_BYTES)
+    } ${tables}`;
+  }
+
   apply(upserts: ServiceRow[], deletes: ServiceRow[]): ApplyResult<ServiceRow> {
     const failed: RowFailure<ServiceRow>[] = [];
     this.#services.deleteMany(deletes.map(({ key }) => key));
@@ -222,8 +212,9 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   hits(row: ServiceRow, scope: number): bigint[] {
     const kernelSet = this.#placed.get(serviceKeyText(row.key))?.sets[scope];
     if (!kernelSet) return [];
-    return kernelSet.set.backends.map((_, i) =>
-      this.#backends.get(kernelSet.first + i)?.hits ?? 0n
+    return Array.from(
+      { length: setLength(kernelSet.set) },
+      (_, i) => this.#backends.get(kernelSet.first + i)?.hits ?? 0n,
     );
   }
 
@@ -243,7 +234,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     try {
       for (const scope of SCOPES) {
         const set = row.sides[scope]!;
-        if (set.backends.length === 0) continue;
+        if (setLength(set) === 0) continue;
         const kernelSet = this.#useSet(set, newSets, before?.sets[scope]);
         placed.sets[scope] = kernelSet;
         if (!row.maglev || set.count === 0) continue;
@@ -266,7 +257,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   ): KernelSet {
     let kernelSet = this.#sets.get(set.content);
     if (!kernelSet) {
-      const first = this.#setRanges.take(set.backends.length);
+      const first = this.#setRanges.take(setLength(set));
       if (first === undefined) throw full("pilus_backends", this.#backends.maxEntries);
       kernelSet = { first, set, uses: 0 };
       this.#sets.set(set.content, kernelSet);
@@ -288,16 +279,16 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   ): KernelTable | undefined {
     const old = before?.tables[scope];
     const oldSet = before?.row.sides[scope];
-    if (old && oldSet?.tableContent === set.tableContent) {
+    if (old && oldSet && sameSet(oldSet, set)) {
       old.uses++;
       return old;
     }
-    const key = `${old?.serial ?? 0}|${set.tableContent}`;
+    const key = `${old?.serial ?? 0}|${set.count}|${set.weights}|${set.content}`;
     let kernelTable = this.#tables.get(key);
     if (!kernelTable) {
       const first = this.#tableRanges.take(maglevRows(this.#size));
       if (first === undefined) return undefined;
-      const candidates = set.backends.slice(0, set.count);
+      const candidates = setBackends(set).slice(0, set.count);
       const table = old && oldSet
         ? old.table.change(candidates, movedIndices(oldSet, set), seconds())
         : MaglevTable.create(candidates, this.#size);
@@ -313,7 +304,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     const entries: [number, Backend][] = [];
     for (const kernelSet of sets) {
       const hits = this.#hitsBefore(again ? kernelSet : this.#inherit.get(kernelSet));
-      kernelSet.set.backends.forEach(({ address, port, flags }, i) => {
+      setBackends(kernelSet.set).forEach(({ address, port, flags }, i) => {
         entries.push([kernelSet.first + i, {
           ...NOBODY,
           address,
@@ -329,7 +320,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   #hitsBefore(from: KernelSet | undefined): Map<string, bigint> | undefined {
     if (!from) return undefined;
     const hits = new Map<string, bigint>();
-    for (let i = 0; i < from.set.backends.length; i++) {
+    for (let i = 0; i < setLength(from.set); i++) {
       const row = this.#backends.get(from.first + i);
       if (row && row.hits > 0n) hits.set(backendText(row.address, row.port), row.hits);
     }
@@ -368,7 +359,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     for (const kernelSet of sets) {
       if (!kernelSet || --kernelSet.uses > 0) continue;
       this.#sets.delete(kernelSet.set.content);
-      this.#setRanges.release(kernelSet.first, kernelSet.set.backends.length);
+      this.#setRanges.release(kernelSet.first, setLength(kernelSet.set));
     }
     for (const kernelTable of tables) {
       if (!kernelTable || --kernelTable.uses > 0) continue;
@@ -471,7 +462,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
       }
       const side = (scope: 0 | 1) => {
         const set = placed.sets[scope]?.set;
-        return set ? backendSet(set.backends, value.side[scope]!.count) : EMPTY;
+        return set ? { ...set, count: value.side[scope]!.count } : EMPTY;
       };
       placed.row = {
         key,
@@ -499,10 +490,10 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     known: Map<number, KernelSet>,
   ): void {
     const set = sets.get(side.set);
-    if (!set || side.total !== set.backends.length || side.count > side.total) return;
+    if (!set || side.total !== setLength(set) || side.count > side.total) return;
     let kernelSet = known.get(side.set);
     if (!kernelSet) {
-      if (this.#sets.has(set.content) || !this.#setRanges.claim(side.set, set.backends.length)) {
+      if (this.#sets.has(set.content) || !this.#setRanges.claim(side.set, setLength(set))) {
         return;
       }
       kernelSet = { first: side.set, set, uses: 0 };
@@ -551,6 +542,9 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   }
 }
 
+/** Address, port and flags: programs write what follows. */
+const WRITTEN_BYTES = 19;
+
 const NOBODY: Backend = {
   address: new Uint8Array(16),
   port: 0,
@@ -567,9 +561,10 @@ const NOBODY: Backend = {
 
 const EMPTY = backendSet([], 0);
 /** Equals no set that is wanted. */
-const UNKNOWN: BackendSet = { ...EMPTY, content: "?", tableContent: "?" };
+const UNKNOWN: BackendSet = { ...EMPTY, content: "?" };
 
-function unknownRow(key: ServiceKey): ServiceRow {
+/** A row that equals none that is wanted. */
+export function unknownRow(key: ServiceKey): ServiceRow {
   return { key, id: 0, flags: 0, affinityS: 0, maglev: false, sides: [UNKNOWN, UNKNOWN] };
 }
 
@@ -578,7 +573,7 @@ function valueOf({ row, sets, tables }: Placed): Service {
     set: sets[scope]?.first ?? 0,
     count: sets[scope] ? row.sides[scope]!.count : 0,
     table: tables[scope]?.first ?? 0,
-    total: sets[scope]?.set.backends.length ?? 0,
+    total: sets[scope] ? setLength(sets[scope].set) : 0,
   });
   return { id: row.id, flags: row.flags, affinityS: row.affinityS, side: [side(0), side(1)] };
 }
@@ -592,22 +587,15 @@ function sameValue(a: Service, b: Service): boolean {
     });
 }
 
-function backendText(address: Uint8Array, port: number): string {
-  return String.fromCharCode(...address, port);
-}
-
 /** For each index of `from` the index of the same backend in `to`, or -1. */
 function movedIndices(from: BackendSet, to: BackendSet): Int32Array {
-  const index = new Map(to.backends.map((b, i) => [backendText(b.address, b.port), i]));
-  return Int32Array.from(
-    from.backends,
-    ({ address, port }) => index.get(backendText(address, port)) ?? -1,
-  );
+  const index = new Map(setTexts(to).map((text, i) => [text, i]));
+  return Int32Array.from(setTexts(from), (text) => index.get(text) ?? -1);
 }
 
 /** Whether the image of the array has the set; what programs write is passed over. */
 function holds(image: Uint8Array, { first, set }: KernelSet): boolean {
-  return set.backends.every(({ address, port, flags }, i) => {
+  return setBackends(set).every(({ address, port, flags }, i) => {
     const at = (first + i) * backendCodec.size;
     if (image[at + 16] !== port >> 8 || image[at + 17] !== (port & 0xff)) return false;
     if (image[at + 18] !== flags) return false;

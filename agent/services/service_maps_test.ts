@@ -3,7 +3,8 @@ import { BpfMap, TypedMap } from "../../datapath/bpf/mod.ts";
 import { maps } from "../../datapath/maps/generated.ts";
 import { parseIp } from "../../datapath/net/ip.ts";
 import { readSlot } from "./maglev.ts";
-import { backendSet, ServiceMaps, type ServiceRow } from "./service_maps.ts";
+import { backendSet } from "./backend_set.ts";
+import { ServiceMaps, type ServiceRow } from "./service_maps.ts";
 
 const SIZE = 251;
 

@@ -2,7 +2,6 @@
 
 import {
   BackendFlags,
-  type MemberKey,
   type Service,
   ServiceFlags,
   type ServiceKey,
@@ -24,16 +23,14 @@ import type { ClusterNode } from "../nodes/nodes.ts";
 import { deriveGroups, groupInput } from "../state/derive_groups.ts";
 import { type MapRow, mapTable } from "../state/map_target.ts";
 import { type Change, Table } from "../state/table.ts";
-import type { Chosen, FrontendBackend } from "./backends.ts";
+import { type Chosen, type FrontendBackend, unpackBackends } from "./backends.ts";
 import { type Frontend, frontendKey, isExternal } from "./frontends.ts";
-import { type BackendSet, backendSet, type ServiceRow, serviceTable } from "./service_maps.ts";
+import { type BackendSet, backendSet } from "./backend_set.ts";
+import { type ServiceRow, serviceTable } from "./service_maps.ts";
 import { PROTOCOLS, serviceKey, ServiceNumbers } from "./service_numbers.ts";
 
 /** Bits of struct source_range_key before the address. */
 const RANGE_HEAD_BITS = 32;
-
-/** A member's index in the set and 1, by scope; 0: it is not in it. */
-type Member = [inside: number, outside: number];
 
 export interface ServiceRowOptions {
   routing: RoutingMode;
@@ -47,7 +44,6 @@ export interface ServiceRowOptions {
 export interface ServiceRowTables extends Disposable {
   services: Table<ServiceRow>;
   numbers: ServiceNumbers;
-  members: Table<MapRow<MemberKey, Member>>;
   sourceRanges: Table<MapRow<SourceRangeKey, number>>;
   tunnelled: Table<MapRow<TunnelledKey, number>>;
   /** Addresses with some frontend, as text. */
@@ -73,7 +69,7 @@ export function deriveServiceRows(
   const setOf = (chosen: Chosen): BackendSet => {
     let set = sets.get(chosen);
     if (!set) {
-      const rows = chosen.backends.map((backend) => ({
+      const rows = unpackBackends(chosen.backends).map((backend) => ({
         address: backend.address,
         port: backend.port,
         weight: backend.weight,
@@ -105,28 +101,6 @@ export function deriveServiceRows(
           maglev: external && frontend.algorithm === "maglev",
           sides: [setOf(frontend.inside), setOf(frontend.outside)],
         }],
-      };
-    },
-  }));
-
-  const members = mapTable<MemberKey, Member>(
-    "service-members",
-    ({ address, service, port }) => `${service}|${formatIp(address)}|${port}`,
-  );
-  stack.use(deriveGroups<MapRow<MemberKey, Member>>({
-    inputs: [groupInput(frontends, (change) => [change.key])],
-    output: members,
-    compute(key) {
-      const frontend = frontends.get(key);
-      if (!frontend || frontend.kind === "Reserved") return { rows: [] };
-      const service = numbers.of(frontend);
-      const index = ({ backends }: Chosen, backend: FrontendBackend) =>
-        backends.indexOf(backend) + 1;
-      return {
-        rows: frontend.backends.map((backend) => ({
-          key: { address: backend.address, service, port: backend.port },
-          value: [index(frontend.inside, backend), index(frontend.outside, backend)],
-        })),
       };
     },
   }));
@@ -184,7 +158,9 @@ export function deriveServiceRows(
           .filter((ip) => isIpv4(ip) === isIpv4(frontend.address))
         : [frontend.address];
       return {
-        rows: frontend.backends.filter(({ local }) => local).flatMap(({ address, port }) =>
+        rows: unpackBackends(frontend.backends).filter(({ local }) => local).flatMap((
+          { address, port },
+        ) =>
           addresses.map((asked) => ({
             key: {
               frontend: asked,
@@ -200,27 +176,27 @@ export function deriveServiceRows(
     },
   }));
 
-  const keysByAddress = new Map<string, Set<string>>();
+  /** How many frontends an address has. */
+  const uses = new Map<string, { address: Uint8Array<ArrayBuffer>; count: number }>();
   const addresses = new Table<{ address: Uint8Array<ArrayBuffer> }>({
     name: "service-addresses",
     key: ({ address }) => formatIp(address),
   });
   stack.use(deriveGroups<{ address: Uint8Array<ArrayBuffer> }>({
     inputs: [groupInput(frontends, (change: Change<Frontend>) => {
-      const row = change.kind === "deleted" ? change.previous : change.row;
-      const text = formatIp(row.address);
-      const keys = keysByAddress.get(text) ?? new Set();
-      if (change.kind === "deleted") keys.delete(change.key);
-      else keys.add(change.key);
-      if (keys.size > 0) keysByAddress.set(text, keys);
-      else keysByAddress.delete(text);
-      return change.kind === "updated" ? [] : [text];
+      if (change.kind === "updated") return [];
+      const { address } = change.kind === "deleted" ? change.previous : change.row;
+      const text = formatIp(address);
+      const use = uses.get(text) ?? { address, count: 0 };
+      use.count += change.kind === "added" ? 1 : -1;
+      if (use.count > 0) uses.set(text, use);
+      else uses.delete(text);
+      return [text];
     })],
     output: addresses,
     compute(text) {
-      const [key] = keysByAddress.get(text) ?? [];
-      const frontend = key === undefined ? undefined : frontends.get(key);
-      return { rows: frontend ? [{ address: frontend.address }] : [] };
+      const use = uses.get(text);
+      return { rows: use ? [{ address: use.address }] : [] };
     },
   }));
 
@@ -234,9 +210,11 @@ export function deriveServiceRows(
     output: hostFrontends,
     compute(key) {
       const addresses = own();
-      const answered = frontends.get(key)?.backends.some(({ address, local }) =>
-        local && addresses.some((ip) => equalIp(ip, address))
-      );
+      const backends = frontends.get(key)?.backends;
+      const answered = backends &&
+        unpackBackends(backends).some(({ address, local }) =>
+          local && addresses.some((ip) => equalIp(ip, address))
+        );
       return { rows: answered ? [key] : [] };
     },
   }));
@@ -244,7 +222,6 @@ export function deriveServiceRows(
   return {
     services,
     numbers,
-    members,
     sourceRanges,
     tunnelled,
     addresses,

@@ -5,7 +5,8 @@ import { formatIp, parseIp } from "../../datapath/net/ip.ts";
 import type { ClusterNode } from "../nodes/nodes.ts";
 import { settled } from "../state/schedule.ts";
 import { Table } from "../state/table.ts";
-import type { FrontendBackend } from "./backends.ts";
+import { setBackends } from "./backend_set.ts";
+import { type FrontendBackend, packBackends } from "./backends.ts";
 import { type Frontend, frontendKey } from "./frontends.ts";
 import { deriveServiceRows, type ServiceRowOptions } from "./service_rows.ts";
 import { ServiceNumbers } from "./service_numbers.ts";
@@ -15,7 +16,8 @@ function backend(ip: string, more: Partial<FrontendBackend> = {}): FrontendBacke
 }
 
 function frontend(ip: string, backends: FrontendBackend[], more: Partial<Frontend> = {}): Frontend {
-  const chosen = { backends, count: backends.length };
+  const list = packBackends(backends);
+  const chosen = { backends: list, count: list.length };
   return {
     namespace: "demo",
     name: "web",
@@ -29,7 +31,7 @@ function frontend(ip: string, backends: FrontendBackend[], more: Partial<Fronten
     algorithm: "maglev",
     internalTrafficPolicy: "Cluster",
     externalTrafficPolicy: "Cluster",
-    backends,
+    backends: list,
     inside: chosen,
     outside: chosen,
     ...more,
@@ -57,7 +59,9 @@ Deno.test("a frontend's row has its sets, flags and number", async () => {
   const kept = backend("10.60.2.9", { state: "terminating" });
   const backends = [backend("10.60.2.1"), backend("10.60.1.1", { local: true }), kept];
   const { services } = derived([
-    frontend("10.96.0.1", backends, { inside: { backends, count: 2 } }),
+    frontend("10.96.0.1", backends, {
+      inside: { backends: packBackends(backends), count: 2 },
+    }),
     frontend("198.51.100.1", [backend("192.168.60.2")], {
       kind: "LoadBalancer",
       affinityS: 60,
@@ -70,7 +74,7 @@ Deno.test("a frontend's row has its sets, flags and number", async () => {
   assertEquals([inside!.flags, inside!.maglev], [0, false]);
   assertEquals(inside!.sides[0].count, 2);
   assertEquals(
-    inside!.sides[0].backends.map(({ address, flags }) => [formatIp(address), flags]),
+    setBackends(inside!.sides[0]).map(({ address, flags }) => [formatIp(address), flags]),
     [
       ["10.60.2.1", BackendFlags.TUNNEL],
       ["10.60.1.1", BackendFlags.LOCAL],
@@ -82,24 +86,8 @@ Deno.test("a frontend's row has its sets, flags and number", async () => {
     ServiceFlags.EXTERNAL | ServiceFlags.SOURCE_RANGES | ServiceFlags.DSR_IPIP,
   );
   assertEquals([outside!.affinityS, outside!.maglev], [60, true]);
-  assertEquals(outside!.sides[1].backends.map(({ flags }) => flags), [0], "no pod, no tunnel");
+  assertEquals(setBackends(outside!.sides[1]).map(({ flags }) => flags), [0], "no pod, no tunnel");
   assertNotEquals(inside!.id, outside!.id);
-});
-
-Deno.test("members say where in each set a backend is", async () => {
-  const [one, two] = [backend("10.60.2.1"), backend("10.60.1.1", { local: true })];
-  const { frontends, members, numbers } = derived([
-    frontend("10.96.0.1", [one, two], { outside: { backends: [two], count: 1 } }),
-  ]);
-  await settled();
-  const text = () =>
-    members.rows().map(({ key, value }) => `${formatIp(key.address)} ${key.service} ${value}`);
-  const [row] = frontends.rows();
-  const id = numbers.of(row!);
-  assertEquals(text(), [`10.60.2.1 ${id} 1,0`, `10.60.1.1 ${id} 2,1`]);
-  frontends.set(frontend("10.96.0.1", [two]));
-  await settled();
-  assertEquals(text(), [`10.60.1.1 ${id} 1,1`]);
 });
 
 Deno.test("source ranges are of the frontend's family", async () => {

@@ -6,16 +6,13 @@
 import { destroySockets, type SocketPeer } from "../../datapath/net/sock_diag.ts";
 import { formatIp } from "../../datapath/net/ip.ts";
 import { openNamespace } from "../../datapath/net/netns.ts";
+import { type BackendList, type FrontendBackend, hasBackend, unpackBackends } from "./backends.ts";
 import type { ReadonlyTable } from "../state/table.ts";
 
 /** A frontend, as far as it matters here. */
 interface Served {
   protocol: string;
-  backends: readonly {
-    address: Uint8Array<ArrayBuffer>;
-    port: number;
-    pod?: unknown;
-  }[];
+  backends: BackendList;
 }
 
 /** Options for {@linkcode SeveredBackends}. */
@@ -41,6 +38,9 @@ export interface SeveredBackendsOptions {
   againMs?: number;
 }
 
+/** So many backends are looked for in the lists' texts; for more the lists are unpacked. */
+const FEW = 16;
+
 const PROTOCOLS: Record<string, number> = { TCP: 6, UDP: 17 };
 
 /** Watches until it is disposed of. */
@@ -60,13 +60,14 @@ export class SeveredBackends implements AsyncDisposable {
       frontends.watch((changes) => {
         const gone: SocketPeer[] = [];
         for (const change of changes) {
-          if (change.kind !== "deleted") {
+          if (change.kind !== "deleted" && this.#idle.size > 0) {
             for (const peer of peersOf(change.row)) this.#idle.delete(keyOf(peer));
           }
           if (change.kind === "added") continue;
-          const kept = new Set(change.kind === "updated" ? change.row.backends : []);
+          const kept = new Set(change.kind === "updated" ? peersOf(change.row).map(keyOf) : []);
           // whether another kind of server lives nobody tells us
-          gone.push(...peersOf(change.previous, (b) => b.pod !== undefined && !kept.has(b)));
+          const pods = peersOf(change.previous, ({ pod }) => pod !== undefined);
+          gone.push(...pods.filter((peer) => !kept.has(keyOf(peer))));
         }
         this.#addIdle(gone);
         this.#look();
@@ -78,13 +79,14 @@ export class SeveredBackends implements AsyncDisposable {
 
   /** Those of `peers` that no frontend has. */
   #addIdle(peers: readonly SocketPeer[]): void {
-    if (peers.length === 0) return;
     const unused = new Map(peers.map((peer) => [keyOf(peer), peer]));
-    const numbers = new Set(peers.map(numberOf));
+    const few = unused.size <= FEW;
     for (const frontend of this.#options.frontends.rows()) {
-      for (const peer of peersOf(frontend, (backend) => numbers.has(numberOf(backend)))) {
-        unused.delete(keyOf(peer));
-      }
+      if (unused.size === 0) return;
+      const used = few
+        ? [...unused.values()].filter((peer) => serves(frontend, peer))
+        : peersOf(frontend);
+      for (const peer of used) unused.delete(keyOf(peer));
     }
     for (const [key, peer] of unused) this.#idle.set(key, peer);
   }
@@ -130,16 +132,19 @@ export class SeveredBackends implements AsyncDisposable {
 
 function peersOf(
   { protocol: name, backends }: Served,
-  which: (backend: Served["backends"][number]) => boolean = () => true,
+  which: (backend: FrontendBackend) => boolean = () => true,
 ): SocketPeer[] {
   const protocol = PROTOCOLS[name];
   if (protocol === undefined) return [];
-  return backends.filter(which).map(({ address, port }) => ({ address, port, protocol }));
+  return unpackBackends(backends).filter(which).map(({ address, port }) => ({
+    address,
+    port,
+    protocol,
+  }));
 }
 
-/** Equal for equal backends, and nearly always different for others. */
-function numberOf({ address, port }: { address: Uint8Array; port: number }): number {
-  return (address[13]! << 16 | address[14]! << 8 | address[15]!) * 0x10000 + port;
+function serves({ protocol, backends }: Served, peer: SocketPeer): boolean {
+  return PROTOCOLS[protocol] === peer.protocol && hasBackend(backends, peer);
 }
 
 function keyOf({ address, port, protocol }: SocketPeer): string {

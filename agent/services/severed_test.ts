@@ -4,12 +4,13 @@ import type { SocketPeer } from "../../datapath/net/sock_diag.ts";
 import { SocketHost } from "../../datapath/testdata/socket_host.ts";
 import { settled } from "../state/schedule.ts";
 import { Table } from "../state/table.ts";
+import { type BackendList, type FrontendBackend, packBackends } from "./backends.ts";
 import { SeveredBackends } from "./severed.ts";
 
 interface Row {
   name: string;
   protocol: string;
-  backends: { address: Uint8Array<ArrayBuffer>; port: number; pod?: string }[];
+  backends: BackendList;
 }
 
 function tables() {
@@ -19,16 +20,19 @@ function tables() {
   };
 }
 
-const backend = (ip: string, pod: string | undefined = `demo/${ip}`) => ({
+const backend = (ip: string, pod: string | undefined = `demo/${ip}`): FrontendBackend => ({
   address: parseIp(ip),
   port: 8080,
+  state: "active",
+  weight: 1,
+  local: false,
   ...(pod ? { pod } : {}),
 });
 
-const row = (name: string, ...backends: Row["backends"]): Row => ({
+const row = (name: string, ...backends: FrontendBackend[]): Row => ({
   name,
   protocol: "TCP",
-  backends,
+  backends: packBackends(backends),
 });
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

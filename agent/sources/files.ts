@@ -6,10 +6,11 @@
 
 import { createHash } from "node:crypto";
 import { join } from "@std/path";
-import { resourceKey, type ResourceKind, type ResourceKinds } from "../resources.ts";
+import { type Resource, resourceKey, type ResourceKind } from "../resources.ts";
 import type { Problem, ResourceTables } from "../state/resource_tables.ts";
+import type { Table } from "../state/table.ts";
 import { KINDS } from "./kinds.ts";
-import { type Manifest, parseManifest } from "./manifest.ts";
+import { type Manifest, type ManifestResource, parseManifest } from "./manifest.ts";
 import { PUBLISHED, writeAtomically } from "./published.ts";
 
 /** Options for a {@linkcode FileSource}. */
@@ -72,6 +73,8 @@ export class FileSource implements AsyncDisposable {
   #stopped = false;
   #lastScan: Date | undefined;
   #failure: string | undefined;
+  /** Whether the tables do not say yet what the files do. */
+  #changed = true;
 
   constructor(options: FileSourceOptions) {
     this.#directory = options.directory;
@@ -166,9 +169,9 @@ export class FileSource implements AsyncDisposable {
     const found: string[] = [];
     try {
       await this.#list("", found);
-      this.#failure = undefined;
+      this.#fail(undefined);
     } catch (error) {
-      this.#failure = `cannot read the directory, so nothing in it is taken over: ${error}`;
+      this.#fail(`cannot read the directory, so nothing in it is taken over: ${error}`);
       this.#publish();
       return;
     }
@@ -176,11 +179,22 @@ export class FileSource implements AsyncDisposable {
     for (const path of this.#files.keys()) {
       if (present.has(path)) continue;
       this.#files.delete(path);
+      this.#changed = true;
       await this.#forget(path);
     }
     for (const path of found) await this.#read(path, touched.has(join(this.#directory, path)));
     this.#publish();
     this.#lastScan = new Date();
+  }
+
+  #fail(failure: string | undefined): void {
+    if (failure !== this.#failure) this.#changed = true;
+    this.#failure = failure;
+  }
+
+  #know(path: string, file: KnownFile): void {
+    this.#files.set(path, file);
+    this.#changed = true;
   }
 
   /** The manifests below `folder`, a path within the directory. Hidden files are not looked at. */
@@ -217,17 +231,17 @@ export class FileSource implements AsyncDisposable {
       // Gone since the listing: the next scan deals with it.
       if (error instanceof Deno.errors.NotFound && !known) return;
       const problems = [{ line: 1, message: `cannot be read: ${error}` }];
-      this.#files.set(path, { signature: "", inForce: known?.inForce, problems });
+      this.#know(path, { signature: "", inForce: known?.inForce, problems });
       return;
     }
     const manifest = parseManifest(text);
     if (manifest.problems.length === 0) {
-      this.#files.set(path, { signature, inForce: manifest, problems: [] });
+      this.#know(path, { signature, inForce: manifest, problems: [] });
       await this.#remember(path, text);
       return;
     }
     const inForce = known?.inForce ?? await this.#recall(path);
-    this.#files.set(path, { signature, inForce, problems: manifest.problems });
+    this.#know(path, { signature, inForce, problems: manifest.problems });
   }
 
   /** Where the last good version of a file is kept; nowhere for what nodes publish themselves. */
@@ -266,9 +280,11 @@ export class FileSource implements AsyncDisposable {
 
   /** Makes the tables what the files in force say. */
   #publish(): void {
+    if (!this.#changed) return;
+    this.#changed = false;
     const problems: Problem[] = [];
-    const rows = new Map<ResourceKind, Map<string, ResourceKinds[ResourceKind]>>();
-    const owners = new Map<string, string>();
+    const rows = new Map<ResourceKind, Map<string, Claim>>();
+    for (const kind of Object.keys(KINDS) as ResourceKind[]) rows.set(kind, new Map());
     if (this.#failure !== undefined) {
       problems.push({ source: this.#directory, message: this.#failure });
     }
@@ -279,27 +295,36 @@ export class FileSource implements AsyncDisposable {
           : " (nothing of the file is in force)";
         problems.push({ source: path, line, message: message + effect });
       }
-      for (const { kind, resource, line } of file.inForce?.resources ?? []) {
-        const key = resourceKey(resource);
-        const owner = owners.get(`${kind} ${key}`);
-        if (owner !== undefined) {
+      for (const entry of file.inForce?.resources ?? []) {
+        const { kind, line } = entry;
+        const key = resourceKey(entry.resource);
+        const first = rows.get(kind)!.get(key);
+        if (first) {
+          const owner = `${first.path}:${first.entry.line}`;
           problems.push({
             source: path,
             line,
             message: `${kind} ${key} is in ${owner} already, and that one is used; remove one`,
           });
-          continue;
+        } else {
+          rows.get(kind)!.set(key, { path, entry });
         }
-        owners.set(`${kind} ${key}`, `${path}:${line}`);
-        let table = rows.get(kind);
-        if (!table) rows.set(kind, table = new Map());
-        table.set(key, resource);
       }
     }
-    for (const kind of Object.keys(KINDS) as ResourceKind[]) {
-      const table = this.#tables[kind] as { replace(rows: Iterable<unknown>): void };
-      table.replace(rows.get(kind)?.values() ?? []);
+    for (const [kind, claims] of rows) {
+      const table = this.#tables[kind] as Table<Resource>;
+      table.replace(claims.values().map(({ entry }) => entry.resource));
+      // one that says the same as before is there once, not twice
+      for (const [key, { entry }] of claims) {
+        entry.resource = table.get(key) as typeof entry.resource;
+      }
     }
     this.#tables.problems.replace(problems);
   }
+}
+
+/** A resource and the file that it is of. */
+interface Claim {
+  path: string;
+  entry: ManifestResource;
 }

@@ -29,12 +29,33 @@ export interface Manifest {
   ignored: Map<string, number>;
 }
 
-/**
- * Without the fields whose value is null: they count as missing. What comes out of JSON.parse has no
- * room to spare, and its texts do not keep the whole file in memory.
- */
-function compact<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value, (_, field) => field === null ? undefined : field));
+/** Longer texts of parts are not compared: they are hardly ever equal. */
+const SHARED_LENGTH = 400;
+
+/** Makes resources small: files have many thousands, and most of what they say is said often. */
+class Compactor {
+  readonly #known = new Map<string, unknown>();
+
+  /**
+   * Without the fields whose value is null, as they count as missing. Equal parts are one object, so
+   * nothing of it may be changed; its texts do not keep the whole file in memory.
+   */
+  compact<T>(value: T): T {
+    const text = JSON.stringify(value, (_, field) => field === null ? undefined : field);
+    return JSON.parse(text, (_, part) => {
+      if (typeof part === "string") return this.#share(`"${part}`, part);
+      if (typeof part !== "object") return part;
+      const content = JSON.stringify(part);
+      return content.length > SHARED_LENGTH ? part : this.#share(content, part);
+    });
+  }
+
+  #share(key: string, part: unknown): unknown {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    this.#known.set(key, part);
+    return part;
+  }
 }
 
 function scalarText(node: unknown): string | undefined {
@@ -53,6 +74,7 @@ export function parseManifest(text: string): Manifest {
   const problem = (offset: number | undefined, message: string) =>
     result.problems.push({ line: lineOf(offset), message });
 
+  const compactor = new Compactor();
   // one document after the other: the tree of a large file would be many times the file
   const tokens = new Parser(lines.addNewLine).parse(text);
   for (const document of new Composer().compose(tokens)) {
@@ -116,7 +138,7 @@ export function parseManifest(text: string): Manifest {
       const { apiVersion: _, metadata, ...rest } = node.toJS(document) as
         & Record<string, unknown>
         & { metadata: Partial<Resource["metadata"]> };
-      const resource = compact({
+      const resource = compactor.compact({
         ...rest,
         kind,
         metadata: {

@@ -59,43 +59,45 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   connect(tables, output);
   if (problems) connect(tables, problems);
 
-  /** By group, the keys of its rows. */
+  /** By group, the keys of its rows; nothing for a group that owns the row of its name and no other. */
   const keysOf = new Map<string, readonly string[]>();
-  /** By key, the group that owns it. */
+  /** By key, the group that owns it; nothing when that has the key's name. */
   const ownerOf = new Map<string, string>();
   /** By key that several groups make, their rows; the owner's is the first. */
   const contested = new Map<string, Map<string, Row>>();
   const problemsOf = new Map<string, readonly Problem[]>();
   const dirty = new Set<string>();
+  let first = true;
   let stopped = false;
 
+  const owner = (key: string) => ownerOf.get(key) ?? (output.has(key) ? key : undefined);
   const claim = (group: string, key: string, row: Row) => {
-    const owner = ownerOf.get(key);
+    const before = owner(key);
     let rows = contested.get(key);
-    if (!rows && owner !== undefined && owner !== group) {
-      contested.set(key, rows = new Map([[owner, output.get(key)!]]));
+    if (!rows && before !== undefined && before !== group) {
+      contested.set(key, rows = new Map([[before, output.get(key)!]]));
     }
     rows?.set(group, row);
-    if (owner === undefined) ownerOf.set(key, group);
-    if (owner === undefined || owner === group) output.set(row, key);
+    if (before === undefined && key !== group) ownerOf.set(key, group);
+    if (before === undefined || before === group) output.set(row, key);
   };
   const release = (group: string, key: string) => {
     const rows = contested.get(key);
     rows?.delete(group);
     if (rows?.size === 1) contested.delete(key);
-    if (ownerOf.get(key) !== group) return;
+    if (owner(key) !== group) return;
+    ownerOf.delete(key);
     const [heir] = rows ?? [];
     if (heir) {
-      ownerOf.set(key, heir[0]);
+      if (heir[0] !== key) ownerOf.set(key, heir[0]);
       output.set(heir[1], key);
     } else {
-      ownerOf.delete(key);
       output.delete(key);
     }
   };
   const runGroup = (group: string) => {
     const result = compute(group);
-    const before = keysOf.get(group);
+    const before = keysOf.get(group) ?? (owner(group) === group ? [group] : []);
     const made = new Set<string>();
     for (const row of result.rows) {
       const key = output.keyOf(row);
@@ -103,9 +105,10 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
       made.add(key);
       claim(group, key, row);
     }
-    for (const key of before ?? []) if (!made.has(key)) release(group, key);
-    if (made.size > 0) keysOf.set(group, [...made]);
-    else keysOf.delete(group);
+    for (const key of before) if (!made.has(key)) release(group, key);
+    const plain = made.size === 0 || made.size === 1 && made.has(group) && owner(group) === group;
+    if (plain) keysOf.delete(group);
+    else keysOf.set(group, [...made]);
     if (result.problems?.length) problemsOf.set(group, result.problems);
     else problemsOf.delete(group);
   };
@@ -113,7 +116,8 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     if (stopped) return;
     const groups = [...dirty];
     // who is there when we begin has no age: the order of names decides
-    if (keysOf.size === 0) groups.sort();
+    if (first) groups.sort();
+    first = false;
     dirty.clear();
     for (const group of groups) runGroup(group);
     if (!problems) return;

@@ -55,6 +55,10 @@ const PER_CPU: readonly number[] = [
 
 const BATCH = 1024; // entries a call while iterating
 
+// of FNV-1a, 32 bits
+const SEED = 0x811c9dc5;
+const PRIME = 0x01000193;
+
 /** A map in the kernel. Keys and values are bytes of exactly `keySize` and `storedValueSize`. */
 export class BpfMap implements MapLayout, Disposable {
   readonly id: number;
@@ -188,6 +192,25 @@ export class BpfMap implements MapLayout, Disposable {
    */
   forEachBatch(visit: (keys: Uint8Array, values: Uint8Array, count: number) => void): void {
     for (const { keys, values, count } of this.batches()) visit(keys, values, count);
+  }
+
+  /**
+   * A text that is another one, as good as surely, when the content is. The order of the entries does
+   * not count. Costs no memory to speak of.
+   *
+   * @param valueBytes so many bytes of each value count; what follows programs may write
+   */
+  fingerprint(valueBytes: number = this.storedValueSize): string {
+    let first = 0, second = 0;
+    for (const { keys, values, count } of this.batches()) {
+      for (let i = 0; i < count; i++) {
+        const key = hash(SEED, keys, i * this.keySize, this.keySize);
+        const entry = hash(key, values, i * this.storedValueSize, valueBytes);
+        first = (first + entry) | 0;
+        second = (second + Math.imul(entry ^ (entry >>> 15), PRIME)) | 0;
+      }
+    }
+    return `${first},${second}`;
   }
 
   /** The same as a generator; what it yields is valid until its next step. */
@@ -376,4 +399,16 @@ function refusesBatches(result: number): boolean {
 
 function hex(value: number): string {
   return `0x${value.toString(16)}`;
+}
+
+/** FNV-1a over `length` bytes from `at`, four at a time. */
+function hash(seed: number, bytes: Uint8Array, at: number, length: number): number {
+  let state = seed, i = at;
+  for (const last = at + length - 3; i < last; i += 4) {
+    const word = bytes[i]! | bytes[i + 1]! << 8 | bytes[i + 2]! << 16 | bytes[i + 3]! << 24;
+    state = Math.imul(state ^ word, PRIME);
+    state ^= state >>> 15; // a multiplication carries nothing downwards
+  }
+  for (; i < at + length; i++) state = Math.imul(state ^ bytes[i]!, PRIME);
+  return state;
 }

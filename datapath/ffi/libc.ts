@@ -29,6 +29,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  malloc_trim: { parameters: ["usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   poll: { parameters: ["pointer", "u64", "i32"], result: "i32", nonblocking: true },
   send_elsewhere: {
@@ -110,6 +111,11 @@ export function connect(fd: number, address: Uint8Array<ArrayBuffer>): void {
 export function accept(fd: number): FileDescriptor {
   const SOCK_CLOEXEC = 0o2000000;
   return new FileDescriptor(check(c.accept4(fd, null, null, SOCK_CLOEXEC), "accept on", "socket"));
+}
+
+/** Gives what malloc has and nobody uses back to the system. */
+export function trimMemory(): void {
+  c.malloc_trim(0n);
 }
 
 /** Fills `address` with the socket's own. */

@@ -17,6 +17,7 @@ import { readObject } from "../../datapath/objects.ts";
 import { Model } from "../../agent/model.ts";
 import { findCgroup } from "../../agent/node.ts";
 import type { EndpointSlice, Service } from "../../agent/resources.ts";
+import { MemberMap } from "../../agent/services/member_map.ts";
 import { sameService, ServiceMaps } from "../../agent/services/service_maps.ts";
 import { mapTarget } from "../../agent/state/map_target.ts";
 import { Reconciler } from "../../agent/state/reconciler.ts";
@@ -132,8 +133,9 @@ class Way implements AsyncDisposable {
       }),
       new Reconciler({
         name: "members",
-        desired: serviceTables.members,
-        target: mapTarget(open(descriptors.pilus_members)),
+        desired: serviceTables.services,
+        target: new MemberMap(open(descriptors.pilus_members)),
+        matches: sameService,
       }),
       new Reconciler({
         name: "ipcache",

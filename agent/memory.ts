@@ -3,12 +3,12 @@
 import { trimMemory } from "../datapath/ffi/libc.ts";
 
 /** V8's own collector, there with `--expose-gc`. */
-const collect = (globalThis as { gc?: () => void }).gc;
+const collect = (globalThis as { gc?: (options: Record<string, string>) => void }).gc;
 
 const LOOK_INTERVAL_MS = 5_000;
 
 /** A collection stops the agent for a moment: there is at most one in this time. */
-const COLLECT_INTERVAL_MS = 60_000;
+const COLLECT_INTERVAL_MS = 30_000;
 
 /** So much more than what was alive after the last collection is worth one. */
 const SLACK_BYTES = 32 * 2 ** 20;
@@ -21,13 +21,13 @@ export function keepMemorySmall(): Disposable {
   let alive = 0, last = -Infinity, before = 0;
   const look = () => {
     const { heapTotal } = Deno.memoryUsage();
-
     const quiet = Math.abs(heapTotal - before) < SLACK_BYTES / 2;
     before = heapTotal;
     if (!quiet || heapTotal < alive + SLACK_BYTES) return;
     if (performance.now() - last < COLLECT_INTERVAL_MS) return;
     last = performance.now();
-    (collect as any)?.({ type: "major", execution: "sync", flavor: "last-resort" });
+    // of V8's kinds the one that also moves what is left together
+    collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
     trimMemory();
     alive = before = Deno.memoryUsage().heapTotal;
   };

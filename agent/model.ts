@@ -1,22 +1,17 @@
 /** What the agent knows and wants: every table and derivation, and nothing of the kernel. */
 
-import type {
-  IpcacheEntry,
-  Node as KernelNode,
-  Service,
-  ServiceKey,
-} from "../datapath/maps/generated.ts";
+import type { Node as KernelNode, Service, ServiceKey } from "../datapath/maps/generated.ts";
 import { formatCidr, formatIp, isLoopback, parseIp } from "../datapath/net/ip.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
 import { endpointMapRow, endpointMapTable, namespaceMapTable } from "./endpoints/endpoint_map.ts";
 import { identifiedTable } from "./identity/endpoint_identities.ts";
 import { formatLabels } from "./identity/labels.ts";
-import { addressKey, deriveIpcache, type IpcacheRow, localAddressTable } from "./nodes/ipcache.ts";
+import { deriveIpcache, isAddress, localAddressTable } from "./nodes/ipcache.ts";
 import {
+  type AddressRow,
   addressRow,
   cidrMapTable,
   ipcacheMapTable,
-  isAddress,
   prefixRows,
 } from "./nodes/ipcache_maps.ts";
 import { type ClusterNode, deriveNodes } from "./nodes/nodes.ts";
@@ -50,8 +45,6 @@ export interface NodeSetting {
 
 /** What is fixed when the agent starts. */
 export type ModelOptions = FrontendOptions & Omit<ServiceRowOptions, "adopted">;
-
-export type AddressRow = MapRow<Uint8Array, IpcacheEntry>;
 
 /** Sources fill `tables` and `endpoints`; everything else follows. */
 export class Model implements Disposable {
@@ -221,10 +214,9 @@ export class Model implements Disposable {
       this.namespaceRows,
     );
     const { addresses } = this.serviceTables;
-    const single = (row: IpcacheRow) => isAddress(row) ? [formatIp(row.prefix.address)] : [];
     this.#stack.use(deriveGroups<AddressRow>({
       inputs: [
-        groupInput(ipcache, (change) => [...rowsOf(change)].flatMap(single)),
+        groupInput(ipcache, (change) => rowsOf(change).every(isAddress) ? [change.key] : []),
         groupInput(
           identified,
           (change) =>
@@ -237,11 +229,10 @@ export class Model implements Disposable {
       output: this.addressRows,
       compute(text) {
         const service = addresses.get(text);
-        const row = ipcache.get(addressKey(text));
-        const address = service?.address ?? row?.prefix.address ?? parseIp(text);
+        const row = ipcache.get(text);
         // a node's loopback and a reserved port are no addresses of the network
-        const known = service && !isLoopback(address);
-        return { rows: row || known ? [addressRow(address, row, !!known, ifindexOf)] : [] };
+        const known = service && !isLoopback(service.address);
+        return { rows: row || known ? [addressRow(text, row, !!known, ifindexOf)] : [] };
       },
     }));
     this.#derive([ipcache], () => prefixRows(ipcache.rows()), this.cidrRows);

@@ -104,10 +104,16 @@ export interface SliceEndpoint {
   targetRef?: { kind?: string; namespace?: string; name?: string };
 }
 
+/** What `packEndpoints` makes of a slice's endpoints: they are most of what a cluster says. */
+export interface SliceEndpoints {
+  text: string;
+  length: number;
+}
+
 export interface EndpointSlice extends Resource {
   kind: "EndpointSlice";
   addressType: "IPv4" | "IPv6" | "FQDN";
-  endpoints?: SliceEndpoint[] | null;
+  endpoints?: SliceEndpoints;
   ports?: { name?: string; protocol?: PortProtocol; port?: number | null }[] | null;
 }
 
@@ -265,5 +271,6 @@ export type ResourceKind = keyof ResourceKinds;
 
 /** `namespace/name`, or the name alone when it is cluster-wide: the key in tables. */
 export function resourceKey({ metadata }: Resource): string {
-  return metadata.namespace === "" ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+  // joined, as a template's text would be a tree of its parts, and there are very many keys
+  return metadata.namespace === "" ? metadata.name : [metadata.namespace, metadata.name].join("/");
 }

@@ -7,7 +7,8 @@ import {
   RuleVerdict,
   TraceLevel,
 } from "../../datapath/maps/generated.ts";
-import { formatCidr, formatIp } from "../../datapath/net/ip.ts";
+import { formatCidr, formatIp, parseCidr } from "../../datapath/net/ip.ts";
+import { isAddress } from "../nodes/ipcache.ts";
 import { VERSION } from "../config.ts";
 import { endpointKey } from "../endpoints/endpoint.ts";
 import { flushConnections, listConnections } from "../flows/connections.ts";
@@ -276,9 +277,8 @@ function policyView(agent: AgentState, reference: string): PolicyView {
 
 function ipcacheViews(agent: AgentState): IpcacheView[] {
   return agent.model.ipcacheTables.ipcache.rows().map((row) => ({
-    prefix: row.prefix.prefixLength === 128 && row.kind !== "cidr"
-      ? formatIp(row.prefix.address)
-      : formatCidr(row.prefix),
+    // a policy's prefix, even of one address, is shown as one
+    prefix: isAddress(row) && row.kind === "cidr" ? formatCidr(parseCidr(row.prefix)) : row.prefix,
     identity: row.identity,
     kind: row.kind,
     ...(row.tunnel ? { tunnel: formatIp(row.tunnel) } : {}),

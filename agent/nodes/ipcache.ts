@@ -20,10 +20,13 @@ import type { ClusterNode } from "./nodes.ts";
 /** endpoint: of this node; remote: a pod of another; node: a node's own; service; cidr: a policy's prefix. */
 export type IpcacheKind = "endpoint" | "remote" | "node" | "cidr";
 
+/** Bits of an address in the project's form. */
+const ADDRESS_BITS = 128;
+
 /** What a prefix is. */
 export interface IpcacheRow {
-  /** Of 128 bits for all but `cidr`. */
-  prefix: Cidr;
+  /** An address, or a prefix of more than one, as text: the key in the table. */
+  prefix: string;
   identity: number;
   kind: IpcacheKind;
   /** The node at which the tunnel to it ends, 16 bytes; null: none is needed. */
@@ -62,14 +65,14 @@ export interface IpcacheTables extends Disposable {
   derivations: readonly Derivation[];
 }
 
-/** The prefix as text: the key in the table. */
-export function ipcacheKey({ prefix }: Pick<IpcacheRow, "prefix">): string {
-  return formatCidr(prefix);
+/** A prefix as the table's key: that of a single address has no length. */
+export function ipcacheKey(prefix: Cidr): string {
+  return prefix.prefixLength === ADDRESS_BITS ? formatIp(prefix.address) : formatCidr(prefix);
 }
 
-/** The key of a single address, given as text. */
-export function addressKey(ip: string): string {
-  return ip.includes(":") ? `${ip}/128` : `${ip}/32`;
+/** Whether a row is of a single address. */
+export function isAddress({ prefix }: IpcacheRow): boolean {
+  return !prefix.includes("/");
 }
 
 interface Result {
@@ -82,36 +85,34 @@ function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
   const owners = new Map<string, string>();
   const problems: Problem[] = [];
   const add = (owner: string, row: IpcacheRow) => {
-    const key = ipcacheKey(row);
+    const key = row.prefix;
     const first = owners.get(key);
     if (first === undefined) {
       rows.set(key, row);
       owners.set(key, owner);
     } else if (first !== owner) {
-      const address = formatIp(row.prefix.address);
       problems.push({
         source: owner,
-        message: `address ${address} is of ${first} already, which keeps it; change one`,
+        message: `address ${key} is of ${first} already, which keeps it; change one`,
       });
     }
   };
-  const host = (address: Uint8Array<ArrayBuffer>): Cidr => ({ address, prefixLength: 128 });
 
   for (const node of nodes.rows()) {
     const identity = node.local ? RESERVED_IDENTITIES.host : RESERVED_IDENTITIES["remote-node"];
     for (const address of node.addresses) {
-      add(`Node ${node.name}`, { prefix: host(address), identity, kind: "node", tunnel: null });
+      add(`Node ${node.name}`, { prefix: formatIp(address), identity, kind: "node", tunnel: null });
     }
     for (const router of [node.routerIpv4, node.routerIpv6]) {
       if (!router) continue;
       const tunnel = node.local ? null : node.ipv4 ?? node.ipv6 ?? null;
-      add(`Node ${node.name}`, { prefix: host(router), identity, kind: "node", tunnel });
+      add(`Node ${node.name}`, { prefix: formatIp(router), identity, kind: "node", tunnel });
     }
   }
 
   for (const { id, pod, identity, addresses } of local.rows()) {
     for (const address of addresses) {
-      const prefix = host(address);
+      const prefix = formatIp(address);
       add(`Pod ${pod}`, { prefix, identity, kind: "endpoint", tunnel: null, endpointId: id });
     }
   }
@@ -130,8 +131,9 @@ function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
       for (const text of [ipv4, ipv6]) {
         const address = text === undefined ? undefined : tryParseIp(text);
         if (!address) continue;
+        const prefix = formatIp(address);
         add(`Pod ${resourceKey(endpoint)}`, {
-          prefix: host(address),
+          prefix: prefix === text ? text! : prefix, // one text, not two equal ones
           identity: identity.id,
           kind: "remote",
           tunnel: node,
@@ -141,24 +143,24 @@ function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
   }
 
   for (const { id, cidr } of cidrs.rows()) {
-    const key = formatCidr(cidr);
+    const key = ipcacheKey(cidr);
     // A prefix of one address that is a pod's or a node's: those are known better.
     if (rows.has(key)) continue;
-    rows.set(key, { prefix: cidr, identity: id, kind: "cidr", tunnel: null });
+    rows.set(key, { prefix: key, identity: id, kind: "cidr", tunnel: null });
   }
   // In the 16-byte form ::/0 holds the IPv4 addresses too: this row is in the way.
   const ipv4 = parseCidr("0.0.0.0/0");
   const key = formatCidr(ipv4);
   if (!rows.has(key) && cidrs.rows().some(({ cidr }) => cidrContainsCidr(cidr, ipv4))) {
     const identity = RESERVED_IDENTITIES["world-ipv4"];
-    rows.set(key, { prefix: ipv4, identity, kind: "cidr", tunnel: null });
+    rows.set(key, { prefix: key, identity, kind: "cidr", tunnel: null });
   }
   return { rows: [...rows.values()], problems };
 }
 
 /** Wires the derivation of the ipcache. Of two that claim one address the first keeps it. */
 export function deriveIpcache(inputs: IpcacheInputs): IpcacheTables {
-  const ipcache = new Table<IpcacheRow>({ name: "ipcache", key: ipcacheKey });
+  const ipcache = new Table<IpcacheRow>({ name: "ipcache", key: ({ prefix }) => prefix });
   const problems = problemTable("address-problems");
   const tables = [
     inputs.nodes,
@@ -166,9 +168,14 @@ export function deriveIpcache(inputs: IpcacheInputs): IpcacheTables {
     inputs.local,
     inputs.cidrs,
   ];
+  let found: Problem[] = [];
   const derivations = [
-    derive(tables, () => compute(inputs).rows, ipcache),
-    derive(tables, () => compute(inputs).problems, problems),
+    derive(tables, () => {
+      const result = compute(inputs);
+      found = result.problems;
+      return result.rows;
+    }, ipcache),
+    derive([ipcache, ...tables], () => found, problems),
   ];
   return {
     ipcache,

@@ -1,20 +1,43 @@
 /** The rows of pilus_ipcache and pilus_cidrs: single addresses in the one, prefixes in the other. */
 
 import { type CidrKey, type IpcacheEntry, IpcacheFlags } from "../../datapath/maps/generated.ts";
-import { formatCidr, formatIp, isIpv4 } from "../../datapath/net/ip.ts";
+import { formatCidr, formatIp, parseCidr, parseIp } from "../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../identity/allocator.ts";
 import { type MapRow, mapTable } from "../state/map_target.ts";
-import type { Table } from "../state/table.ts";
-import type { IpcacheRow } from "./ipcache.ts";
+import { equalData } from "../state/equal.ts";
+import { Table } from "../state/table.ts";
+import { type IpcacheRow, isAddress } from "./ipcache.ts";
 
 const NO_ADDRESS = new Uint8Array(16);
 
-/** Bits of an address in the project's form. */
-const ADDRESS_BITS = 128;
+/** A single address in the map. */
+export interface AddressRow extends MapRow<Uint8Array, IpcacheEntry> {
+  /** The address as text. */
+  ip?: string;
+}
+
+/** One whose bytes are made when they are asked for: there are very many of them. */
+class KnownAddress implements AddressRow {
+  readonly ip: string;
+  readonly value: IpcacheEntry;
+
+  constructor(ip: string, value: IpcacheEntry) {
+    this.ip = ip;
+    this.value = value;
+  }
+
+  get key(): Uint8Array {
+    return parseIp(this.ip);
+  }
+}
 
 /** A table of single addresses. */
-export function ipcacheMapTable(): Table<MapRow<Uint8Array, IpcacheEntry>> {
-  return mapTable("ipcache", formatIp);
+export function ipcacheMapTable(): Table<AddressRow> {
+  return new Table({
+    name: "ipcache",
+    key: ({ ip, key }) => ip ?? formatIp(key),
+    equal: (a, b) => equalData(a.value, b.value),
+  });
 }
 
 /** A table of prefixes. */
@@ -28,12 +51,12 @@ export function cidrMapTable(): Table<MapRow<CidrKey, IpcacheEntry>> {
 
 /** Of a single address; `service`: it has some frontend. `ifindexOf`: the device of an endpoint of this node. */
 export function addressRow(
-  address: Uint8Array<ArrayBuffer>,
+  ip: string,
   row: IpcacheRow | undefined,
   service: boolean,
   ifindexOf: (endpoint: number) => number | undefined,
-): MapRow<Uint8Array, IpcacheEntry> {
-  const world = RESERVED_IDENTITIES[isIpv4(address) ? "world-ipv4" : "world-ipv6"];
+): AddressRow {
+  const world = RESERVED_IDENTITIES[ip.includes(":") ? "world-ipv6" : "world-ipv4"];
   const value = row ? entryOf(row, ifindexOf) : {
     identity: world,
     ifindex: 0,
@@ -41,7 +64,7 @@ export function addressRow(
     flags: 0,
   };
   if (service) value.flags |= IpcacheFlags.SERVICE;
-  return { key: address, value: shared(value) };
+  return new KnownAddress(ip, shared(value));
 }
 
 /** Values by content: most addresses are those of few identities on few nodes. */
@@ -74,16 +97,8 @@ function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | unde
   };
 }
 
-/** Whether a row is of a single address. */
-export function isAddress({ prefix }: IpcacheRow): boolean {
-  return prefix.prefixLength === ADDRESS_BITS;
-}
-
 /** The rows that are prefixes. */
 export function prefixRows(rows: Iterable<IpcacheRow>): MapRow<CidrKey, IpcacheEntry>[] {
   return [...rows].filter((row) => !isAddress(row))
-    .map((row) => ({
-      key: { prefixLength: row.prefix.prefixLength, address: row.prefix.address },
-      value: entryOf(row, () => undefined),
-    }));
+    .map((row) => ({ key: parseCidr(row.prefix), value: entryOf(row, () => undefined) }));
 }

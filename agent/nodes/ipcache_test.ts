@@ -83,24 +83,24 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
   const ofCidr = new Map(cidrs.rows().map(({ id, cidr }) => [formatCidr(cidr), id]));
   assertEquals(
     derived.ipcache.rows().map(({ prefix, identity, kind, tunnel, endpointId }) =>
-      [formatCidr(prefix), kind, identity, tunnel ? formatIp(tunnel) : "-", endpointId ?? "-"].join(
+      [prefix, kind, identity, tunnel ? formatIp(tunnel) : "-", endpointId ?? "-"].join(
         " ",
       )
     ).sort(),
     [
       `0.0.0.0/0 cidr 9 - -`,
       `10.0.0.0/8 cidr ${ofCidr.get("10.0.0.0/8")} - -`,
-      "10.60.1.1/32 node 1 - -",
-      "10.60.1.5/32 endpoint 301 - 7",
-      "10.60.2.1/32 node 6 192.168.60.2 -",
-      "10.60.2.5/32 remote 300 192.168.60.2 -",
-      "192.168.60.1/32 node 1 - -",
-      "192.168.60.2/32 node 6 - -",
+      "10.60.1.1 node 1 - -",
+      "10.60.1.5 endpoint 301 - 7",
+      "10.60.2.1 node 6 192.168.60.2 -",
+      "10.60.2.5 remote 300 192.168.60.2 -",
+      "192.168.60.1 node 1 - -",
+      "192.168.60.2 node 6 - -",
       `::/0 cidr ${ofCidr.get("::/0")} - -`,
-      "fd60:1::1/128 node 1 - -",
-      "fd60:2::1/128 node 6 192.168.60.2 -",
-      "fd60::1/128 node 1 - -",
-      "fd60::2/128 node 6 - -",
+      "fd60:1::1 node 1 - -",
+      "fd60:2::1 node 6 192.168.60.2 -",
+      "fd60::1 node 1 - -",
+      "fd60::2 node 6 - -",
     ].sort(),
   );
   assertEquals(derived.problems.rows().map(({ source, message }) => `${source}: ${message}`), [

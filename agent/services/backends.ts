@@ -1,9 +1,10 @@
 /** Who answers for a service's port, and who of them is asked. */
 
-import { equalIp, formatIp, isIpv4, parseIp, tryParseIp } from "../../datapath/net/ip.ts";
+import { equalIp, formatIp, parseIp, tryParseIp } from "../../datapath/net/ip.ts";
 import { parseLabels } from "../identity/labels.ts";
 import type { CiliumEndpoint, EndpointSlice, Service, ServicePort } from "../resources.ts";
 import { resourceKey } from "../resources.ts";
+import { unpackEndpoints } from "./slice_endpoints.ts";
 import type { ServiceSettings } from "./annotations.ts";
 
 /**
@@ -112,7 +113,7 @@ function sliceBackends(
       (candidate.protocol ?? "TCP") === (port.protocol ?? "TCP")
     )?.port;
     if (!number) continue;
-    for (const endpoint of slice.endpoints ?? []) {
+    for (const endpoint of slice.endpoints ? unpackEndpoints(slice.endpoints) : []) {
       const { addresses, conditions = {}, nodeName, targetRef, zone, hints } = endpoint;
       // the conditions' defaults are those of the EndpointSlice API: unknown counts as ready
       const ready = conditions.ready ?? true;

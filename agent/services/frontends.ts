@@ -116,7 +116,7 @@ const NO_ADDRESS = new Uint8Array(16);
 export function frontendKey(
   { address, port, protocol }: Pick<Frontend, "address" | "port" | "protocol">,
 ): string {
-  return `${formatIp(address)}|${port}|${protocol}`;
+  return [formatIp(address), port, protocol].join("|");
 }
 
 function clusterIps({ spec }: Service): string[] {

@@ -2,11 +2,12 @@ import { assertEquals } from "@std/assert";
 import { formatIp, parseCidr, parseIp } from "../../datapath/net/ip.ts";
 import { localAddressTable } from "../nodes/ipcache.ts";
 import type { ClusterNode } from "../nodes/nodes.ts";
-import type { CiliumEndpoint, EndpointSlice, Pod, Service } from "../resources.ts";
+import type { CiliumEndpoint, EndpointSlice, Pod, Service, SliceEndpoint } from "../resources.ts";
 import { createResourceTables } from "../state/resource_tables.ts";
 import { settled } from "../state/schedule.ts";
 import { Table } from "../state/table.ts";
 import { type Chosen, unpackBackends } from "./backends.ts";
+import { packEndpoints } from "./slice_endpoints.ts";
 import { deriveFrontends, type Frontend, type FrontendOptions } from "./frontends.ts";
 
 const NODE: ClusterNode = {
@@ -68,7 +69,7 @@ function published(name: string, ip: number, app = "web"): CiliumEndpoint {
 
 /** One on this node, one on another in the same zone, one in another zone. */
 function slice(
-  endpoints: EndpointSlice["endpoints"] = [
+  endpoints: SliceEndpoint[] = [
     { addresses: ["10.60.1.5"], nodeName: "node-a", zone: "one" },
     { addresses: ["10.60.2.5"], nodeName: "node-b", zone: "one" },
     { addresses: ["10.60.3.5"], nodeName: "node-c", zone: "two" },
@@ -83,7 +84,7 @@ function slice(
     },
     addressType: "IPv4",
     ports: [{ name: "", port: 8080 }],
-    endpoints: endpoints ?? [],
+    endpoints: packEndpoints(endpoints),
   };
 }
 

@@ -40,7 +40,7 @@ function valueOf(index: string): Index {
 /** Members follow the same rows as the services. Frontends of one number have equal sets a family. */
 export class MemberMap implements Target<ServiceRow> {
   readonly #map: TypedMap<MemberKey, Index>;
-  /** What the kernel has, by number. */
+  /** What the kernel has, by number, where that is not what the rows say. */
   #kernel = new Map<number, Content>();
   /** What has been applied, by number. */
   readonly #rows = new Map<number, ServiceRow[]>();
@@ -59,13 +59,16 @@ export class MemberMap implements Target<ServiceRow> {
       if (!members) found.set(service, members = []);
       members.push([backendText(address, port), String.fromCharCode(...index)]);
     }
-    this.#kernel = new Map([...found].map(([id, members]) => [id, contentOf(members)]));
+    this.#kernel.clear();
+    for (const id of new Set([...found.keys(), ...this.#rows.keys()])) {
+      const content = contentOf(found.get(id) ?? []);
+      if (content !== this.#wanted(id)) this.#kernel.set(id, content);
+    }
     if (this.#rows.size === 0) return [];
-    this.#write([...this.#kernel.keys()].filter((id) => !this.#rows.has(id)));
+    const strays = [...this.#kernel.keys()].filter((id) => !this.#rows.has(id));
+    this.#write(new Map(strays.map((id) => [id, this.#kernel.get(id)!])));
     return [...this.#rows].flatMap(([id, rows]) =>
-      this.#kernel.get(id) === this.#wanted(id)
-        ? rows
-        : rows.map(({ key }) => ({ ...unknownRow(key), id }))
+      this.#kernel.has(id) ? rows.map(({ key }) => ({ ...unknownRow(key), id })) : rows
     );
   }
 
@@ -74,17 +77,24 @@ export class MemberMap implements Target<ServiceRow> {
   }
 
   apply(upserts: ServiceRow[], deletes: ServiceRow[]): ApplyResult<ServiceRow> {
-    const touched = new Set<number>();
-    for (const row of deletes) this.#forget(row, touched);
+    const before = new Map<number, Content>();
+    const touch = (id: number) => {
+      if (!before.has(id)) before.set(id, this.#kernel.get(id) ?? this.#wanted(id));
+    };
+    const all = [...deletes, ...upserts];
+    for (const { key } of all) {
+      const id = this.#numbers.get(serviceKeyText(key));
+      if (id !== undefined) touch(id);
+    }
+    for (const { id } of upserts) touch(id);
+    for (const row of all) this.#forget(row);
     for (const row of upserts) {
-      this.#forget(row, touched);
       const rows = this.#rows.get(row.id);
       if (rows) rows.push(row);
       else this.#rows.set(row.id, [row]);
       this.#numbers.set(serviceKeyText(row.key), row.id);
-      touched.add(row.id);
     }
-    const errors = this.#write(touched);
+    const errors = this.#write(before);
     return {
       failed: upserts.flatMap((row) => {
         const error = errors.get(row.id);
@@ -93,12 +103,11 @@ export class MemberMap implements Target<ServiceRow> {
     };
   }
 
-  #forget({ key }: ServiceRow, touched: Set<number>): void {
+  #forget({ key }: ServiceRow): void {
     const text = serviceKeyText(key);
     const id = this.#numbers.get(text);
     if (id === undefined) return;
     this.#numbers.delete(text);
-    touched.add(id);
     const rest = this.#rows.get(id)!.filter((row) => serviceKeyText(row.key) !== text);
     if (rest.length > 0) this.#rows.set(id, rest);
     else this.#rows.delete(id);
@@ -120,24 +129,23 @@ export class MemberMap implements Target<ServiceRow> {
     return contentOf(members);
   }
 
-  /** Makes the kernel's members of these numbers what is wanted. Returns what failed, by number. */
-  #write(ids: Iterable<number>): Map<number, Error> {
+  /**
+   * Makes the kernel's members of the numbers in `before`, which is what it has of them, what is
+   * wanted. Returns what failed, by number.
+   */
+  #write(before: ReadonlyMap<number, Content>): Map<number, Error> {
     const gone: MemberKey[] = [];
     const added: { id: number; backend: string; index: string }[] = [];
-    const errors = new Map<number, Error>();
-    for (const id of ids) {
-      const wanted = this.#wanted(id);
-      const before = this.#kernel.get(id) ?? "";
-      if (wanted === before) continue;
-      const after = new Map(records(wanted));
-      const old = new Map(records(before));
+    for (const [id, content] of before) {
+      const after = new Map(records(this.#wanted(id)));
+      const old = new Map(records(content));
       for (const backend of old.keys()) if (!after.has(backend)) gone.push(keyOf(id, backend));
       for (const [backend, index] of after) {
         if (old.get(backend) !== index) added.push({ id, backend, index });
       }
-      if (wanted === "") this.#kernel.delete(id);
-      else this.#kernel.set(id, wanted);
     }
+    // until all is written, should that throw
+    for (const [id, content] of before) this.#kernel.set(id, content);
     // deletes first: they make room for what is added
     this.#map.deleteMany(gone);
     const failed = setAll(
@@ -145,10 +153,12 @@ export class MemberMap implements Target<ServiceRow> {
       added,
       ({ id, backend, index }) => [keyOf(id, backend), valueOf(index)],
     );
+    for (const id of before.keys()) this.#kernel.delete(id);
+    const errors = new Map<number, Error>();
     for (const { row: { id, backend }, error } of failed) {
       errors.set(id, error);
-      const rest = [...records(this.#kernel.get(id)!)].filter(([other]) => other !== backend);
-      this.#kernel.set(id, contentOf(rest));
+      const there = [...records(this.#kernel.get(id) ?? this.#wanted(id))];
+      this.#kernel.set(id, contentOf(there.filter(([other]) => other !== backend)));
     }
     return errors;
   }

@@ -45,7 +45,7 @@ export interface ServiceRow {
 }
 
 export function serviceKeyText({ address, port, protocol }: ServiceKey): string {
-  return `${formatIp(address)}|${port}|${protocol}`;
+  return [formatIp(address), port, protocol].join("|");
 }
 
 export function sameService(a: ServiceRow, b: ServiceRow): boolean {

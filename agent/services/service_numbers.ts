@@ -76,5 +76,5 @@ function portOf(frontend: Frontend): string {
   const { namespace, name, portName, protocol, kind, port } = frontend;
   const scope = kind === "ClusterIP" ? "cluster" : kind === "HostPort" ? `host ${port}` : "outside";
   if (kind === "Reserved") return `reserved ${frontendKey(frontend)}`;
-  return `${namespace}/${name}/${portName}/${protocol}/${scope}`;
+  return [namespace, name, portName, protocol, scope].join("/");
 }

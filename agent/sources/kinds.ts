@@ -8,7 +8,9 @@ import type {
   NetworkPolicyPeer,
   NetworkPolicyPort,
   ResourceKind,
+  SliceEndpoint,
 } from "../resources.ts";
+import { packEndpoints } from "../services/slice_endpoints.ts";
 import { ICMP_TYPES } from "./icmp_types.ts";
 import {
   anything,
@@ -30,6 +32,8 @@ export interface KindDefinition {
   apiVersion: string;
   namespaced: boolean;
   schema: Schema;
+  /** Makes of a resource that is as the API says one as the tables have it. */
+  pack?: (resource: Record<string, unknown>) => Record<string, unknown>;
 }
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
@@ -437,7 +441,15 @@ export const KINDS: Record<ResourceKind, KindDefinition> = {
   Namespace: { apiVersion: "v1", namespaced: false, schema: resource({ spec: anything }) },
   Pod: { apiVersion: "v1", namespaced: true, schema: pod },
   Service: { apiVersion: "v1", namespaced: true, schema: service },
-  EndpointSlice: { apiVersion: "discovery.k8s.io/v1", namespaced: true, schema: endpointSlice },
+  EndpointSlice: {
+    apiVersion: "discovery.k8s.io/v1",
+    namespaced: true,
+    schema: endpointSlice,
+    pack: ({ endpoints, ...slice }) => ({
+      ...slice,
+      ...(endpoints ? { endpoints: packEndpoints(endpoints as SliceEndpoint[]) } : {}),
+    }),
+  },
   NetworkPolicy: { apiVersion: "networking.k8s.io/v1", namespaced: true, schema: networkPolicy },
   CiliumNetworkPolicy: {
     apiVersion: "cilium.io/v2",

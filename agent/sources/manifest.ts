@@ -139,7 +139,7 @@ export function parseManifest(text: string): Manifest {
         & Record<string, unknown>
         & { metadata: Partial<Resource["metadata"]> };
       const resource = compactor.compact({
-        ...rest,
+        ...(definition.pack ? definition.pack(rest) : rest),
         kind,
         metadata: {
           ...metadata,

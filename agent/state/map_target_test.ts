@@ -24,6 +24,12 @@ Deno.test("mapTarget() brings a map of the kernel to the table and repairs what 
   assertEquals(map.count(), 4);
   assertEquals(map.get(2), 2n);
   assertEquals(reconciler.status().repairs, 4);
+
+  // the comparison after one that found nothing looks at fingerprints
+  assertEquals([await reconciler.repair(), await reconciler.repair()], [0, 0]);
+  map.set(3, 4n);
+  assertEquals(await reconciler.repair(), 1);
+  assertEquals(map.get(3), 3n);
 });
 
 Deno.test("mapTarget() fills a full map as far as it goes and says of the others which map is full and what to do", async () => {

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { KernelError } from "../kernel_error.ts";
 import { perCpu, possibleCpus, u32, u64 } from "./codec.ts";
 import { MapType, UpdateFlag } from "./constants.ts";
@@ -54,6 +54,30 @@ Deno.test("TypedMap iterates an LPM trie and an array", () => {
   using array = numbers(MapType.ARRAY, 10);
   array.setMany([[3, 33n], [9, 99n]]);
   assertEquals([...array.entries()].filter(([, v]) => v > 0n), [[3, 33n], [9, 99n]]);
+});
+
+Deno.test("BpfMap.fingerprint() tells content from content, whatever the order", () => {
+  using one = numbers(MapType.HASH, 8000);
+  using other = numbers(MapType.HASH, 5000);
+  const rows = Array.from({ length: 3000 }, (_, i) => [i, BigInt(i) << 20n] as const);
+  one.setMany(rows);
+  other.setMany(rows.toReversed());
+  const before = one.raw.fingerprint();
+  assertEquals(other.raw.fingerprint(), before);
+  for (const changed of [5n << 20n ^ 1n, 5n << 20n ^ 1n << 63n]) {
+    one.set(5, changed);
+    assertNotEquals(one.raw.fingerprint(), before);
+  }
+  one.set(5, 5n << 20n ^ 1n << 40n);
+  assertEquals(
+    one.raw.fingerprint(4),
+    other.raw.fingerprint(4),
+    "the value's first half is the same",
+  );
+  one.set(5, 5n << 20n);
+  assertEquals(one.raw.fingerprint(), before);
+  one.delete(0);
+  assertNotEquals(one.raw.fingerprint(), before);
 });
 
 Deno.test("TypedMap gives one value per CPU for a per-CPU map", () => {

@@ -19,6 +19,7 @@ import { findCgroup } from "../../agent/node.ts";
 import type { EndpointSlice, Service } from "../../agent/resources.ts";
 import { MemberMap } from "../../agent/services/member_map.ts";
 import { sameService, ServiceMaps } from "../../agent/services/service_maps.ts";
+import { packEndpoints } from "../../agent/services/slice_endpoints.ts";
 import { mapTarget } from "../../agent/state/map_target.ts";
 import { Reconciler } from "../../agent/state/reconciler.ts";
 import { settled } from "../../agent/state/schedule.ts";
@@ -79,7 +80,7 @@ function slice(index: number, addresses?: string[]): EndpointSlice {
     },
     addressType: "IPv4",
     ports: [{ name: "", port: addresses ? PORT : 8080 }],
-    endpoints: (addresses ?? own).map((address) => ({ addresses: [address] })),
+    endpoints: packEndpoints((addresses ?? own).map((address) => ({ addresses: [address] }))),
   };
 }
 

@@ -145,6 +145,10 @@ int from_netdev(struct __sk_buff *skb)
 	if (!to)
 		return TC_ACT_UNSPEC;
 	host = to->identity == IDENTITY_HOST;
+	/* the tunnel's device tells of what is inside */
+	if (host && tunnel_ifindex && p.tuple.protocol == IPPROTO_UDP && !(p.flags & PACKET_FRAGMENT) &&
+	    p.tuple.destination_port == bpf_htons(tunnel_port))
+		return TC_ACT_UNSPEC;
 	if (to->flags & IPCACHE_LOCAL) {
 		err = receive_for_pod(skb, &p);
 	} else if (to->flags & IPCACHE_SERVICE) {

@@ -72,12 +72,13 @@ inline_always void enter(struct bpf_sock_ops *ops)
 		return;
 	key_of(&key, ops);
 	to = ipcache_exact(&key.remote);
-	if (!to || !own_ifindex(ops, &key.local, &path.ifindex[OWN]))
+	if (!to || !(to->flags & IPCACHE_LOCAL || to->identity == IDENTITY_HOST))
+		return; /* on another node */
+	if (!own_ifindex(ops, &key.local, &path.ifindex[OWN]))
 		return;
 	if (to->flags & IPCACHE_LOCAL)
 		path.ifindex[OTHER] = to->ifindex;
-	else if (!(to->flags & IPCACHE_NODE) || to->identity != IDENTITY_HOST || !path.ifindex[OWN])
-		return;
+	/* a pod and itself, or the node and itself */
 	if (path.ifindex[OWN] == path.ifindex[OTHER])
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);

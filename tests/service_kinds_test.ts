@@ -315,7 +315,7 @@ Deno.test("services do what their fields ask for", async (t) => {
         await doomed.delete();
         lab.remove("pod-demo-doomed");
         const results = await Promise.all(streams);
-        assert(performance.now() - start < 9000, "a connection hung");
+        assert(performance.now() - start < 30_000, "a connection hung");
         const ended = results.filter(({ stdout }) => !stdout.includes('"ok": true'));
         assert(ended.length > 0 && ended.length < results.length, `${ended.length} of 18 ended`);
         for (const { stderr } of ended) {

@@ -11,7 +11,7 @@ import {
 } from "../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../identity/allocator.ts";
 import type { CidrIdentity } from "../identity/cidr.ts";
-import { type CiliumEndpoint, resourceKey } from "../resources.ts";
+import type { CiliumEndpoint } from "../resources.ts";
 import { type Derivation, derive } from "../state/derive.ts";
 import { type Problem, problemTable } from "../state/resource_tables.ts";
 import { Table } from "../state/table.ts";
@@ -119,10 +119,9 @@ function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
 
   const own = nodes.rows().find((node) => node.local);
   const ownAddresses = own?.addresses ?? [];
-  const published = endpoints.rows().sort((a, b) => resourceKey(a) < resourceKey(b) ? -1 : 1);
   const tunnels = new Map<string, Uint8Array<ArrayBuffer> | undefined>();
-  for (const endpoint of published) {
-    const { identity, networking } = endpoint.status;
+  for (const pod of endpoints.keys().sort()) {
+    const { identity, networking } = endpoints.get(pod)!.status;
     if (!tunnels.has(networking.node)) tunnels.set(networking.node, tryParseIp(networking.node));
     const node = tunnels.get(networking.node);
     // What this node has published: its endpoints are the truth about its own pods.
@@ -132,7 +131,7 @@ function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
         const address = text === undefined ? undefined : tryParseIp(text);
         if (!address) continue;
         const prefix = formatIp(address);
-        add(`Pod ${resourceKey(endpoint)}`, {
+        add(`Pod ${pod}`, {
           prefix: prefix === text ? text! : prefix, // one text, not two equal ones
           identity: identity.id,
           kind: "remote",

@@ -21,7 +21,7 @@ import { type AgentConfig, VERSION, VXLAN_OVERHEAD } from "./config.ts";
 import { installCniBinary, writeCniConfig } from "./endpoints/cni_config.ts";
 import { drainDeleteQueue } from "./endpoints/delete_queue.ts";
 import { type Endpoint, endpointKey } from "./endpoints/endpoint.ts";
-import { NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
+import { endpointMapTarget, type NO_ENDPOINT, slotOf } from "./endpoints/endpoint_map.ts";
 import { EndpointManager } from "./endpoints/endpoint_manager.ts";
 import { FlowReader } from "./flows/flow_reader.ts";
 import { Shortages } from "./flows/shortages.ts";
@@ -37,6 +37,7 @@ import { routeTarget } from "./nodes/route_target.ts";
 import { ensureTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
+import type { PolicyIdentity } from "./policy/resolve.ts";
 import { HealthCheckServers } from "./services/health_checks.ts";
 import { SeveredBackends } from "./services/severed.ts";
 import { keepMemorySmall } from "./memory.ts";
@@ -332,9 +333,7 @@ export class Agent implements AgentState, AsyncDisposable {
       });
     }
 
-    const endpointTarget = mapTarget(maps.pilus_endpoints, {
-      none: { value: NO_ENDPOINT, is: ({ ifindex }) => ifindex === 0 },
-    });
+    const endpointTarget = endpointMapTarget(maps.pilus_endpoints);
     const target = policyTarget(maps.pilus_policies, maps.pilus_rules);
     const policies = new Reconciler({
       name: "policies",
@@ -507,10 +506,14 @@ export class Agent implements AgentState, AsyncDisposable {
 
   #startFlows(netlink: NetlinkSocket): FlowReader {
     const names = new Map<number, string>();
+    const labels = new WeakMap<PolicyIdentity, string[]>();
     return new FlowReader(this.maps.pilus_events, this.maps.pilus_lost, {
       labels: (identity) => {
         const row = this.model.policyTables.identities.get(String(identity));
-        return row ? formatLabels(row.labels) : undefined;
+        if (!row) return undefined;
+        let texts = labels.get(row);
+        if (!texts) labels.set(row, texts = formatLabels(row.labels));
+        return texts;
       },
       pod: (ip) => this.model.podOf(ip),
       interface: (ifindex) => {

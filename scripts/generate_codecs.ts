@@ -2,7 +2,8 @@
  * TypeScript for the types that programs and user space share, from BTF: `datapath/maps/generated.ts`.
  *
  * - Every struct used as key or value of a map, and every struct in bpf/lib named `event` or
- *   `…_event` (what ring buffers carry), with the structs inside: an interface and a codec.
+ *   `…_event` (what ring buffers carry), with the structs inside: an interface and a codec; for the
+ *   latter the offsets of the fields too.
  *   Members named `pad…` are left out and written as zero. A struct with one member is that member.
  * - Every named enum of bpf/lib: a constant object, its names without their common prefix.
  * - Every map `pilus_…` with a key and a value type: a descriptor in `maps`.
@@ -15,6 +16,8 @@ import { constantName, MapType } from "../datapath/bpf/constants.ts";
 import { compileBpf } from "./compile_bpf.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
+/** Names of structs that ring buffers carry. */
+const EVENT = /^(?:\w+_)?event$/;
 export const GENERATED = `${ROOT}datapath/maps/generated.ts`;
 
 /** Objects of bpf/*.bpf.c by name, in the order of their names. */
@@ -215,10 +218,11 @@ ${sorted(this.#maps).join("\n")}
 
   #struct(btf: Btf, struct: BtfStruct, name: string): Shape {
     const type = pascal(name), codec = camel(name);
-    const fields: { name: string; type: string; read: string; write: string }[] = [];
+    const fields: { name: string; type: string; byte: number; read: string; write: string }[] = [];
     const add = (member: BtfMember, base: number) => {
       if (member.name.startsWith("pad")) return;
       const bit = base + member.bitOffset;
+      const byte = bit >>> 3;
       const target = btf.resolve(member.type);
       if (member.name === "" && target.kind === "struct") {
         for (const inner of target.members) add(inner, bit);
@@ -227,25 +231,33 @@ ${sorted(this.#maps).join("\n")}
       const field = camel(member.name || "bytes");
       if (member.bitSize) {
         this.#imports.add("readBits").add("writeBits");
-        const where = `${plus("offset", bit >>> 3)}, ${bit & 7}, ${member.bitSize}`;
+        const where = `${plus("offset", byte)}, ${bit & 7}, ${member.bitSize}`;
         fields.push({
           name: field,
           type: "number",
+          byte,
           read: `readBits(view, ${where})`,
           write: `writeBits(view, ${where}, value.${field});`,
         });
         return;
       }
       const shape = this.#shape(btf, member.type, `${name}_${member.name}`);
-      const at = plus("offset", bit >>> 3);
+      const at = plus("offset", byte);
       fields.push({
         name: field,
         type: shape.type,
+        byte,
         read: shape.read(at),
         write: shape.write(at, `value.${field}`),
       });
     };
     for (const member of struct.members) add(member, 0);
+    const offsets = !EVENT.test(name) ? "" : `
+
+/** Where the fields of struct ${name} are, for who reads only some of them. */
+export const ${codec}Offsets = {
+${fields.map((f) => `  ${f.name}: ${f.byte},`).join("\n")}
+} as const;`;
 
     this.#declare(
       this.#declarations,
@@ -263,7 +275,7 @@ ${fields.map((f) => f.write).join("\n")}
   decode: (view, offset) => ({
 ${fields.map((f) => `    ${f.name}: ${f.read},`).join("\n")}
   }),
-};`,
+};${offsets}`,
     );
     return {
       type,

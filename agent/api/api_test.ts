@@ -72,6 +72,19 @@ Deno.test("AgentClient streams rows as they come, and leaving the loop ends them
   });
 });
 
+Deno.test("AgentClient gets the rows of long arrays one by one", async () => {
+  const rows = Array.from({ length: 20_000 }, (_, n) => ({ n, text: "é".repeat(n % 50) }));
+  await withApi({
+    "GET /v1/batches": async function* () {
+      yield [];
+      yield rows.slice(0, 1);
+      yield rows.slice(1);
+    },
+  }, async (client) => {
+    assertEquals(await Array.fromAsync(client.stream("/v1/batches")), rows);
+  });
+});
+
 Deno.test("serveApi() ends its streams when it stops", async () => {
   const { promise: never, resolve } = Promise.withResolvers<void>();
   const rows: unknown[] = [];

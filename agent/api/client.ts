@@ -56,15 +56,18 @@ export class AgentClient {
     return (text === "" ? undefined : JSON.parse(text)) as T;
   }
 
-  /** The answer's lines, each as JSON, as they come. Leaving the loop ends the call. */
+  /**
+   * The answer's rows as they come: each line has one, or an array of them, as JSON. Leaving the loop
+   * ends the call.
+   */
   async *stream<T>(path: string, options: CallOptions = {}): AsyncGenerator<T> {
     let rest = "";
     for await (const part of this.#exchange(path, options)) {
       const lines = (rest + part).split("\n");
       rest = lines.pop()!;
-      for (const line of lines) if (line !== "") yield JSON.parse(line) as T;
+      for (const line of lines) if (line !== "") yield* rowsOf<T>(line);
     }
-    if (rest !== "") yield JSON.parse(rest) as T;
+    if (rest !== "") yield* rowsOf<T>(rest);
   }
 
   async #connect(): Promise<Deno.UnixConn> {
@@ -140,6 +143,11 @@ export class AgentClient {
   }
 }
 
+function rowsOf<T>(line: string): T[] {
+  const row = JSON.parse(line) as T | T[];
+  return Array.isArray(row) ? row : [row];
+}
+
 async function writeAll(connection: Deno.UnixConn, data: Uint8Array): Promise<void> {
   for (let sent = 0; sent < data.length;) sent += await connection.write(data.subarray(sent));
 }
@@ -195,12 +203,12 @@ class Reader {
   async until(end: string): Promise<string> {
     let text = "";
     while (true) {
-      text += String.fromCharCode(...this.#left);
-      const at = text.indexOf(end);
-      if (at >= 0) {
-        const rest = text.slice(at + end.length);
-        this.#left = this.#left.slice(this.#left.length - rest.length);
-        return text.slice(0, at);
+      // byte by byte: what stands before the end is short, what stands behind it is not
+      for (const [i, byte] of this.#left.entries()) {
+        text += String.fromCharCode(byte);
+        if (!text.endsWith(end)) continue;
+        this.#left = this.#left.subarray(i + 1);
+        return text.slice(0, -end.length);
       }
       if (text.length > 64 * 1024) throw new Error("its answer's head is too long");
       this.#left = new Uint8Array(await this.#more());
@@ -212,7 +220,7 @@ class Reader {
     while (length > 0) {
       if (this.#left.length === 0) this.#left = new Uint8Array(await this.#more());
       const part = this.#left.subarray(0, length);
-      this.#left = this.#left.slice(part.length);
+      this.#left = this.#left.subarray(part.length);
       length -= part.length;
       yield part;
     }

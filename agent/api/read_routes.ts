@@ -3,6 +3,7 @@
 import { BpfMap, features, MapType, type TypedMap } from "../../datapath/bpf/mod.ts";
 import {
   DropReason,
+  EventType,
   type RuleKey,
   RuleVerdict,
   TraceLevel,
@@ -12,7 +13,7 @@ import { isAddress } from "../nodes/ipcache.ts";
 import { VERSION } from "../config.ts";
 import { endpointKey } from "../endpoints/endpoint.ts";
 import { flushConnections, listConnections } from "../flows/connections.ts";
-import { protocolName } from "../flows/names.ts";
+import { eventTypeName, protocolName } from "../flows/names.ts";
 import { formatLabels } from "../identity/labels.ts";
 import { kernelTables } from "../services/kernel_view.ts";
 import { rowsInUse } from "./map_usage.ts";
@@ -355,35 +356,17 @@ function mapEntry(agent: AgentState, name: string, keyText: string) {
   return row;
 }
 
-const QUEUE_LIMIT = 10_000;
-
-/** Flows as they come, for as long as the client listens; a slow one loses the oldest. */
+/** Flows as they come, some at a time, for as long as the client listens; a slow one loses the oldest. */
 async function* monitor(
   agent: AgentState,
   { query, signal }: ApiRequest,
-): AsyncGenerator<FlowView> {
-  const types = new Set((query.get("type") ?? "drop,trace,verdict").split(","));
-  const queue: FlowView[] = [];
-  let wake = () => {};
-  using _listener = agent.flows.listen((flow) => {
-    if (!types.has(flow.type)) return;
-    if (queue.length >= QUEUE_LIMIT) queue.shift();
-    queue.push(flow);
-    wake();
-  });
-  const woken = () => wake();
-  signal.addEventListener("abort", woken);
-  try {
-    while (!signal.aborted) {
-      while (queue.length > 0) yield queue.shift()!;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        if (signal.aborted || queue.length > 0) resolve();
-      });
-    }
-  } finally {
-    signal.removeEventListener("abort", woken);
-  }
+): AsyncGenerator<FlowView[]> {
+  const wanted = query.get("type")?.split(",");
+  const types = Object.values(EventType).filter((type) =>
+    wanted?.includes(eventTypeName(type)) ?? true
+  );
+  using listener = agent.flows.listen(types);
+  while (!signal.aborted) yield await listener.take(signal);
 }
 
 const LEVELS: Record<string, number> = {

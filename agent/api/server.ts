@@ -1,5 +1,6 @@
 /** HTTP over the agent's unix socket: who may open the socket is root, and may do all. */
 
+import { openPipe } from "../../datapath/ffi/libc.ts";
 import type { ErrorBody } from "./types.ts";
 
 /** An answer that is no success. */
@@ -44,6 +45,12 @@ export interface ServeApiOptions {
   /** Told of every answer 500. @default prints it */
   onError?: (request: string, error: unknown) => void;
 }
+
+/** Bytes of a stream that may wait for the client. */
+const STREAM_ROOM = 1 << 20;
+
+/** Bytes of a stream that are written at once. */
+const STREAM_PART = 1 << 18;
 
 /** The most bytes that a request's body may have. */
 const MAX_BODY = 4 * 1024 * 1024;
@@ -223,39 +230,48 @@ function toResponse(
   });
 }
 
-/** One JSON a line; ends when the client or the server does. */
+/**
+ * One JSON a line; ends when the client or the server does. Through a pipe, because a stream of our
+ * own would keep all that it has sent (https://github.com/denoland/deno/issues/30298).
+ */
 function lines(
   rows: AsyncIterable<unknown>,
   signal: AbortSignal,
   report: (error: unknown) => void,
 ): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
   const iterator = rows[Symbol.asyncIterator]();
-  const { promise: stopped, resolve: stop } = Promise.withResolvers<IteratorResult<unknown>>();
-  const end = () => stop({ done: true, value: undefined });
-  signal.addEventListener("abort", end, { once: true });
-  if (signal.aborted) end();
-  const finish = () => {
-    signal.removeEventListener("abort", end);
+  const { reader, writer } = openPipe(STREAM_ROOM);
+  let open = true;
+  const end = () => {
+    if (!open) return;
+    open = false;
+    writer.close();
     // Not awaited: a generator that waits for its next row finishes when that comes.
     iterator.return?.()?.catch(report);
   };
-  return new ReadableStream({
-    async pull(controller) {
-      try {
-        const next = await Promise.race([iterator.next(), stopped]);
-        if (next.done) {
-          controller.close();
-          finish();
-        } else {
-          controller.enqueue(encoder.encode(JSON.stringify(next.value) + "\n"));
+  const run = async () => {
+    const encoder = new TextEncoder();
+    const bytes = new Uint8Array(STREAM_PART);
+    try {
+      while (open) {
+        const { done, value } = await iterator.next();
+        if (done) return;
+        for (let text = JSON.stringify(value) + "\n"; text !== "";) {
+          const { read, written } = encoder.encodeInto(text, bytes);
+          text = text.slice(read);
+          for (let sent = 0; open && sent < written;) {
+            sent += await writer.write(bytes.subarray(sent, written));
+          }
         }
-      } catch (error) {
-        report(error);
-        controller.error(error);
-        finish();
       }
-    },
-    cancel: () => finish(),
-  });
+    } catch (error) {
+      if (open && !(error instanceof Deno.errors.BrokenPipe)) report(error);
+    } finally {
+      end();
+    }
+  };
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  void run();
+  return reader.readable;
 }

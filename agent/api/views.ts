@@ -239,7 +239,7 @@ export interface FlowEnd {
   labels?: string[];
 }
 
-/** A drop, trace or verdict; `GET /v1/monitor` is one a line. */
+/** A drop, trace or verdict; each line of `GET /v1/monitor` is an array of them. */
 export interface FlowView {
   /** ISO 8601 with nanoseconds. */
   time: string;

@@ -391,6 +391,7 @@ export class EndpointManager implements Disposable {
    */
   async restore(): Promise<RestoreReport> {
     const report: RestoreReport = { restored: [], dropped: [], removedLinks: [] };
+    const live: Endpoint[] = [];
     for (const endpoint of this.#store.all()) {
       const reason = hostProblem(this.#host, endpoint) ?? namespaceProblem(endpoint.netns);
       if (reason) {
@@ -404,8 +405,10 @@ export class EndpointManager implements Disposable {
           this.#pool.reserve(key, address);
         }
       }
-      report.restored.push(await this.#reattach(endpoint));
+      live.push(endpoint);
     }
+    // together: what is derived from endpoints is derived once
+    report.restored = await Promise.all(live.map((endpoint) => this.#reattach(endpoint)));
     for (const owner of this.#pool.owners()) if (!this.table.has(owner)) this.#pool.release(owner);
     const ours = new Set(this.table.rows().map((endpoint) => endpoint.hostIfname));
     for (const link of listLinks(this.#host)) {

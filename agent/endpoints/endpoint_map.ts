@@ -1,11 +1,13 @@
 /** Rows of pilus_endpoints: what the programs know of a pod. */
 
+import type { TypedMap } from "../../datapath/bpf/mod.ts";
 import type { Endpoint as EndpointValue } from "../../datapath/maps/generated.ts";
 import { parseIp } from "../../datapath/net/ip.ts";
 import { parseMac } from "../../datapath/net/mac.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
 import type { PolicyAssignment } from "../policy/installer.ts";
-import { type MapRow, mapTable } from "../state/map_target.ts";
+import { type MapRow, mapTable, mapTarget } from "../state/map_target.ts";
+import type { Target } from "../state/reconciler.ts";
 import type { Table } from "../state/table.ts";
 
 /** Slots of pilus_endpoints (bpf/lib/endpoint.h). */
@@ -34,6 +36,18 @@ export function slotOf(ifindex: number): number {
 /** A table of the map's rows by slot. */
 export function endpointMapTable(): Table<MapRow<number, EndpointValue>> {
   return mapTable("endpoint-rows", String);
+}
+
+/** The map itself. Of its slots only those in use are looked at closely. */
+export function endpointMapTarget(
+  map: TypedMap<number, EndpointValue>,
+): Target<MapRow<number, EndpointValue>> {
+  return {
+    ...mapTarget(map, { none: { value: NO_ENDPOINT, is: ({ ifindex }) => ifindex === 0 } }),
+    *read() {
+      for (const [key, value] of map.used()) yield { key, value };
+    },
+  };
 }
 
 /** A table of pilus_namespaces: a namespace's cookie and the ifindex of its endpoint. */

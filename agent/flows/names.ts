@@ -46,23 +46,19 @@ export function reasonText(reason: number): string {
   return REASONS[reason] ?? `reason ${reason}`;
 }
 
-/** A constant object's name for a value, in lower case with dashes. */
-function nameOf(constants: Record<string, number>, value: number): string {
-  const name = Object.keys(constants).find((key) => constants[key] === value);
-  return name ? name.toLowerCase().replaceAll("_", "-") : String(value);
+/** Names of a constant object's values, in lower case with dashes; a value without one is a number. */
+function namer(constants: Record<string, number>): (value: number) => string {
+  const names = new Map(
+    Object.entries(constants).map((
+      [name, value],
+    ) => [value, name.toLowerCase().replaceAll("_", "-")]),
+  );
+  return (value) => names.get(value) ?? String(value);
 }
 
-export function eventTypeName(type: number): string {
-  return nameOf(EventType, type);
-}
-
-export function pointName(point: number): string {
-  return nameOf(ObservationPoint, point);
-}
-
-export function statusName(status: number): string {
-  return nameOf(ConnectionStatus, status);
-}
+export const eventTypeName = namer(EventType);
+export const pointName = namer(ObservationPoint);
+export const statusName = namer(ConnectionStatus);
 
 /** IANA protocol numbers. */
 const PROTOCOLS: Record<number, string> = {
@@ -79,7 +75,12 @@ export function protocolName(protocol: number): string {
 
 const TCP_FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
 
-/** TCP flags as text: "SYN,ACK". */
+const TCP_FLAGS_TEXTS = Array.from(
+  { length: 256 },
+  (_, flags) => TCP_FLAGS.filter((_, bit) => flags & (1 << bit)).join(","),
+);
+
+/** TCP flags, a byte, as text: "SYN,ACK". */
 export function tcpFlagsText(flags: number): string {
-  return TCP_FLAGS.filter((_, bit) => flags & (1 << bit)).join(",");
+  return TCP_FLAGS_TEXTS[flags]!;
 }

@@ -43,6 +43,8 @@ export class EndpointIdentities implements Disposable {
   readonly #options: EndpointIdentitiesOptions;
   readonly #watches: Disposable[];
   #work: Promise<void> = Promise.resolve();
+  /** The run that has not begun yet, and will see whatever has changed until then. */
+  #queued: Promise<void> | undefined;
   #retry: number | undefined;
   #stopped = false;
 
@@ -64,21 +66,27 @@ export class EndpointIdentities implements Disposable {
   }
 
   #run(): Promise<void> {
-    return this.#work = this.#work.then(() => this.#assign());
+    return this.#queued ??= this.#work = this.#work.then(() => {
+      this.#queued = undefined;
+      return this.#assign();
+    });
   }
 
   async #assign(): Promise<void> {
     if (this.#stopped) return;
     const { endpoints, output, onError } = this.#options;
+    const rows: IdentifiedEndpoint[] = [];
     for (const endpoint of endpoints.rows()) {
       try {
-        output.set(await this.#identify(endpoint));
+        rows.push(await this.#identify(endpoint));
       } catch (error) {
         onError(endpoint, error as Error);
         clearTimeout(this.#retry);
         this.#retry = setTimeout(() => void this.#run(), 1000);
       }
     }
+    // all at once: what is derived from them is derived once
+    for (const row of rows) output.set(row);
     const live = new Set(endpoints.rows().map(({ id }) => String(id)));
     for (const key of output.keys()) if (!live.has(key)) output.delete(key);
   }

@@ -59,6 +59,8 @@ export class PolicyInstaller {
   #lastRevision = 0;
   #watch: Disposable | undefined;
   #work: Promise<void> = Promise.resolve();
+  /** The run that has not begun yet, and will see whatever has changed until then. */
+  #queued: Promise<void> | undefined;
   #timer: number | undefined;
 
   constructor(options: PolicyInstallerOptions) {
@@ -110,7 +112,10 @@ export class PolicyInstaller {
   }
 
   #run(): Promise<void> {
-    return this.#work = this.#work.then(() => this.#install()).catch((error) => reportError(error));
+    return this.#queued ??= this.#work = this.#work.then(() => {
+      this.#queued = undefined;
+      return this.#install();
+    }).catch((error) => reportError(error));
   }
 
   async #install(): Promise<void> {

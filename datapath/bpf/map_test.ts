@@ -54,6 +54,7 @@ Deno.test("TypedMap iterates an LPM trie and an array", () => {
   using array = numbers(MapType.ARRAY, 10);
   array.setMany([[3, 33n], [9, 99n]]);
   assertEquals([...array.entries()].filter(([, v]) => v > 0n), [[3, 33n], [9, 99n]]);
+  assertEquals([...array.used()], [[3, 33n], [9, 99n]]);
 });
 
 Deno.test("BpfMap.fingerprint() tells content from content, whatever the order", () => {

@@ -82,14 +82,28 @@ export class TypedMap<K, V> implements Disposable {
   }
 
   /** All entries; see `BpfMap.forEachBatch` for what concurrent changes do. */
-  *entries(): Generator<[key: K, value: V]> {
+  entries(): Generator<[key: K, value: V]> {
+    return this.#entries(() => true);
+  }
+
+  /** The entries that are not all zeros: what of an array is in use. */
+  used(): Generator<[key: K, value: V]> {
+    return this.#entries((values, from, to) => {
+      while (from < to && values[from] === 0) from++;
+      return from < to;
+    });
+  }
+
+  *#entries(wanted: (values: Bytes, from: number, to: number) => boolean) {
+    const size = this.#value.size;
     for (const { keys, values, count } of this.raw.batches()) {
       const keyView = viewOf(keys), valueView = viewOf(values);
       for (let i = 0; i < count; i++) {
+        if (!wanted(values, i * size, (i + 1) * size)) continue;
         yield [
           this.#key.decode(keyView, i * this.#key.size),
-          this.#value.decode(valueView, i * this.#value.size),
-        ];
+          this.#value.decode(valueView, i * size),
+        ] as [key: K, value: V];
       }
     }
   }

@@ -440,6 +440,32 @@ export const event: Codec<Event> = {
   }),
 };
 
+/** Where the fields of struct event are, for who reads only some of them. */
+export const eventOffsets = {
+  time: 0,
+  length: 8,
+  ifindex: 12,
+  sourceIdentity: 16,
+  destinationIdentity: 20,
+  cookie: 24,
+  endpoint: 28,
+  type: 30,
+  point: 31,
+  reason: 32,
+  status: 33,
+  direction: 34,
+  captured: 35,
+  source: 40,
+  destination: 56,
+  sourcePort: 72,
+  destinationPort: 74,
+  protocol: 76,
+  family: 77,
+  tcpFlags: 78,
+  icmpType: 79,
+  data: 80,
+} as const;
+
 /** enum event_type: EVENT_… */
 export const EventType = {
   DROP: 1,

@@ -159,7 +159,7 @@ export class Agent implements AgentState, AsyncDisposable {
       : 0;
     prepareForwarding();
 
-    const localPath = chooseLocalPath(config.localPath);
+    const localPath = await chooseLocalPath(config.localPath);
     this.loader = this.#stack.use(Loader.load({
       bpffs: config.bpffs,
       routing: config.routing,

@@ -100,7 +100,7 @@ const AGENT: readonly Option[] = [
     name: "local-path",
     type: "string",
     values: ["auto", "on", "off"],
-    summary: "TCP within the node goes from socket to socket; auto: where the kernel bounds it",
+    summary: "TCP within the node goes from socket to socket; auto: where the kernel does it well",
     default: "auto",
   },
   {

@@ -10,9 +10,12 @@ import {
   getsockopt,
   listen,
   recv,
+  recvElsewhere,
   send,
+  setsockopt,
   socket,
 } from "./ffi/libc.ts";
+import { NativeMemory } from "./ffi/memory.ts";
 import { KernelError } from "./kernel_error.ts";
 import { readObject } from "./objects.ts";
 
@@ -25,9 +28,12 @@ export interface LocalPathState {
   reason: string;
 }
 
-const AF_INET = 2, SOCK_STREAM = 1, SOL_SOCKET = 1, SO_MEMINFO = 55;
+const AF_INET = 2, SOCK_STREAM = 1, SOL_SOCKET = 1, SO_SNDBUF = 7, SO_MEMINFO = 55;
 /** Bytes that the probe sends: more than what a kernel without accounting could show by chance. */
 const PROBE_BYTES = 16_384;
+const SNDBUF_BYTES = 65_536;
+/** How often, and milliseconds apart, a receiver is woken that may not wait yet. */
+const WAKES = 20, WAKE_INTERVAL_MS = 5;
 
 /** struct sockaddr_in of 127.0.0.1 and any port. */
 function loopback(): Uint8Array<ArrayBuffer> {
@@ -61,44 +67,65 @@ function waiting({ fd }: FileDescriptor): number {
   return info[0]!;
 }
 
+/** Bytes go from socket to socket: do they arrive, and is the receiver charged for them? */
+function bytesTrouble(client: FileDescriptor, server: FileDescriptor): string | undefined {
+  send(client.fd, new Uint8Array(PROBE_BYTES));
+  const charged = waiting(server);
+  const got = recv(server.fd, new Uint8Array(PROBE_BYTES));
+  if (got !== PROBE_BYTES) return `of ${PROBE_BYTES} bytes ${got} arrived`;
+  if (charged < PROBE_BYTES) {
+    return "this kernel does not count bytes for the receiver (Linux 6.13 does), " +
+      "so that nothing would stop a sender whose receiver does not read";
+  }
+  return undefined;
+}
+
 /**
- * Sends bytes from socket to socket, and looks whether they arrive and whether the receiver is
- * charged for them: without that nothing would tell a sender to stop. Throws KernelError.
+ * Wakes who waits in recv(2) for a reason that is not data, as room to send is for another thread
+ * that sends: does it wait on? Kernels leave recv(2) with EAGAIN, though the socket is a blocking one.
  */
-function probe(): string | undefined {
+async function wakeTrouble(
+  client: FileDescriptor,
+  server: FileDescriptor,
+): Promise<string | undefined> {
+  using byte = new NativeMemory(1);
+  let result: number | undefined;
+  const waiting = recvElsewhere(server.fd, byte).then((got) => result = got);
+  const size = new Uint8Array(new Uint32Array([SNDBUF_BYTES]).buffer);
+  for (let i = 0; i < WAKES && result === undefined; i++) {
+    await new Promise((resolve) => setTimeout(resolve, WAKE_INTERVAL_MS));
+    setsockopt(server.fd, SOL_SOCKET, SO_SNDBUF, size);
+  }
+  if (result === undefined) send(client.fd, new Uint8Array(1));
+  if (await waiting >= 0) return undefined;
+  return "this kernel ends a blocking recv(2) with EAGAIN when another thread sends on the socket; " +
+    "programs with non-blocking sockets are safe with --local-path on";
+}
+
+/** What keeps this kernel's sockets from it. Throws KernelError. */
+async function probe(): Promise<string | undefined> {
   using object = BpfObject.open(readObject("probe")).load();
   using program = object.program("probe_redirect");
   using map = object.map("probe_sockets");
   const [client, server] = connectedPair();
-  try {
-    attachVerdict(program, map);
-    [client, server].forEach(({ fd }, key) =>
-      map.set(
-        new Uint8Array(new Uint32Array([key]).buffer),
-        new Uint8Array(new BigUint64Array([BigInt(fd)]).buffer),
-      )
-    );
-    send(client.fd, new Uint8Array(PROBE_BYTES));
-    const charged = waiting(server);
-    const got = recv(server.fd, new Uint8Array(PROBE_BYTES));
-    if (got !== PROBE_BYTES) return `of ${PROBE_BYTES} bytes ${got} arrived`;
-    if (charged < PROBE_BYTES) {
-      return "this kernel does not count them for the receiver (Linux 6.13 does), " +
-        "so that nothing would stop a sender whose receiver does not read";
-    }
-    return undefined;
-  } finally {
-    client[Symbol.dispose]();
-    server[Symbol.dispose]();
-  }
+  using _client = client;
+  using _server = server;
+  attachVerdict(program, map);
+  [client, server].forEach(({ fd }, key) =>
+    map.set(
+      new Uint8Array(new Uint32Array([key]).buffer),
+      new Uint8Array(new BigUint64Array([BigInt(fd)]).buffer),
+    )
+  );
+  return bytesTrouble(client, server) ?? await wakeTrouble(client, server);
 }
 
 /** What the operator's choice means on this kernel. */
-export function chooseLocalPath(choice: LocalPathChoice): LocalPathState {
+export async function chooseLocalPath(choice: LocalPathChoice): Promise<LocalPathState> {
   if (choice === "off") return { on: false, reason: "--local-path off" };
   let trouble: string | undefined;
   try {
-    trouble = probe();
+    trouble = await probe();
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     return { on: false, reason: `no messages between sockets: ${error.message}` };

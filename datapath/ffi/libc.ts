@@ -33,6 +33,12 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   malloc_trim: { parameters: ["usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   poll: { parameters: ["pointer", "u64", "i32"], result: "i32", nonblocking: true },
+  recv_elsewhere: {
+    name: "recv",
+    parameters: ["i32", "pointer", "usize", "i32"],
+    result: "isize",
+    nonblocking: true,
+  },
   send_elsewhere: {
     name: "send",
     parameters: ["i32", "pointer", "usize", "i32"],
@@ -294,6 +300,11 @@ export function poll(
 export function dupFd(fd: number): FileDescriptor {
   const F_DUPFD_CLOEXEC = 1030;
   return new FileDescriptor(check(c.fcntl(fd, F_DUPFD_CLOEXEC, 3), "duplicate", `fd ${fd}`));
+}
+
+/** recv(2) on another thread, into `data`, which must live until it returns: -1 when it failed. */
+export async function recvElsewhere(fd: number, data: NativeMemory): Promise<number> {
+  return Number(await c.recv_elsewhere(fd, data.pointer, BigInt(data.size), 0));
 }
 
 /**

@@ -5,6 +5,7 @@ talk HOST PORT JSON         has one conversation and says what became of it
 many HOST PORT COUNT        so many connections, each with a word and its echo
 stream HOST PORT            numbers, a line each, until a line comes on standard input; says the last
 mix HOST PORT SECONDS SEED  conversations of random kinds, some at a time
+plan HOST PORT COUNT SEED   so many of them, the same for the same seed, resets among them
 """
 
 import hashlib
@@ -51,6 +52,13 @@ def write(connection, seed, length, how):
     else:
         for piece in data(seed, length):
             connection.sendall(piece)
+
+
+def try_to_write(connection, seed, length):
+    try:
+        write(connection, seed, length, "")
+    except OSError:
+        pass  # the reader says what is missing
 
 
 def read(connection, length, peek=False, slow=0):
@@ -102,7 +110,7 @@ def conversation(connection):
     answer = {}
     sender = None
     if down and wish.get("both"):
-        sender = threading.Thread(target=write, args=(connection, down["seed"], down["length"], ""))
+        sender = threading.Thread(target=try_to_write, args=(connection, down["seed"], down["length"]))
         sender.start()
     if up:
         count, total = read(connection, up["length"] if not wish.get("half") else -1,
@@ -156,6 +164,7 @@ def serve(port):
 
     while True:
         connection, _ = listener.accept()
+        connection.settimeout(60)  # with that the socket is a non-blocking one; see probe in local_path.ts
         threading.Thread(target=one, args=(connection,), daemon=True).start()
 
 
@@ -259,38 +268,76 @@ def stream(host, port):
             time.sleep(0.0005)
 
 
-def mix(host, port, seconds, seed):
-    source, end = random.Random(int(seed)), time.monotonic() + float(seconds)
-    count, failures, lock = 0, [], threading.Lock()
+WORKERS = 4
 
-    def worker(own):
-        nonlocal count
-        while time.monotonic() < end:
-            wish = {"timeout": 30}
-            if own.random() < 0.8:
-                wish["up"] = {"seed": own.getrandbits(31), "length": int(10 ** own.uniform(0, 6.7))}
-            if own.random() < 0.8 or "up" not in wish:
-                wish["down"] = {"seed": own.getrandbits(31), "length": int(10 ** own.uniform(0, 6.7))}
-            wish["how"] = own.choice(("", "large", "sendfile"))
-            wish["half"] = own.random() < 0.3
-            wish["peek"] = own.random() < 0.2
-            if own.random() < 0.2:
-                wish["slow"] = own.uniform(0, 0.3)
-            try:
-                result = talk_to(host, port, wish)
-            except (OSError, EOFError, ValueError) as error:
-                result = {"ok": False, "error": repr(error)}
-            with lock:
-                count += 1
-                if not result["ok"]:
-                    failures.append({"wish": wish, "result": result})
 
-    workers = [threading.Thread(target=worker, args=(random.Random(source.getrandbits(31)),)) for _ in range(4)]
+def random_wish(own):
+    wish = {"timeout": 30}
+    if own.random() < 0.8:
+        wish["up"] = {"seed": own.getrandbits(31), "length": int(10 ** own.uniform(0, 6.7))}
+    if own.random() < 0.8 or "up" not in wish:
+        wish["down"] = {"seed": own.getrandbits(31), "length": int(10 ** own.uniform(0, 6.7))}
+    wish["how"] = own.choice(("", "large", "sendfile"))
+    wish["half"] = own.random() < 0.3
+    wish["peek"] = own.random() < 0.2
+    wish["both"] = own.random() < 0.3
+    if own.random() < 0.2:
+        wish["slow"] = own.uniform(0, 0.3)
+    return wish
+
+
+def attempt(host, port, wish):
+    try:
+        return talk_to(host, port, wish)
+    except (OSError, EOFError, ValueError) as error:
+        return {"ok": False, "error": repr(error)}
+
+
+def in_threads(work):
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(WORKERS)]
     for thread in workers:
         thread.start()
     for thread in workers:
         thread.join()
-    say({"ok": not failures, "conversations": count, "failures": failures[:3]})
+
+
+def mix(host, port, seconds, seed):
+    end = time.monotonic() + float(seconds)
+    results = []
+
+    def work(index):
+        own = random.Random(int(seed) * WORKERS + index)
+        while time.monotonic() < end:
+            wish = random_wish(own)
+            results.append((wish, attempt(host, port, wish)))
+
+    in_threads(work)
+    say(summary(results))
+
+
+def plan(host, port, count, seed):
+    source = random.Random(int(seed))
+    wishes = []
+    for _ in range(int(count)):
+        if source.random() < 0.1:
+            wishes.append({"timeout": 30, "reset": int(10 ** source.uniform(1, 6))})
+        else:
+            wishes.append(random_wish(source))
+    results = []
+
+    def work(index):
+        for wish in wishes[index::WORKERS]:
+            results.append((wish, attempt(host, port, wish)))
+
+    in_threads(work)
+    say(summary(results))
+
+
+def summary(results):
+    failures = [{"wish": wish, "result": result} for wish, result in results if not result["ok"]]
+    length = sum(wish[way]["length"] for wish, _ in results for way in ("up", "down") if way in wish)
+    return {"ok": not failures, "conversations": len(results), "bytes": length,
+            "failures": failures[:3]}
 
 
 if __name__ == "__main__":

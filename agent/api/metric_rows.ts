@@ -76,6 +76,12 @@ export async function metricRows(agent: AgentState): Promise<MetricRow[]> {
   }
   add("counter", "events_seen_total", "Events read from the ring buffer", agent.flows.seen);
   add("counter", "events_lost_total", "Events that found no room", agent.flows.lost);
+  add(
+    "counter",
+    "events_missed_total",
+    "Events that monitors were too slow for",
+    agent.flows.missed,
+  );
   const self = agent.model.self;
   add("gauge", "node_info", "This node", 1, {
     node: agent.config.nodeName,

@@ -19,6 +19,7 @@ export class FlowListener implements Disposable {
   readonly #decoder: FlowDecoder;
   readonly #events = new DataView(new ArrayBuffer(CAPACITY * SIZE));
   readonly #onDispose: () => void;
+  #missed = 0;
   #first = 0;
   #waiting = 0;
   #wake = () => {};
@@ -35,8 +36,17 @@ export class FlowListener implements Disposable {
     for (let i = 0; i < SIZE; i += 4) {
       this.#events.setInt32(at + i, view.getInt32(offset + i, true), true);
     }
-    if (this.#waiting < CAPACITY) this.#waiting++;
-    else this.#first = (this.#first + 1) % CAPACITY;
+    if (this.#waiting < CAPACITY) {
+      this.#waiting++;
+    } else {
+      this.#first = (this.#first + 1) % CAPACITY;
+      this.#missed++;
+    }
+  }
+
+  /** Events that were lost because others came before they were taken. */
+  get missed(): number {
+    return this.#missed;
   }
 
   /** Ends a wait if there is something to take. */

@@ -20,6 +20,8 @@ export class FlowReader implements Disposable {
   readonly #decoder: FlowDecoder;
   readonly #listeners = new Set<FlowListener>();
   #seen = 0;
+  /** By listeners that are gone. */
+  #missed = 0;
   #pause: number = GATHER_MS.most;
   #timer: number | undefined;
   #stopped = false;
@@ -43,11 +45,20 @@ export class FlowReader implements Disposable {
     return Number(sum);
   }
 
+  /** Events that listeners were too slow for, since the start. */
+  get missed(): number {
+    let sum = this.#missed;
+    for (const { missed } of this.#listeners) sum += missed;
+    return sum;
+  }
+
   /** Who hears of events of these types (default: all) from now on, until disposed of. */
   listen(types: Iterable<number> = Object.values(EventType)): FlowListener {
     let bits = 0;
     for (const type of types) bits |= 1 << type;
-    const listener = new FlowListener(bits, this.#decoder, () => this.#listeners.delete(listener));
+    const listener = new FlowListener(bits, this.#decoder, () => {
+      if (this.#listeners.delete(listener)) this.#missed += listener.missed;
+    });
     this.#listeners.add(listener);
     return listener;
   }

@@ -87,6 +87,7 @@ Deno.test("a listener that is slow loses the oldest flows, and keeps the order",
       assertEquals(new Set(flows.map(({ type }) => type)), new Set(["verdict"]));
       ports = ports.concat(flows.map(({ source }) => source.port!));
     }
+    assertEquals([listener.missed, reader.missed], [90_010 - 65_536, 90_010 - 65_536]);
     const first = ports[0]!;
     assertEquals(ports, Array.from({ length: 65_536 }, (_, i) => (first + i) % 65_536));
   });

@@ -28,7 +28,7 @@ const EVENT_SECONDS = 5;
 const DRAINED_PER_SECOND = 1_000_000;
 const DECODED_PER_SECOND = 200_000;
 /** Memory is read when the agent has had nothing to do for so long. */
-const QUIET_MS = 20_000;
+const QUIET_MS = 40_000;
 
 interface Row {
   case: string;
@@ -115,11 +115,11 @@ async function withNode(
   }
 }
 
-/** MiB that the agent has in memory when it has come to rest. */
-async function residentMiB(node: LabNode): Promise<number> {
+/** MB that the agent has in memory when it has come to rest. */
+async function residentMB(node: LabNode): Promise<number> {
   await delay(QUIET_MS);
   const status = Deno.readTextFileSync(`/proc/${node.agentPid}/status`);
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) / 1024;
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1024 / 1e6;
 }
 
 /** Resolves when the kernel has so many rows of each of these reconcilers, and nothing is left to do. */
@@ -290,19 +290,19 @@ async function memory(): Promise<void> {
   await withNode([], async (node) => {
     node.startAgent();
     await node.ready();
-    report("no pods", "RSS", await residentMiB(node), "MiB", { limit: 120 });
+    report("no pods", "RSS", await residentMB(node), "MB", { limit: 120 });
     node.lab.apply("services", services());
     await synced(node, { services: SERVICES });
     const many = `${SERVICES.toLocaleString("en")} services x ${BACKENDS}`;
-    report(many, "RSS", await residentMiB(node), "MiB", { limit: 200 });
+    report(many, "RSS", await residentMB(node), "MB", { limit: 200 });
     node.lab.apply("remote", remoteEndpoints());
     await synced(node, { ipcache: SERVICES + REMOTE });
     const all = `${many} + ${REMOTE.toLocaleString("en")} addresses`;
-    report(all, "RSS", await residentMiB(node), "MiB", { limit: 200 });
+    report(all, "RSS", await residentMB(node), "MB", { limit: 200 });
     await node.stopAgent();
     node.startAgent();
     await synced(node, { ipcache: SERVICES + REMOTE }).catch(() => {});
-    report(`${all}, restarted`, "RSS", await residentMiB(node), "MiB", { limit: 200 });
+    report(`${all}, restarted`, "RSS", await residentMB(node), "MB", { limit: 200 });
   });
 }
 const APPS = 10;
@@ -340,7 +340,7 @@ async function fullNode(): Promise<void> {
     await node.ready();
     for (let n = 0; n < PODS; n++) await node.addPod("bench", `pod-${n}`);
     const name = `${PODS} pods`;
-    report(name, "RSS", await residentMiB(node), "MiB", { limit: 120 });
+    report(name, "RSS", await residentMB(node), "MB", { limit: 120 });
 
     using endpoints = TypedMap.openPinned(
       `${node.directory}/bpf/pilus/maps/pilus_endpoints`,
@@ -381,7 +381,7 @@ async function fullNode(): Promise<void> {
       limit: 1000,
     });
     report(`start to ready with ${PODS} endpoints`, "most", Math.max(...starts), "ms");
-    report(`${name}, restarted`, "RSS", await residentMiB(node), "MiB", { limit: 120 });
+    report(`${name}, restarted`, "RSS", await residentMB(node), "MB", { limit: 120 });
   });
 }
 

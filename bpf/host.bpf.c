@@ -3,6 +3,7 @@
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/events.h"
+#include "lib/arrive.h"
 #include "lib/connection.h"
 #include "lib/deliver.h"
 #include "lib/fragment.h"
@@ -87,6 +88,14 @@ inline_always int receive_for_pod(struct __sk_buff *skb, struct packet *p)
 	return err ? err : enter(skb, p);
 }
 
+/* A packet of the tunnel. Returns the verdict. */
+inline_always int receive_from_tunnel(struct __sk_buff *skb, struct packet *p)
+{
+	__u64 who = p->family == 4 ? decapsulate(skb, p) : 0;
+
+	return who ? arrive(skb, p, who >> 32, who) : TC_ACT_UNSPEC;
+}
+
 /* A packet to a service, `err` from choose_backend(). Returns the verdict or a negative drop reason. */
 inline_always int receive_for_service(struct __sk_buff *skb, struct packet *p)
 {
@@ -145,10 +154,9 @@ int from_netdev(struct __sk_buff *skb)
 	if (!to)
 		return TC_ACT_UNSPEC;
 	host = to->identity == IDENTITY_HOST;
-	/* the tunnel's device tells of what is inside */
 	if (host && tunnel_ifindex && p.tuple.protocol == IPPROTO_UDP && !(p.flags & PACKET_FRAGMENT) &&
 	    p.tuple.destination_port == bpf_htons(tunnel_port))
-		return TC_ACT_UNSPEC;
+		return receive_from_tunnel(skb, &p);
 	if (to->flags & IPCACHE_LOCAL) {
 		err = receive_for_pod(skb, &p);
 	} else if (to->flags & IPCACHE_SERVICE) {
@@ -184,6 +192,8 @@ int to_netdev(struct __sk_buff *skb)
 	__u32 ifindex = skb->ifindex;
 	int err;
 
+	if ((skb->mark & MARK_MASK) == MARK_OVERLAY)
+		return TC_ACT_UNSPEC;
 	if ((skb->mark & MARK_MASK) != MARK_MASQUERADE) {
 		struct node *node = this_node();
 

@@ -3,21 +3,32 @@
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/events.h"
+#include "lib/arrive.h"
 #include "lib/connection.h"
 #include "lib/deliver.h"
 #include "lib/fragment.h"
 #include "lib/frame.h"
 #include "lib/serve.h"
 
+/* Returns what the sender's node has said of it, or a negative drop reason. */
+__noinline int read_vni(struct __sk_buff *skb)
+{
+	struct bpf_tunnel_key key = {};
+
+	/* a dual-stack underlay: the same question for the other family */
+	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) &&
+	    bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+		return DROP(NO_TUNNEL_KEY);
+	return key.tunnel_id & 0xffffff;
+}
+
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
 {
 	struct packet p = {};
 	struct event_context c = { .point = POINT_FROM_OVERLAY };
-	struct ends ends = {};
-	struct admission a = {};
-	struct bpf_tunnel_key key = {};
 	struct ipcache_entry *to;
+	__u32 identity;
 	int err;
 
 	err = parse_frame(skb, &p);
@@ -25,21 +36,12 @@ int from_overlay(struct __sk_buff *skb)
 		err = DROP(UNSUPPORTED_L3);
 	if (err)
 		goto dropped;
-	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
-		/* a dual-stack underlay: the same question for the other family */
-		if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6)) {
-			err = DROP(NO_TUNNEL_KEY);
-			goto dropped;
-		}
-	}
-	ends.source_identity = key.tunnel_id;
-	c.source_identity = key.tunnel_id;
-	if (ends.source_identity == IDENTITY_WORLD) {
-		/* a client of a service of that node */
-		ends.source_identity = identity_of_world(&p.tuple.source);
-		c.source_identity = ends.source_identity;
-	} else if (ends.source_identity != IDENTITY_REMOTE_NODE &&
-		   ends.source_identity < IDENTITY_CLUSTER_MIN) {
+	err = read_vni(skb);
+	if (err < 0)
+		goto dropped;
+	identity = identity_from_wire(err, &p);
+	c.source_identity = identity ? identity : err;
+	if (!identity) {
 		err = DROP(INVALID_IDENTITY);
 		goto dropped;
 	}
@@ -47,34 +49,25 @@ int from_overlay(struct __sk_buff *skb)
 	if (err)
 		goto dropped;
 	to = ipcache_exact(&p.tuple.destination);
-	ends.destination_identity = identify(&p.tuple.destination, to);
-	c.destination_identity = ends.destination_identity;
 	if (to && (to->flags & IPCACHE_LOCAL))
-		ends.destination = endpoint_by_ifindex(to->ifindex);
-	if (!ends.destination) {
-		if (ends.destination_identity != IDENTITY_HOST) {
-			err = DROP(UNROUTABLE);
-			goto dropped;
-		}
-		err = nat_reverse(skb, &p);
-		if (err > 0) {
-			/* to a client of a service of this node */
-			err = route_translated(skb, &p);
-			if (err >= 0)
-				return err;
-		}
-		if (err < 0)
-			goto dropped;
-		/* an answer to the node itself */
-		bpf_skb_change_type(skb, PACKET_HOST);
-		return TC_ACT_OK;
-	}
-	c.endpoint = ends.destination->id;
-	err = admit_and_restore(skb, &p, &c, &ends, &a);
-	if (err)
+		return arrive(skb, &p, identity, to->ifindex);
+	c.destination_identity = identify(&p.tuple.destination, to);
+	if (c.destination_identity != IDENTITY_HOST) {
+		err = DROP(UNROUTABLE);
 		goto dropped;
-	count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
-	return deliver_to_endpoint(skb, ends.destination);
+	}
+	err = nat_reverse(skb, &p);
+	if (err > 0) {
+		/* to a client of a service of this node */
+		err = route_translated(skb, &p);
+		if (err >= 0)
+			return err;
+	}
+	if (err < 0)
+		goto dropped;
+	/* an answer to the node itself */
+	bpf_skb_change_type(skb, PACKET_HOST);
+	return TC_ACT_OK;
 dropped:
 	return drop(skb, &p, &c, err, METRIC_INGRESS);
 }

@@ -11,6 +11,7 @@
 #include "lib/neighbour.h"
 #include "lib/refuse.h"
 #include "lib/translate.h"
+#include "lib/tunnel.h"
 
 /* Whether the sender takes the node's address: it began, and the way leads out of the cluster. */
 inline_always bool needs_masquerade(const struct admission *a, const struct ipcache_entry *to,
@@ -131,10 +132,10 @@ int from_pod(struct __sk_buff *skb)
 	if (ends.destination_identity == IDENTITY_HOST)
 		return TC_ACT_OK;
 	if (to && (to->flags & IPCACHE_TUNNEL) && routing_mode == ROUTING_VXLAN) {
-		err = set_tunnel(skb, ep->identity, &to->node);
-		if (err)
+		err = deliver_through_tunnel(skb, &p, ep->identity, &to->node);
+		if (err < 0)
 			goto dropped;
-		return bpf_redirect(tunnel_ifindex, 0);
+		return err;
 	}
 	if (needs_masquerade(&a, to, ends.destination_identity))
 		skb->mark = (skb->mark & ~MARK_MASK) | MARK_MASQUERADE;

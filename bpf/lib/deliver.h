@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The ways out: into an endpoint, through the tunnel, along a route. */
+/* The ways out: into an endpoint, along a route. */
 #pragma once
 #include "common.h"
 #include "config.h"
@@ -25,32 +25,6 @@ inline_always int deliver_to_endpoint(struct __sk_buff *skb, const struct endpoi
 	if (skb->pkt_type != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
 	return bpf_redirect_peer(ep->ifindex, 0);
-}
-
-/* What the tunnel carries as a sender's identity: a node's own number means nothing elsewhere. */
-inline_always __u32 identity_on_wire(__u32 identity)
-{
-	return identity == IDENTITY_HOST ? IDENTITY_REMOTE_NODE : identity;
-}
-
-/* Sets where the tunnel device sends the packet. Returns 0 or a negative drop reason. */
-inline_always int set_tunnel(struct __sk_buff *skb, __u32 identity, const struct address *node)
-{
-	struct bpf_tunnel_key key = {};
-	__u64 flags = BPF_F_ZERO_CSUM_TX;
-
-	key.tunnel_id = identity_on_wire(identity) & 0xffffff;
-	key.tunnel_ttl = 64;
-	if (address_is_v4(node)) {
-		key.remote_ipv4 = bpf_ntohl(WORD(node, 3));
-	} else {
-		__builtin_memcpy(key.remote_ipv6, node->bytes, 16);
-		flags = BPF_F_TUNINFO_IPV6;
-	}
-	if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags))
-		return DROP(WRITE_ERROR);
-	skb->mark = (skb->mark & ~MARK_MASK) | MARK_OVERLAY;
-	return 0;
 }
 
 /* A router's duty (RFC 1812 5.3.1). The caller has seen that the TTL is greater than 1. */

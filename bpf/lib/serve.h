@@ -7,6 +7,7 @@
 #include "node.h"
 #include "refuse.h"
 #include "translate.h"
+#include "tunnel.h"
 
 /* A translated packet has no way through the stack, whose own its source may be. */
 inline_always int route_translated(struct __sk_buff *skb, const struct packet *p)
@@ -96,9 +97,7 @@ __noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
 	if (!to || !(to->flags & IPCACHE_TUNNEL))
 		return DROP(NO_TUNNEL_ENDPOINT);
 	err = decrement_ttl(skb, p);
-	if (!err)
-		err = set_tunnel(skb, IDENTITY_WORLD, &to->node);
-	return err ? err : bpf_redirect(tunnel_ifindex, 0);
+	return err ? err : deliver_through_tunnel(skb, p, IDENTITY_WORLD, &to->node);
 }
 
 /* A backend with an address of this node: the stack's, which answers through to_netdev(). */

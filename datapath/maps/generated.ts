@@ -858,6 +858,30 @@ export const PacketFlags = {
   TRANSLATED: 16,
 } as const;
 
+/** struct peer, 24 bytes. */
+export interface Peer {
+  expires: bigint;
+  ifindex: number;
+  gateway: number;
+  mtu: number;
+}
+
+export const peer: Codec<Peer> = {
+  size: 24,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.expires, true);
+    view.setUint32(offset + 8, value.ifindex, true);
+    view.setUint32(offset + 12, value.gateway, false);
+    view.setUint32(offset + 16, value.mtu, true);
+  },
+  decode: (view, offset) => ({
+    expires: view.getBigUint64(offset, true),
+    ifindex: view.getUint32(offset + 8, true),
+    gateway: view.getUint32(offset + 12, false),
+    mtu: view.getUint32(offset + 16, true),
+  }),
+};
+
 /** struct policy, 32 bytes. */
 export interface Policy {
   side: [PolicySide, PolicySide];
@@ -1424,6 +1448,19 @@ export const maps = {
     key: u32,
     value: node,
   },
+  pilus_peers: {
+    name: "pilus_peers",
+    type: 9,
+    maxEntries: 16384,
+    key: {
+      size: 4,
+      encode: (view: DataView, offset: number, value: number) => {
+        view.setUint32(offset, value, false);
+      },
+      decode: (view: DataView, offset: number): number => view.getUint32(offset, false),
+    },
+    value: peer,
+  },
   pilus_policies: {
     name: "pilus_policies",
     type: 1,
@@ -1451,6 +1488,13 @@ export const maps = {
     maxEntries: 1,
     key: u32,
     value: runtime,
+  },
+  pilus_segments: {
+    name: "pilus_segments",
+    type: 6,
+    maxEntries: 1,
+    key: u32,
+    value: perCpu(u64),
   },
   pilus_services: {
     name: "pilus_services",

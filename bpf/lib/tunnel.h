@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * The way to pods of other nodes through VXLAN (RFC 7348), the sender's identity as the VNI.
+ *
+ * The tunnel's device does everything, and does it by way of two more passes through the node's
+ * stack. Packets that are neither segments of a large one nor anything else out of the ordinary are
+ * put into their frame here and handed to the neighbour, and taken out of it where they arrive.
+ */
+#pragma once
+#include "config.h"
+#include "deliver.h"
+#include "endpoint.h"
+#include "frame.h"
+#include "ipcache.h"
+#include "node.h"
+
+/* Where the tunnel to a node leaves this one. */
+struct peer {
+	__u64 expires;  /* CLOCK_MONOTONIC, ns; then the route table is asked again */
+	__u32 ifindex;  /* 0: only the stack knows */
+	__be32 gateway; /* the node itself on a link of this one */
+	__u32 mtu;      /* of an IP packet on the way */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, __be32); /* its address */
+	__type(value, struct peer);
+} pilus_peers SEC(".maps");
+
+/* What stands between the link's header and the packet of a pod. */
+struct encapsulation {
+	struct iphdr ip;
+	struct udphdr udp;
+	__be32 flags;
+	__be32 vni;
+	struct ethhdr ethernet;
+};
+
+#define ENCAPSULATION 50 /* bytes of it: the structure ends with two of padding */
+#define VXLAN_HAS_VNI bpf_htonl(1 << 27)
+#define TUNNEL_SOURCE_PORT_MIN 32768
+#define ECN_MASK 3
+#define ECN_CONGESTED 3
+/* <linux/bpf.h> since Linux 6.3 */
+#define ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
+
+/* What the tunnel carries as a sender's identity: a node's own number means nothing elsewhere. */
+inline_always __u32 identity_on_wire(__u32 identity)
+{
+	return identity == IDENTITY_HOST ? IDENTITY_REMOTE_NODE : identity;
+}
+
+/* Sets where the tunnel device sends the packet. Returns 0 or a negative drop reason. */
+inline_always int set_tunnel(struct __sk_buff *skb, __u32 identity, const struct address *node)
+{
+	struct bpf_tunnel_key key = {};
+	__u64 flags = BPF_F_ZERO_CSUM_TX;
+
+	key.tunnel_id = identity_on_wire(identity) & 0xffffff;
+	key.tunnel_ttl = 64;
+	if (address_is_v4(node)) {
+		key.remote_ipv4 = bpf_ntohl(WORD(node, 3));
+	} else {
+		__builtin_memcpy(key.remote_ipv6, node->bytes, 16);
+		flags = BPF_F_TUNINFO_IPV6;
+	}
+	if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags))
+		return DROP(WRITE_ERROR);
+	skb->mark = (skb->mark & ~MARK_MASK) | MARK_OVERLAY;
+	return 0;
+}
+
+/* Asks the route table, for all packets to a node in the second to come. Returns 0, or -1. */
+__noinline int resolve_peer(struct __sk_buff *skb, __be32 to)
+{
+	struct node *self = this_node();
+	struct bpf_fib_lookup fib = {};
+	struct peer row = {};
+	long err;
+
+	if (!self || !address_is_v4(&self->ipv4))
+		return -1;
+	fib.ifindex = skb->ifindex;
+	fib.family = AF_INET;
+	fib.l4_protocol = IPPROTO_UDP;
+	fib.tot_len = sizeof(struct iphdr);
+	fib.ipv4_src = WORD(&self->ipv4, 3);
+	fib.ipv4_dst = to;
+	err = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (err == BPF_FIB_LKUP_RET_SUCCESS || err == BPF_FIB_LKUP_RET_NO_NEIGH) {
+		row.ifindex = fib.ifindex;
+		row.gateway = fib.ipv4_dst;
+		row.mtu = fib.mtu_result;
+	}
+	row.expires = bpf_ktime_get_coarse_ns() + NS_PER_SECOND;
+	return bpf_map_update_elem(&pilus_peers, &to, &row, BPF_ANY) ? -1 : 0;
+}
+
+/* What the packet says about congestion (RFC 6040 4.1: copied outwards). */
+inline_always __u8 congestion(struct __sk_buff *skb)
+{
+	__u8 *data = (void *)(long)skb->data;
+
+	if ((void *)(data + ETH_HLEN + 2) > (void *)(long)skb->data_end)
+		return 0;
+	return (skb->protocol == bpf_htons(ETH_P_IP) ? data[ETH_HLEN + 1] : data[ETH_HLEN + 1] >> 4) &
+	       ECN_MASK;
+}
+
+/* Of an IPv4 header without options whose own field is zero. */
+inline_always __u16 header_checksum(const struct iphdr *ip)
+{
+	const __u32 *words = (const __u32 *)ip;
+	__u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return fold_checksum((sum & 0xffff) + (sum >> 16));
+}
+
+/* Spreads the connections over the ways and queues of the network between the nodes. */
+inline_always __u16 tunnel_source_port(const struct tuple *t)
+{
+	__u32 ports = (__u32)t->source_port << 16 | t->destination_port;
+
+	return TUNNEL_SOURCE_PORT_MIN + ((ports ^ WORD(&t->source, 3)) * 0x9e3779b1 >> 17);
+}
+
+#define PEER_STALE -2
+
+/*
+ * Puts the frame around the packet and hands it to the neighbour. Returns the verdict, PEER_STALE
+ * when the peer is to be resolved first, or -1 when it must be the tunnel's device that does it; the
+ * packet is then as it was.
+ */
+__noinline int encapsulate(struct __sk_buff *skb, __u32 identity, __be32 to, __u16 source_port)
+{
+	struct node *self = this_node();
+	struct encapsulation e = {};
+	struct bpf_redir_neigh next = {};
+	struct peer *peer;
+	__u32 length = skb->len - ETH_HLEN + ENCAPSULATION;
+
+	peer = bpf_map_lookup_elem(&pilus_peers, &to);
+	if (!peer || peer->expires < bpf_ktime_get_coarse_ns())
+		return PEER_STALE;
+	if (!self || !peer->ifindex || length > peer->mtu)
+		return -1;
+	e.ip.version = 4;
+	e.ip.ihl = 5;
+	e.ip.tos = congestion(skb);
+	e.ip.tot_len = bpf_htons(length);
+	e.ip.id = bpf_get_prandom_u32();
+	e.ip.ttl = 64;
+	e.ip.protocol = IPPROTO_UDP;
+	e.ip.saddr = WORD(&self->ipv4, 3);
+	e.ip.daddr = to;
+	e.ip.check = header_checksum(&e.ip);
+	e.udp.source = bpf_htons(source_port);
+	e.udp.dest = bpf_htons(tunnel_port);
+	e.udp.len = bpf_htons(length - sizeof(e.ip));
+	e.flags = VXLAN_HAS_VNI;
+	e.vni = bpf_htonl(identity_on_wire(identity) << 8);
+	if (bpf_skb_load_bytes(skb, 0, &e.ethernet, ETH_HLEN))
+		return -1;
+	if (bpf_skb_adjust_room(skb, ENCAPSULATION, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
+				BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
+				BPF_F_ADJ_ROOM_NO_CSUM_RESET))
+		return -1;
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &e, ENCAPSULATION, 0))
+		return DROP(WRITE_ERROR);
+	skb->mark = (skb->mark & ~MARK_MASK) | MARK_OVERLAY;
+	next.nh_family = AF_INET;
+	next.ipv4_nh = peer->gateway;
+	return bpf_redirect_neigh(peer->ifindex, &next, sizeof(next), 0);
+}
+
+/* To a node, on behalf of a sender. Returns the verdict or a negative drop reason. */
+inline_always int deliver_through_tunnel(struct __sk_buff *skb, const struct packet *p,
+					 __u32 identity, const struct address *node)
+{
+	__u16 port = tunnel_source_port(&p->tuple);
+	int verdict = -1;
+
+	if (!skb->gso_size && address_is_v4(node)) {
+		verdict = encapsulate(skb, identity, WORD(node, 3), port);
+		if (unlikely(verdict == PEER_STALE) && !resolve_peer(skb, WORD(node, 3)))
+			verdict = encapsulate(skb, identity, WORD(node, 3), port);
+		if (verdict != -1 && verdict != PEER_STALE)
+			return verdict;
+	}
+	verdict = set_tunnel(skb, identity, node);
+	return verdict ? verdict : bpf_redirect(tunnel_ifindex, 0);
+}

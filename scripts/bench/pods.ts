@@ -4,9 +4,9 @@
  * iptables rules, and between two nodes plain routing and the kernel's own VXLAN with a bridge. All
  * setups stand at the same time; rounds are interleaved; figures are medians with their spread.
  *
- * Usage: deno run -A scripts/bench/pods.ts [ROUNDS [SECONDS [MODE]]]; MODE is a part of its name. Needs dist/pilus, clang and, for rows
- * that are left out otherwise, Debian's containernetworking-plugins, iptables, nginx-light and wrk.
- * Writes dist/bench/pods.json.
+ * Usage: deno run -A scripts/bench/pods.ts [ROUNDS [SECONDS [MODE [SETUP]]]]; MODE and SETUP are
+ * parts of names, and choose. Needs dist/pilus, clang and, for rows that are left out otherwise,
+ * Debian's containernetworking-plugins, iptables, nginx-light and wrk. Writes dist/bench/pods.json.
  */
 
 import { fromFileUrl } from "@std/path";
@@ -18,7 +18,7 @@ const BRIDGE_PLUGIN = "/usr/lib/cni/bridge";
 /** Rules that a packet walks through where a node uses iptables. */
 const RULES = 100;
 
-const ONLY = Deno.args[2] ?? "";
+const ONLY = Deno.args[2] ?? "", ONLY_SETUP = Deno.args[3] ?? "";
 
 /** A pair of ends. */
 interface Setup {
@@ -55,6 +55,8 @@ const PEERS: Record<string, string> = {
   "pilus, nodes, native": "nodes, plain routing",
   "pilus, nodes, VXLAN": "nodes, VXLAN and bridge",
 };
+
+const peerOf = (name: string): string => PEERS[name] ?? "loopback";
 
 interface Row {
   case: string;
@@ -306,11 +308,19 @@ const makeLab = async (name: string, options: Partial<Parameters<typeof Lab.crea
       ...options,
     }),
   );
+/** The default; labs look for damage more often than nodes do. */
+const REPAIR = ["--repair-interval", "30"];
 const plain = await makeLab("plain");
 const bridges = await makeLab("bridge");
-const vxlan = await makeLab("vxlan", { routing: "vxlan", agentArgs: ["--local-path", "on"] });
-const native = await makeLab("native", { routing: "native", agentArgs: ["--local-path", "off"] });
-const setups = [
+const vxlan = await makeLab("vxlan", {
+  routing: "vxlan",
+  agentArgs: [...REPAIR, "--local-path", "on"],
+});
+const native = await makeLab("native", {
+  routing: "native",
+  agentArgs: [...REPAIR, "--local-path", "off"],
+});
+const standing = [
   ...await plainRouting(plain),
   ...await bridged(bridges.nodes[0]!, "bridge plugin", false),
   ...await bridged(bridges.nodes[1]!, `bridge plugin, ${RULES} iptables rules`, true),
@@ -318,6 +328,17 @@ const setups = [
   ...await ours(vxlan, "pilus, local path", "pilus, nodes, VXLAN"),
   ...await ours(native, "pilus, no local path", "pilus, nodes, native"),
 ];
+
+/** Each next to what it is compared with, and without those that were not asked for. */
+const order = [
+  ...["loopback", "plain veth", "pilus, local path", "pilus, no local path", "bridge plugin"],
+  ...[`bridge plugin, ${RULES} iptables rules`, "nodes, plain routing", "pilus, nodes, native"],
+  ...["nodes, VXLAN and bridge", "pilus, nodes, VXLAN"],
+];
+const chosen = order.filter((name) => name.includes(ONLY_SETUP));
+const setups = order
+  .filter((name) => chosen.includes(name) || chosen.some((other) => peerOf(other) === name))
+  .flatMap((name) => standing.filter((setup) => setup.name === name));
 
 /** Rates and CPU times by case. */
 const rates = new Map<string, number[]>(), cpus = new Map<string, number[]>();
@@ -332,7 +353,8 @@ if (wanted && !http) console.error(`left out: ${HTTP} (apt install nginx-light w
   for (let round = 0; round < ROUNDS; round++) {
     for (const [cpu, pinned] of Object.entries(CPUS)) {
       for (const mode of MODES) {
-        for (const setup of setups) {
+        // back and forth: a machine that grows slower or faster favours nobody
+        for (const setup of round % 2 ? setups.toReversed() : setups) {
           const [rate, time] = await measure(traffic, setup, mode, pinned);
           note(rates, keyOf(setup.name, mode.name, cpu), rate);
           note(cpus, keyOf(setup.name, mode.name, cpu), time);
@@ -357,7 +379,7 @@ for (const cpu of Object.keys(CPUS)) {
     );
     for (const { name } of setups) {
       const key = keyOf(name, mode, cpu), values = rates.get(key)!;
-      const peer = PEERS[name] ?? "loopback";
+      const peer = peerOf(name);
       // each round by itself: the machine's moods are in both
       const others = rates.get(keyOf(peer, mode, cpu))!;
       const ratio = median(values.map((value, i) => value / others[i]!));

@@ -21,30 +21,26 @@ __noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, in
 	return drop(skb, p, &c, reason, METRIC_INGRESS);
 }
 
-/* A packet for a pod of this node, its service translated. Returns the verdict. */
-__noinline int enter(struct __sk_buff *skb, struct packet *p)
+/* A packet for the pod of `ifindex`, its service translated. Returns the verdict. */
+__noinline int enter(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 {
 	struct event_context c = { .point = POINT_FROM_NETWORK };
 	struct ends ends = {};
 	struct admission a = {};
-	struct ipcache_entry *from, *to;
+	struct ipcache_entry *from;
 	struct address end;
 	int err;
 
 	if (!p)
 		return TC_ACT_SHOT;
-	/* Linux before 6.4 takes keys of maps from the stack, not from arguments */
-	end = p->tuple.destination;
-	to = ipcache_exact(&end);
-	if (!to || !(to->flags & IPCACHE_LOCAL))
-		return TC_ACT_UNSPEC;
-	ends.destination = endpoint_by_ifindex(to->ifindex);
+	ends.destination = endpoint_by_ifindex(ifindex);
 	if (!ends.destination) {
 		err = DROP(ENDPOINT_NOT_READY);
 		goto dropped;
 	}
 	ends.destination_identity = ends.destination->identity;
 	c.endpoint = ends.destination->id;
+	/* Linux before 6.4 takes keys of maps from the stack, not from arguments */
 	end = p->tuple.source;
 	from = ipcache_lookup(&end);
 	ends.source_identity = identify(&p->tuple.source, from);
@@ -75,7 +71,7 @@ dropped:
 }
 
 /* A packet to a pod of this node. Returns the verdict or a negative drop reason. */
-inline_always int receive_for_pod(struct __sk_buff *skb, struct packet *p)
+inline_always int receive_for_pod(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 {
 	int err = 0;
 
@@ -85,7 +81,7 @@ inline_always int receive_for_pod(struct __sk_buff *skb, struct packet *p)
 		err = read_option(skb, p);
 	if (!err)
 		err = fragment_track(p);
-	return err ? err : enter(skb, p);
+	return err ? err : enter(skb, p, ifindex);
 }
 
 /* A packet of the tunnel. Returns the verdict. */
@@ -108,7 +104,7 @@ inline_always int receive_for_service(struct __sk_buff *skb, struct packet *p)
 	to = ipcache_exact(&t->target.address);
 	if (to && to->flags & IPCACHE_LOCAL) {
 		err = translate_destination(skb, p, &t->target);
-		return err ? err : enter(skb, p);
+		return err ? err : enter(skb, p, to->ifindex);
 	}
 	if (to && to->identity == IDENTITY_HOST)
 		return serve_by_host(skb, p);
@@ -127,7 +123,7 @@ inline_always int receive_for_node(struct __sk_buff *skb, struct packet *p)
 		return err;
 	to = ipcache_exact(&p->tuple.destination);
 	if (to && to->flags & IPCACHE_LOCAL)
-		return enter(skb, p);
+		return enter(skb, p, to->ifindex);
 	/* of a backend elsewhere, to a client outside */
 	return route_translated(skb, p);
 }
@@ -158,7 +154,7 @@ int from_netdev(struct __sk_buff *skb)
 	    p.tuple.destination_port == bpf_htons(tunnel_port))
 		return receive_from_tunnel(skb, &p);
 	if (to->flags & IPCACHE_LOCAL) {
-		err = receive_for_pod(skb, &p);
+		err = receive_for_pod(skb, &p, to->ifindex);
 	} else if (to->flags & IPCACHE_SERVICE) {
 		if (fragment_track(&p))
 			return TC_ACT_UNSPEC;

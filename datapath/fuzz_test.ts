@@ -35,6 +35,7 @@ import {
   tcpFrame,
   udpFrame,
   unreachableFrame,
+  vxlanFrame,
 } from "./testdata/packets.ts";
 import { generator } from "./testdata/random.ts";
 import { Trampoline } from "./testdata/trampoline.ts";
@@ -107,6 +108,15 @@ function corpus(random: (below: number) => number): Bytes[] {
       }
     }
   }
+  for (let i = 0; i < 100; i++) {
+    frames.push(vxlanFrame({
+      source: OTHER_NODE.ipv4,
+      destination: NODE.ipv4,
+      vni: pick([0, 1, 2, 6, REMOTE.identity]),
+      about: pick(frames),
+      checksum: random(8) === 0,
+    }));
+  }
   frames.push(
     arpFrame({ operation: 1, senderMac: POD.mac, sender: POD.ipv4, target: "10.1.0.1" }),
     solicitationFrame({ source: POD.ipv6, destination: "ff02::1:ff00:1", target: "fd00:1::1" }),
@@ -163,6 +173,7 @@ for (const [name, [ifindex, verdicts]] of Object.entries(PROGRAMS)) {
       flags: IpcacheFlags.LOCAL,
     };
     node.maps.pilus_ipcache.set(parseIp("10.9.9.9"), missing);
+    if (name !== "from_netdev") node.reachOtherNode(); // balancerNode() has a way
     const frames = corpus(random);
     let drops = 0, told = 0, refused = 0, answered = 0;
     const total = (reason: number) => {

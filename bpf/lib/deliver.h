@@ -11,6 +11,10 @@
 #define AF_INET  2
 #define AF_INET6 10
 
+#define ROUTES_BITS 9
+#define ROUTES (1 << ROUTES_BITS)
+#define ROUTE_NS (NS_PER_SECOND / 10) /* how long an answer of the route table holds */
+
 /* Straight into the pod, past the host's stack: one scheduling of the receiver. */
 inline_always int deliver_to_endpoint(struct __sk_buff *skb, const struct endpoint *ep)
 {
@@ -30,30 +34,59 @@ inline_always int deliver_to_endpoint(struct __sk_buff *skb, const struct endpoi
 /* A router's duty (RFC 1812 5.3.1). The caller has seen that the TTL is greater than 1. */
 inline_always int decrement_ttl(struct __sk_buff *skb, const struct packet *p)
 {
-	__u8 ttl = p->ttl - 1;
+	/* of IPv4 from the TTL to the checksum (RFC 1624), of IPv6 the hop limit alone */
+	__u8 changed[4] = { p->ttl - 1 };
+	__u32 at = p->l3 + offsetof(struct ipv6hdr, hop_limit), length = 1, sum;
+	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
 
-	if (p->family == 6)
-		return bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, hop_limit), &ttl,
-					   1, 0) ? DROP(WRITE_ERROR) : 0;
-	if (bpf_l3_csum_replace(skb, p->l3 + offsetof(struct iphdr, check), bpf_htons(p->ttl << 8),
-				bpf_htons(ttl << 8), 2) ||
-	    bpf_skb_store_bytes(skb, p->l3 + offsetof(struct iphdr, ttl), &ttl, 1, 0))
-		return DROP(WRITE_ERROR);
-	return 0;
+	if (p->family == 4) {
+		if (p->l3 != ETH_HLEN || (void *)(ip + 1) > (void *)(long)skb->data_end)
+			return DROP(WRITE_ERROR);
+		at = ETH_HLEN + offsetof(struct iphdr, ttl);
+		length = sizeof(changed);
+		changed[1] = ip->protocol;
+		sum = ip->check + bpf_htons(0x0100);
+		*(__u16 *)&changed[2] = sum + (sum >> 16);
+	}
+	return bpf_skb_store_bytes(skb, at, changed, length, 0) ? DROP(WRITE_ERROR) : 0;
 }
 
-/*
- * Along the node's routes without its stack. What the route table does not answer with a next hop
- * goes to the stack after all: addresses of the node, ICMP errors for unreachable or too big.
- */
-__noinline int deliver_by_route(struct __sk_buff *skb, const struct packet *p)
+/* What the route table said of a flow. */
+struct route {
+	struct tuple flow;
+	__u64 expires;  /* CLOCK_MONOTONIC, ns */
+	__u32 source_ifindex; /* where the flow comes from */
+	__u32 ifindex;  /* where it goes */
+	__u32 family;   /* AF_*, of the next hop */
+	__u8 next_hop[16];
+	__u32 pad;
+};
+
+/* Of the flows that a CPU works at: each in the one row of its hash, for a tenth of a second. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ROUTES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, __u32);
+	__type(value, struct route);
+} pilus_routes SEC(".maps");
+
+inline_always bool tuple_equal(const struct tuple *a, const struct tuple *b)
+{
+	return address_equal(&a->source, &b->source) &&
+	       address_equal(&a->destination, &b->destination) &&
+	       a->source_port == b->source_port && a->destination_port == b->destination_port &&
+	       a->protocol == b->protocol;
+}
+
+/* Asks the route table. Returns 0 with the row filled, or -1 without a next hop. */
+__noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct route *row)
 {
 	struct bpf_fib_lookup fib = {};
-	struct bpf_redir_neigh next = {};
 	long err;
 
-	if (!p || p->ttl <= 1)
-		return TC_ACT_OK;
+	if (!p || !row)
+		return -1;
 	fib.ifindex = skb->ifindex;
 	fib.l4_protocol = p->tuple.protocol;
 	fib.sport = p->tuple.source_port;
@@ -67,13 +100,45 @@ __noinline int deliver_by_route(struct __sk_buff *skb, const struct packet *p)
 		__builtin_memcpy(fib.ipv6_src, p->tuple.source.bytes, 16);
 		__builtin_memcpy(fib.ipv6_dst, p->tuple.destination.bytes, 16);
 	}
+	row->expires = 0;
 	err = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	if (err != BPF_FIB_LKUP_RET_SUCCESS && err != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return -1;
+	row->flow = p->tuple;
+	row->source_ifindex = skb->ifindex;
+	row->ifindex = fib.ifindex;
+	row->family = fib.family;
+	__builtin_memcpy(row->next_hop, fib.ipv6_dst, 16);
+	row->expires = bpf_ktime_get_coarse_ns() + ROUTE_NS;
+	return 0;
+}
+
+/*
+ * Along the node's routes without its stack. What the route table does not answer with a next hop
+ * goes to the stack after all: addresses of the node, ICMP errors for unreachable or too big.
+ */
+__noinline int deliver_by_route(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_redir_neigh next;
+	struct route *row;
+	__u32 slot;
+	int err;
+
+	if (!p || p->ttl <= 1)
 		return TC_ACT_OK;
+	slot = tuple_spread(&p->tuple) >> (32 - ROUTES_BITS);
+	row = bpf_map_lookup_elem(&pilus_routes, &slot);
+	if (!row)
+		return TC_ACT_OK;
+	if (row->expires < bpf_ktime_get_coarse_ns() || row->source_ifindex != skb->ifindex ||
+	    !tuple_equal(&row->flow, &p->tuple)) {
+		if (find_route(skb, p, row))
+			return TC_ACT_OK;
+	}
 	err = decrement_ttl(skb, p);
 	if (err)
 		return err;
-	next.nh_family = fib.family;
-	__builtin_memcpy(next.ipv6_nh, fib.ipv6_dst, 16);
-	return bpf_redirect_neigh(fib.ifindex, &next, sizeof(next), 0);
+	next.nh_family = row->family;
+	__builtin_memcpy(next.ipv6_nh, row->next_hop, 16);
+	return bpf_redirect_neigh(row->ifindex, &next, sizeof(next), 0);
 }

@@ -74,13 +74,12 @@ inline_always int set_tunnel(struct __sk_buff *skb, __u32 identity, const struct
 	return 0;
 }
 
-/* Asks the route table, for all packets to a node in the second to come. Returns 0, or -1. */
+/* Asks the route table, for all packets to a node for a while. Returns 0, or -1. */
 __noinline int resolve_peer(struct __sk_buff *skb, __be32 to)
 {
 	struct node *self = this_node();
 	struct bpf_fib_lookup fib = {};
 	struct peer row = {};
-	long err;
 
 	if (!self || !address_is_v4(&self->ipv4))
 		return -1;
@@ -90,13 +89,13 @@ __noinline int resolve_peer(struct __sk_buff *skb, __be32 to)
 	fib.tot_len = sizeof(struct iphdr);
 	fib.ipv4_src = WORD(&self->ipv4, 3);
 	fib.ipv4_dst = to;
-	err = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	if (err == BPF_FIB_LKUP_RET_SUCCESS || err == BPF_FIB_LKUP_RET_NO_NEIGH) {
+	/* an unknown neighbour is the stack's to find */
+	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_SUCCESS) {
 		row.ifindex = fib.ifindex;
 		row.gateway = fib.ipv4_dst;
 		row.mtu = fib.mtu_result;
 	}
-	row.expires = bpf_ktime_get_coarse_ns() + NS_PER_SECOND;
+	row.expires = bpf_ktime_get_coarse_ns() + ROUTE_NS;
 	return bpf_map_update_elem(&pilus_peers, &to, &row, BPF_ANY) ? -1 : 0;
 }
 
@@ -124,9 +123,7 @@ inline_always __u16 header_checksum(const struct iphdr *ip)
 /* Spreads the connections over the ways and queues of the network between the nodes. */
 inline_always __u16 tunnel_source_port(const struct tuple *t)
 {
-	__u32 ports = (__u32)t->source_port << 16 | t->destination_port;
-
-	return TUNNEL_SOURCE_PORT_MIN + ((ports ^ WORD(&t->source, 3)) * 0x9e3779b1 >> 17);
+	return TUNNEL_SOURCE_PORT_MIN + (tuple_spread(t) >> 17);
 }
 
 #define PEER_STALE -2

@@ -976,6 +976,36 @@ export const RewriteSide = {
   DESTINATION: 1,
 } as const;
 
+/** struct route, 80 bytes. */
+export interface Route {
+  flow: Tuple;
+  expires: bigint;
+  sourceIfindex: number;
+  ifindex: number;
+  family: number;
+  nextHop: Uint8Array;
+}
+
+export const route: Codec<Route> = {
+  size: 80,
+  encode(view, offset, value) {
+    tuple.encode(view, offset, value.flow);
+    view.setBigUint64(offset + 40, value.expires, true);
+    view.setUint32(offset + 48, value.sourceIfindex, true);
+    view.setUint32(offset + 52, value.ifindex, true);
+    view.setUint32(offset + 56, value.family, true);
+    writeBytes(view, offset + 60, 16, value.nextHop);
+  },
+  decode: (view, offset) => ({
+    flow: tuple.decode(view, offset),
+    expires: view.getBigUint64(offset + 40, true),
+    sourceIfindex: view.getUint32(offset + 48, true),
+    ifindex: view.getUint32(offset + 52, true),
+    family: view.getUint32(offset + 56, true),
+    nextHop: readBytes(view, offset + 60, 16),
+  }),
+};
+
 /** struct rule, 12 bytes. */
 export interface Rule {
   precedence: number;
@@ -1474,6 +1504,13 @@ export const maps = {
     maxEntries: 131072,
     key: reverseKey,
     value: reverse,
+  },
+  pilus_routes: {
+    name: "pilus_routes",
+    type: 6,
+    maxEntries: 512,
+    key: u32,
+    value: perCpu(route),
   },
   pilus_rules: {
     name: "pilus_rules",

@@ -17,10 +17,13 @@ import {
   type RuleKey,
   RuleVerdict,
 } from "../maps/generated.ts";
+import { addAddress } from "../net/address.ts";
 import { parseCidr, parseIp } from "../net/ip.ts";
 import { createVeth, setLink } from "../net/link.ts";
 import { NetlinkSocket } from "../net/netlink.ts";
 import { currentNamespace } from "../net/netns.ts";
+import { replaceNeighbour } from "../net/neighbour.ts";
+import { replaceRoute } from "../net/route.ts";
 import { type ObjectName, readObject } from "../objects.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -107,12 +110,13 @@ const NO_MAC = new Uint8Array(6);
 const SKB_SIZE = 192; // struct __sk_buff
 const MAP_SIZE = 4096;
 
-/** struct __sk_buff as test runs take it. */
-export function skbContext(ifindex: number, mark = 0): Bytes {
+/** struct __sk_buff as test runs take it. `gsoSize` makes it one of several segments. */
+export function skbContext(ifindex: number, mark = 0, gsoSize = 0): Bytes {
   const ctx = new Uint8Array(SKB_SIZE);
   const view = new DataView(ctx.buffer);
   view.setUint32(8, mark, true);
   view.setUint32(40, ifindex, true);
+  view.setUint32(176, gsoSize, true);
   return ctx;
 }
 
@@ -237,6 +241,21 @@ export class TestNode implements Disposable {
     this.setEndpoint(OTHER_POD);
   }
 
+  /** Gives the node's stack a way to the other node, which small packets into the tunnel need. */
+  reachOtherNode(): void {
+    Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+    addAddress(this.netlink, { ifindex: DEVICE_IFINDEX, cidr: parseCidr(`${NODE.ipv4}/24`) });
+    replaceRoute(this.netlink, {
+      destination: parseCidr(OTHER_NODE.ipv4),
+      ifindex: DEVICE_IFINDEX,
+    });
+    replaceNeighbour(this.netlink, {
+      ifindex: DEVICE_IFINDEX,
+      ip: parseIp(OTHER_NODE.ipv4),
+      mac: Uint8Array.of(2, 9, 9, 9, 9, 9),
+    });
+  }
+
   /**
    * Writes a service for TCP and UDP, the same to both kinds of clients, in place of what `id` had.
    * @param set first row of pilus_backends
@@ -343,12 +362,13 @@ export class TestNode implements Disposable {
   }
 
   /** Runs a program on a frame as if it were on the device. */
-  run(program: string | BpfProgram, frame: Uint8Array, { ifindex, mark = 0 }: {
+  run(program: string | BpfProgram, frame: Uint8Array, { ifindex, mark = 0, gsoSize = 0 }: {
     ifindex: number;
     mark?: number;
+    gsoSize?: number;
   }): RunResult {
     const loaded = typeof program === "string" ? this.program(program) : program;
-    const result = loaded.testRun({ data: frame, ctx: skbContext(ifindex, mark) });
+    const result = loaded.testRun({ data: frame, ctx: skbContext(ifindex, mark, gsoSize) });
     return {
       verdict: result.retval,
       frame: result.data,

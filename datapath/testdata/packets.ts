@@ -167,6 +167,21 @@ export function udpFrame(options: Ports): Bytes {
   return frame(options, ipPacket(options, PROTOCOL.udp, concat(header, payload)));
 }
 
+/** A frame in the tunnel between two nodes (RFC 7348); without `checksum`, UDP's is zero. */
+export function vxlanFrame(
+  options: Envelope & { vni: number; about: Uint8Array; checksum?: boolean; port?: number },
+): Bytes {
+  const header = Uint8Array.of(8, 0, 0, 0, options.vni >> 16, options.vni >> 8, options.vni, 0);
+  const made = udpFrame({
+    ...options,
+    sourcePort: 50000,
+    destinationPort: options.port ?? 8472,
+    payload: concat(header, options.about),
+  });
+  if (!options.checksum) made.fill(0, ETHERNET_HEADER + 26, ETHERNET_HEADER + 28);
+  return made;
+}
+
 function isIpv4Text(address: string): boolean {
   return isIpv4(parseIp(address));
 }

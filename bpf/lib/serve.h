@@ -40,12 +40,25 @@ __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p, __u32
 	return mtu - more;
 }
 
+/* To the node of a backend. Returns the TC verdict or a negative drop reason. */
+__noinline int forward_to_node(struct __sk_buff *skb, const struct packet *p)
+{
+	struct translation *t = this_translation();
+	struct ipcache_entry *to;
+
+	if (!p || !t)
+		return DROP(NO_TUNNEL_ENDPOINT);
+	to = ipcache_exact(&t->target.address);
+	if (!to || !(to->flags & IPCACHE_TUNNEL))
+		return DROP(NO_TUNNEL_ENDPOINT);
+	return deliver_through_tunnel(skb, p, IDENTITY_WORLD, &to->node);
+}
+
 /* Returns the TC verdict or a negative drop reason. */
 __noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
 {
 	struct translation *t = this_translation();
 	struct node *node = this_node();
-	struct ipcache_entry *to;
 	struct address own, backend;
 	__u32 mode, more = 0;
 	int err, mtu;
@@ -93,11 +106,8 @@ __noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
 	}
 	if (!tunnel)
 		return route_translated(skb, p);
-	to = ipcache_exact(&backend);
-	if (!to || !(to->flags & IPCACHE_TUNNEL))
-		return DROP(NO_TUNNEL_ENDPOINT);
 	err = decrement_ttl(skb, p);
-	return err ? err : deliver_through_tunnel(skb, p, IDENTITY_WORLD, &to->node);
+	return err ? err : forward_to_node(skb, p);
 }
 
 /* A backend with an address of this node: the stack's, which answers through to_netdev(). */

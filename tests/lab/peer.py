@@ -245,6 +245,10 @@ def stream(host, port, seconds):
     chunk = bytes(range(256)) * 80
     total = 0
     with open_tcp(host, port, 10) as s:
+        # a client that waits for an answer has nothing to send that could be refused
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
         while time.monotonic() < end:
             s.sendall(chunk)
             got = b""

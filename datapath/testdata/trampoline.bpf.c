@@ -11,7 +11,6 @@ struct before {
 	__u32 vary;     /* offset of two bytes that are others in each run; 0: none */
 	__u32 flows;    /* a power of two: how many values they take, in no order; 0: all, in order */
 	__u32 runs;
-	__u32 whole;    /* length of the packet, which the program may have made another; 0: leave it */
 	__u8 frame[FRAME_MAX];
 };
 
@@ -38,9 +37,6 @@ int trampoline(struct __sk_buff *skb)
 	struct before *b = bpf_map_lookup_elem(&before, &zero);
 
 	if (!b)
-		return TC_ACT_SHOT;
-	if (b->whole && skb->len != b->whole &&
-	    bpf_skb_adjust_room(skb, (int)b->whole - (int)skb->len, BPF_ADJ_ROOM_MAC, 0))
 		return TC_ACT_SHOT;
 	length = b->length;
 	if (length > FRAME_MAX)
@@ -72,17 +68,6 @@ SEC("tc")
 int empty(struct __sk_buff *skb)
 {
 	return TC_ACT_OK;
-}
-
-/* Makes room for a header of the tunnel, and no more. */
-SEC("tc")
-int grow(struct __sk_buff *skb)
-{
-	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
-		      BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
-		      BPF_F_ADJ_ROOM_NO_CSUM_RESET;
-
-	return bpf_skb_adjust_room(skb, 50, BPF_ADJ_ROOM_MAC, flags) ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 struct flow {

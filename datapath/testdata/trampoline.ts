@@ -3,7 +3,7 @@
 import { compileBpf } from "../../scripts/compile_bpf.ts";
 import { type BpfMap, BpfObject, type BpfProgram } from "../bpf/mod.ts";
 
-const HEADER = 28, FRAME_MAX = 2048; // struct before of trampoline.bpf.c
+const HEADER = 24, FRAME_MAX = 2048; // struct before of trampoline.bpf.c
 
 let object: Uint8Array<ArrayBuffer> | undefined;
 
@@ -13,8 +13,6 @@ export interface Before {
   mark?: number;
   /** Overwrites the packet's beginning before each run. */
   restore?: Uint8Array;
-  /** Makes the packet this long again; a program may leave it longer or shorter. */
-  whole?: number;
   /** Offset of two bytes that are others in each run; checksums are not kept. */
   vary?: number;
   /** A power of two: how many values these bytes take, in no order. @default {all, in order} */
@@ -28,8 +26,6 @@ export class Trampoline implements Disposable {
   readonly floor: BpfProgram;
   /** Does nothing. */
   readonly empty: BpfProgram;
-  /** Makes room for a header of the tunnel. */
-  readonly grow: BpfProgram;
   readonly #before: BpfMap;
   readonly #target: BpfMap;
 
@@ -40,7 +36,6 @@ export class Trampoline implements Disposable {
     this.program = opened.program("trampoline");
     this.floor = opened.program("floor_of_all");
     this.empty = opened.program("empty");
-    this.grow = opened.program("grow");
     this.#before = opened.map("before");
     this.#target = opened.map("target");
   }
@@ -48,7 +43,7 @@ export class Trampoline implements Disposable {
   /** What `program` does from now on. */
   aim(
     target: BpfProgram,
-    { identity = 0, mark = 0, restore, whole = 0, vary = 0, flows = 0 }: Before = {},
+    { identity = 0, mark = 0, restore, vary = 0, flows = 0 }: Before = {},
   ): BpfProgram {
     const key = new Uint8Array(4);
     const value = new Uint8Array(HEADER + FRAME_MAX);
@@ -58,7 +53,6 @@ export class Trampoline implements Disposable {
     view.setUint32(8, restore?.length ?? 0, true);
     view.setUint32(12, vary, true);
     view.setUint32(16, flows, true);
-    view.setUint32(24, whole, true);
     if (restore) value.set(restore, HEADER);
     this.#before.set(key, value);
     const fd = new Uint8Array(4);
@@ -68,12 +62,7 @@ export class Trampoline implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (
-      const owned of [
-        ...[this.program, this.floor, this.empty, this.grow],
-        ...[this.#before, this.#target],
-      ]
-    ) {
+    for (const owned of [this.program, this.floor, this.empty, this.#before, this.#target]) {
       owned[Symbol.dispose]();
     }
   }

@@ -34,7 +34,7 @@ import { findDevices, type NodeDevice } from "./nodes/devices.ts";
 import type { ClusterNode } from "./nodes/nodes.ts";
 import { PREFILTER_BATCH, prefilterTarget } from "./nodes/prefilter_map.ts";
 import { routeTarget } from "./nodes/route_target.ts";
-import { ensureTunnel } from "./nodes/tunnel.ts";
+import { ensureTunnel, raiseTunnel } from "./nodes/tunnel.ts";
 import { PolicyInstaller } from "./policy/installer.ts";
 import { policyTarget, samePolicy } from "./policy/policy_maps.ts";
 import type { PolicyIdentity } from "./policy/resolve.ts";
@@ -146,21 +146,17 @@ export class Agent implements AgentState, AsyncDisposable {
         tables: this.model.tables,
       }),
     );
-    await this.source.start();
-    await settled();
-    const self = await this.#waitForSelf();
-
     this.devices = findDevices(netlink, config.devices);
     const deviceMtu = Math.min(...this.devices.map(({ mtu }) => mtu));
-    const overhead = self.ipv4 ? VXLAN_OVERHEAD.ipv4 : VXLAN_OVERHEAD.ipv6;
-    const clusterMtu = config.routing === "vxlan" ? deviceMtu - overhead : deviceMtu;
-    const tunnel = config.routing === "vxlan"
-      ? ensureTunnel(netlink, config.tunnelPort, clusterMtu)
+    const vxlan = config.routing === "vxlan";
+    const tunnel = vxlan
+      ? ensureTunnel(netlink, config.tunnelPort, deviceMtu - VXLAN_OVERHEAD.ipv6)
       : 0;
     prepareForwarding();
 
     const localPath = await chooseLocalPath(config.localPath);
-    this.loader = this.#stack.use(Loader.load({
+    // the kernel verifies while the manifests are read
+    const loading = Loader.load({
       bpffs: config.bpffs,
       routing: config.routing,
       masquerade: config.masquerade,
@@ -170,7 +166,14 @@ export class Agent implements AgentState, AsyncDisposable {
       natPortRange: config.natPortRange,
       localPath: localPath.on,
       mapSizes: config.mapSizes,
-    }));
+    });
+    this.#stack.defer(async () => (await loading.catch(() => undefined))?.[Symbol.dispose]());
+    const [self, loader] = await Promise.all([this.#findSelf(), loading]);
+    const overhead = self.ipv4 ? VXLAN_OVERHEAD.ipv4 : VXLAN_OVERHEAD.ipv6;
+    const clusterMtu = vxlan ? deviceMtu - overhead : deviceMtu;
+    if (vxlan) raiseTunnel(netlink, clusterMtu);
+
+    this.loader = loader;
     this.localPath = this.loader.localPathError
       ? { on: false, reason: this.loader.localPathError.message }
       : localPath;
@@ -244,9 +247,11 @@ export class Agent implements AgentState, AsyncDisposable {
     });
   }
 
-  /** Until the node's manifest is there nothing is known of addresses for pods. */
-  async #waitForSelf(): Promise<ClusterNode> {
-    for (let told = false;; told = true) {
+  /** Reads the manifests. Until the node's is there nothing is known of addresses for pods. */
+  async #findSelf(): Promise<ClusterNode> {
+    await this.source.start();
+    await settled();
+    for (let told = false; !this.#stack.disposed; told = true) {
       const self = this.model.self;
       if (self && (self.podCidrIpv4 || self.podCidrIpv6)) return self;
       if (!told) {
@@ -257,6 +262,7 @@ export class Agent implements AgentState, AsyncDisposable {
       }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
+    throw new Error("The agent ends");
   }
 
   #startIdentities(): EndpointIdentities {

@@ -32,7 +32,7 @@ function offsetOf(write: (view: DataView) => void, size: number): number {
 Deno.test("collectGarbage() deletes what has run out, and does not stop the agent", async () => {
   using bpffs = temporaryBpffs();
   const path = `${bpffs.path}/pilus`;
-  using loader = Loader.load({
+  using loader = await Loader.load({
     bpffs: path,
     routing: "vxlan",
     masquerade: true,

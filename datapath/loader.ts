@@ -168,8 +168,8 @@ export class Loader implements Disposable {
     makePinDirectory(this.#links);
   }
 
-  /** Loads all programs; attaches nothing. Throws KernelError. */
-  static load(options: LoaderOptions): Loader {
+  /** Loads all programs, on another thread; attaches nothing. Throws KernelError. */
+  static async load(options: LoaderOptions): Promise<Loader> {
     const loader = new Loader(options.bpffs);
     const constants: Record<string, ConstantValue> = {
       routing_mode: ROUTING_MODES[options.routing],
@@ -182,29 +182,43 @@ export class Loader implements Disposable {
         : {}),
       host_netns_cookie: namespaceCookie(),
     };
-    for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {
-      loader.#loadObject(name, constants, options.mapSizes ?? {});
+    const sizes = options.mapSizes ?? {};
+    const loads: Promise<void>[] = [];
+    try {
+      for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {
+        const { shared, loaded } = loader.#loadObject(name, constants, sizes);
+        loads.push(loaded);
+        loaded.catch(() => {}); // told when all are through
+        if (!shared) await loaded;
+      }
+      await Promise.all(loads);
+      if (options.localPath) await loader.#loadLocalPath(constants, sizes);
+      return loader;
+    } catch (error) {
+      await Promise.allSettled(loads);
+      loader[Symbol.dispose]();
+      throw error;
     }
-    if (options.localPath) loader.#loadLocalPath(constants, options.mapSizes ?? {});
-    return loader;
   }
 
   /** Its programs ask more of the kernel than the others, which work without. */
-  #loadLocalPath(constants: Record<string, ConstantValue>, sizes: MapSizes): void {
+  async #loadLocalPath(constants: Record<string, ConstantValue>, sizes: MapSizes): Promise<void> {
     try {
-      this.#loadObject("sockmap", constants, sizes);
+      await this.#loadObject("sockmap", constants, sizes).loaded;
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       this.localPathError = error;
     }
   }
 
+  /** `shared`: all its maps are there, and the next object need not wait until they are made. */
   #loadObject(
     name: ObjectName,
     constants: Record<string, ConstantValue>,
     sizes: MapSizes,
-  ): void {
-    using object = BpfObject.open(readObject(name), { name: `pilus_${name}` });
+  ): { shared: boolean; loaded: Promise<void> } {
+    using stack = new DisposableStack();
+    const object = stack.use(BpfObject.open(readObject(name), { name: `pilus_${name}` }));
     const known = new Set(object.btf.variables(".rodata").map((v) => v.name));
     object.setConstants(
       Object.fromEntries(Object.entries(constants).filter(([key]) => known.has(key))),
@@ -212,11 +226,16 @@ export class Loader implements Disposable {
     for (const [map, size] of Object.entries(sizes)) {
       if (object.mapNames.includes(map)) object.setMaxEntries(map, size);
     }
-    object.pinMaps(this.mapDirectory);
-    object.load();
-    for (const program of object.programNames) {
-      this.#programs.set(program, object.program(program));
-    }
+    const shared = object.pinMaps(this.mapDirectory);
+    const owned = stack.move();
+    const load = async () => {
+      using _owned = owned;
+      await object.loadElsewhere();
+      for (const program of object.programNames) {
+        this.#programs.set(program, object.program(program));
+      }
+    };
+    return { shared, loaded: load() };
   }
 
   /** Attaches, or replaces, both programs of a device. `name` is what the pins are called by. */

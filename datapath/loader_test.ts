@@ -27,13 +27,13 @@ Deno.test("Loader puts XDP on devices, takes it off those that are the node's no
     mapSizes: { pilus_ct: 1024, pilus_nat: 1024, pilus_rules: 1024, pilus_ipcache: 1024 },
   } as const;
   {
-    using loader = Loader.load(options);
+    using loader = await Loader.load(options);
     for (const { ifindex, name } of [first, second]) {
       assertEquals(loader.attachWire(ifindex, name, "native").mode, "native");
     }
   }
   assertEquals(getLink(netlink, first.name).xdp, "native", "without the loader too");
-  using loader = Loader.load(options);
+  using loader = await Loader.load(options);
   loader.detachWiresBut([first.name]);
   assertEquals(await mode(netlink, second.name, "none"), "none");
   assertEquals(loader.attachWire(first.ifindex, first.name, "native").mode, "native");

@@ -90,11 +90,11 @@ function tcp(
   });
 }
 
-Deno.test("the programs load and attach to a device", () => {
+Deno.test("the programs load and attach to a device", async () => {
   using bpffs = temporaryBpffs();
   using veth = temporaryVeth();
   const path = `${bpffs.path}/pilus`;
-  using loader = Loader.load({
+  using loader = await Loader.load({
     bpffs: path,
     routing: "vxlan",
     masquerade: true,

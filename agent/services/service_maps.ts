@@ -143,11 +143,13 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
 
   /** The first time what an agent before has left is taken over; later it is compared with what we wrote. */
   read(): ServiceRow[] {
-    const image = this.#readBackends();
     if (!this.#adopted) {
       this.#adopted = true;
-      return this.#adopt(image);
+      return this.#adopt();
     }
+    const image = this.#readBackends(
+      [...this.#sets.values()].map(({ first, set }) => first + setLength(set)),
+    );
     const sets = [...this.#sets.values()].filter((kernelSet) => !holds(image, kernelSet));
     this.#writeSets(sets, true);
     const broken = new Set<unknown>([...sets, ...this.#repairTables()]);
@@ -388,25 +390,28 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     this.#writeTables([...this.#tables.values()].filter(({ table }) => table.age(now)));
   }
 
-  #readBackends(): Uint8Array {
+  /** The first rows, to the last of `ends`: most of a large map is never used. */
+  #readBackends(ends: readonly number[]): Uint8Array {
     const size = backendCodec.size;
-    const image = new Uint8Array(this.#backends.maxEntries * size);
+    const end = Math.min(ends.reduce((a, b) => Math.max(a, b), 0), this.#backends.maxEntries);
+    const image = new Uint8Array(end * size);
+    if (end === 0) return image;
     for (const { keys, values, count } of this.#backends.raw.batches()) {
-      const view = new DataView(keys.buffer, keys.byteOffset, count * 4);
-      for (let i = 0; i < count; i++) {
-        image.set(values.subarray(i * size, (i + 1) * size), view.getUint32(i * 4, true) * size);
-      }
+      const first = new DataView(keys.buffer, keys.byteOffset).getUint32(0, true);
+      image.set(values.subarray(0, Math.min(count, end - first) * size), first * size);
+      if (first + count >= end) break;
     }
     return image;
   }
 
-  #readTables(wanted: (row: number) => boolean): Map<number, Uint32Array> {
+  #readTables(wanted: ReadonlySet<number> | ReadonlyMap<number, unknown>) {
     const rows = new Map<number, Uint32Array>();
     for (const { keys, values, count } of this.#maglev.batches()) {
+      if (rows.size === wanted.size) break;
       const view = new DataView(keys.buffer, keys.byteOffset, count * 4);
       for (let i = 0; i < count; i++) {
         const row = view.getUint32(i * 4, true);
-        if (!wanted(row)) continue;
+        if (!wanted.has(row)) continue;
         const bytes = values.slice(i * ROW_SLOTS * 4, (i + 1) * ROW_SLOTS * 4);
         rows.set(row, new Uint32Array(bytes.buffer));
       }
@@ -422,7 +427,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     }
     const broken = new Set<KernelTable>();
     if (owners.size === 0) return broken;
-    const rows = this.#readTables((row) => owners.has(row));
+    const rows = this.#readTables(owners);
     for (const [row, slots] of rows) {
       const owner = owners.get(row)!;
       const from = (row - owner.first) * ROW_SLOTS;
@@ -433,10 +438,11 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   }
 
   /** Rows, sets and tables of an agent before. What makes no sense is left out, and so replaced. */
-  #adopt(image: Uint8Array): ServiceRow[] {
+  #adopt(): ServiceRow[] {
     const rows: ServiceRow[] = [];
     const services = [...this.#services.entries()];
     const sides = services.flatMap(([, { side }]) => side);
+    const image = this.#readBackends(sides.map(({ set, total }) => set + total));
     const tables = this.#readAdoptedTables(sides);
     const view = new DataView(image.buffer);
     const sets = new Map<number, BackendSet>();
@@ -527,7 +533,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     const wanted = new Set([...firsts].flatMap((f) => Array.from({ length }, (_, i) => f + i)));
     const result = new Map<number, Uint32Array<ArrayBuffer>>();
     if (wanted.size === 0) return result;
-    const rows = this.#readTables((row) => wanted.has(row));
+    const rows = this.#readTables(wanted);
     for (const first of firsts) {
       const slots = new Uint32Array(length * ROW_SLOTS);
       for (let i = 0; i < length; i++) slots.set(rows.get(first + i) ?? [], i * ROW_SLOTS);

@@ -24,12 +24,12 @@ const question = (more: Partial<TraceQuestion> = {}): TraceQuestion => ({
 });
 
 /** Two backends in rows 1 and 2, the second on this node, and a table at row 1 whose slots take turns. */
-function withMaps(
+async function withMaps(
   work: (maps: PilusMaps, service: (flags: number, more?: object) => void) => void,
 ) {
   using bpffs = temporaryBpffs();
   const path = `${bpffs.path}/pilus`;
-  using _loader = Loader.load({
+  using _loader = await Loader.load({
     bpffs: path,
     routing: "native",
     masquerade: true,
@@ -79,8 +79,8 @@ function portFor(now: number): number {
   }
 }
 
-Deno.test("traceService() says which backend a flow gets, and what becomes of its packets", () => {
-  withMaps((maps, service) => {
+Deno.test("traceService() says which backend a flow gets, and what becomes of its packets", async () => {
+  await withMaps((maps, service) => {
     assertEquals(traceService(maps, question()).verdict, "no service");
     service(0);
     assertEquals(traceService(maps, question()).verdict, "dropped");
@@ -117,8 +117,8 @@ Deno.test("traceService() says which backend a flow gets, and what becomes of it
   });
 });
 
-Deno.test("traceService() knows source ranges, affinity, memory and changed slots", () => {
-  withMaps((maps, service) => {
+Deno.test("traceService() knows source ranges, affinity, memory and changed slots", async () => {
+  await withMaps((maps, service) => {
     service(ServiceFlags.EXTERNAL | ServiceFlags.SOURCE_RANGES);
     assertEquals(traceService(maps, question()).verdict, "dropped");
     const range = (text: string) => {
@@ -169,8 +169,8 @@ Deno.test("traceService() knows source ranges, affinity, memory and changed slot
   });
 });
 
-Deno.test("kernelFrontends() and kernelTables() show what the maps have", () => {
-  withMaps((maps, service) => {
+Deno.test("kernelFrontends() and kernelTables() show what the maps have", async () => {
+  await withMaps((maps, service) => {
     service(ServiceFlags.EXTERNAL);
     const [tcp] = kernelFrontends(maps);
     assertEquals(tcp, {

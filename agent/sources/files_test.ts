@@ -95,6 +95,25 @@ items:
   ]]);
 });
 
+Deno.test("parseManifest() reads a file of JSON as it would read it as YAML", () => {
+  const pod = (name: unknown) =>
+    JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name, labels: null } }, null, 2);
+  const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: [] }, null, 2);
+  const good = `\n${pod("a")}\n---\n\n${pod("b---c")}\n--- \n${pod("d")}`;
+  assertEquals(
+    parseManifest(good).resources.map(({ resource, line }) => [resourceKey(resource), line]),
+    [["default/a", 2], ["default/b---c", 12], ["default/d", 21]],
+  );
+  for (const more of ["", `\n---\n${list}`, "\n---\n# YAML\n"]) {
+    const asYaml = parseManifest(`# a comment\n${(good + more).slice(1)}`);
+    assertEquals(parseManifest(good + more), asYaml);
+  }
+  // what is wrong is told with its own line
+  const [problem] = problemsOf(`${pod("a")}\n---\n${pod(7)}`);
+  assertStringIncludes(problem!, "14: Pod: metadata.name is the number 7");
+  assertEquals(problemsOf(`${pod("a")}\n---\n{"kind": "Pod",`).length > 0, true);
+});
+
 Deno.test("parseManifest() says line, field and fix of what is wrong", () => {
   assertEquals(problemsOf(POLICY.replace("podSelector: {}", "podSelecter: {}")), [
     "6: NetworkPolicy web: spec.podSelecter is not a field known here; did you mean podSelector?",

@@ -1,6 +1,6 @@
 /** From the text of a manifest file to resources, or to what is wrong with it. */
 
-import { Composer, isMap, isScalar, isSeq, LineCounter, type Node, Parser } from "yaml";
+import { Composer, Document, isMap, isScalar, isSeq, LineCounter, type Node, Parser } from "yaml";
 import type { Resource, ResourceKind, ResourceKinds } from "../resources.ts";
 import { KINDS } from "./kinds.ts";
 import type { CheckContext } from "./schema.ts";
@@ -68,19 +68,56 @@ function apiGroup(apiVersion: string): string {
 
 /** Reads the YAML or JSON documents of a file. Never throws: what is wrong is in `problems`. */
 export function parseManifest(text: string): Manifest {
+  const json = /^\s*\{/.test(text) ? parseJsonManifest(text) : undefined;
+  if (json) return json;
   const lines = new LineCounter();
+  // one document after the other: the tree of a large file would be many times the file
+  const documents = new Composer().compose(new Parser(lines.addNewLine).parse(text));
+  return readDocuments(documents, (offset = 0) => Math.max(1, lines.linePos(offset).line));
+}
+
+/**
+ * Reads JSON, a fraction of the work that YAML is. Undefined when it is not JSON, and when lines count
+ * that only the parser of YAML knows: of what is wrong, or of the items of a list.
+ */
+function parseJsonManifest(text: string): Manifest | undefined {
+  const newlines = (part: string) => part.split("\n").length - 1;
+  let line = 1;
+  function* documents(): Generator<Document> {
+    let next = 1;
+    for (const part of text.split(/^---[ \t]*$/m)) {
+      const begin = part.search(/\S/);
+      if (begin >= 0) {
+        line = next + newlines(part.slice(0, begin));
+        const value = JSON.parse(part);
+        if (value?.items !== undefined) throw new SyntaxError("A list");
+        yield new Document(value, { aliasDuplicateObjects: false });
+      }
+      next += newlines(part);
+    }
+  }
+  try {
+    const manifest = readDocuments(documents(), () => line);
+    return manifest.problems.length === 0 ? manifest : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** `lineOf` an offset in the file. */
+function readDocuments(
+  documents: Iterable<Document>,
+  lineOf: (offset: number | undefined) => number,
+): Manifest {
   const result: Manifest = { resources: [], problems: [], ignored: new Map() };
-  const lineOf = (offset: number | undefined) => Math.max(1, lines.linePos(offset ?? 0).line);
   const problem = (offset: number | undefined, message: string) =>
     result.problems.push({ line: lineOf(offset), message });
-
   const compactor = new Compactor();
-  // one document after the other: the tree of a large file would be many times the file
-  const tokens = new Parser(lines.addNewLine).parse(text);
-  for (const document of new Composer().compose(tokens)) {
+  for (const document of documents) {
     for (const error of document.errors) problem(error.pos[0], `not valid YAML: ${error.message}`);
     if (document.errors.length > 0 || document.contents === null) continue;
-    const contents: Node = document.contents;
+    const contents = document.contents;
     if (isScalar(contents) && contents.value === null) continue;
 
     const readResource = (node: Node, path: string, impliedKind?: string) => {

@@ -127,6 +127,7 @@ export class Reconciler<Row> implements AsyncDisposable {
   #strays = new Map<string, Row>();
   /** The target's, when a comparison last found everything as desired. */
   #sealed: string | undefined;
+  #compared = false;
   #dirty = new Set<string>();
   #failures = new Map<string, Failure>();
   #work: Promise<void> = Promise.resolve();
@@ -249,7 +250,9 @@ export class Reconciler<Row> implements AsyncDisposable {
   #adopt(): number {
     let found = 0;
     const calm = () => this.#dirty.size === 0 && this.#failures.size === 0;
-    const seal = this.#seal();
+    // not at the start, which others wait for
+    const seal = this.#compared ? this.#seal() : undefined;
+    this.#compared = true;
     if (seal !== undefined && seal === this.#sealed && calm()) return 0;
     const note = (key: string, right: boolean) => {
       if (right) {

@@ -1,7 +1,7 @@
 /** A map in the kernel, as bytes. `TypedMap` puts codecs on top. */
 
 import { ERRNO } from "../kernel_error.ts";
-import { FileDescriptor } from "../ffi/libc.ts";
+import { FileDescriptor, isZero } from "../ffi/libc.ts";
 import { cstring } from "../ffi/memory.ts";
 import { libbpf } from "../ffi/libbpf.ts";
 import { possibleCpus } from "./codec.ts";
@@ -202,8 +202,13 @@ export class BpfMap implements MapLayout, Disposable {
    */
   fingerprint(valueBytes: number = this.storedValueSize): string {
     let first = 0, second = 0;
+    const array = this.type === MapType.ARRAY;
     for (const { keys, values, count } of this.batches()) {
+      // of an array, what is not used: it is there always
+      if (array && isZero(values.subarray(0, count * this.storedValueSize))) continue;
       for (let i = 0; i < count; i++) {
+        const at = i * this.storedValueSize;
+        if (array && zeros(values, at, valueBytes)) continue;
         const key = hash(SEED, keys, i * this.keySize, this.keySize);
         const entry = hash(key, values, i * this.storedValueSize, valueBytes);
         first = (first + entry) | 0;
@@ -399,6 +404,12 @@ function refusesBatches(result: number): boolean {
 
 function hex(value: number): string {
   return `0x${value.toString(16)}`;
+}
+
+function zeros(bytes: Uint8Array, from: number, length: number): boolean {
+  let at = from;
+  while (at < from + length && bytes[at] === 0) at++;
+  return at === from + length;
 }
 
 /** FNV-1a over `length` bytes from `at`, four at a time. */

@@ -23,6 +23,12 @@ export interface OpenOptions {
 const LOG_SIZE = 16 << 20; // virtual: only what the verifier writes takes memory
 const LOG_LINES = 24;
 
+/** What the verifier said of a program. */
+interface ProgramLog {
+  name: string;
+  memory: NativeMemory;
+}
+
 /**
  * An opened object file. Set what should differ from the file, `load()`, then take programs and maps.
  * Programs and maps that were taken live on when the object is disposed.
@@ -116,17 +122,18 @@ export class BpfObject implements Disposable {
   /**
    * Pins maps as `directory/<map name>` when the object is loaded; a map that is already pinned
    * there is used instead of a new one, so that programs of several objects and processes share it.
-   * The directory is made when it is missing.
+   * The directory is made when it is missing. Returns whether all of them are pinned there already.
    * @param maps names; by default those declared with `__uint(pinning, LIBBPF_PIN_BY_NAME)`
    * @throws KernelError EINVAL when a pinned map has another layout, with each difference named
    */
-  pinMaps(directory: string, maps: string[] = this.#declaredPins()): void {
+  pinMaps(directory: string, maps: string[] = this.#declaredPins()): boolean {
     makePinDirectory(directory);
-    for (const name of maps) this.pinMap(name, `${directory}/${name}`);
+    const known = maps.map((name) => this.pinMap(name, `${directory}/${name}`));
+    return known.every((there) => there);
   }
 
-  /** As `pinMaps` for one map and a path of its own. */
-  pinMap(name: string, path: string): void {
+  /** As `pinMaps` for one map and a path of its own. Returns whether it is pinned there already. */
+  pinMap(name: string, path: string): boolean {
     this.#requireState(false, "pin a map of");
     const map = this.#mapPointer(name);
     const fd = tryOpenPinFd(path);
@@ -135,6 +142,7 @@ export class BpfObject implements Disposable {
       this.#requireLayout(name, pinned, path);
     }
     checkBpf(libbpf.bpf_map__set_pin_path(map, cstring(path)), "set the pin path of map", name);
+    return fd !== undefined;
   }
 
   /** Uses `existing` instead of a new map. Throws KernelError EINVAL when its layout is another. */
@@ -175,22 +183,34 @@ export class BpfObject implements Disposable {
    * last lines of the verifier's log. After an error the object can only be disposed.
    */
   load(): this {
+    using stack = new DisposableStack();
+    const logs = this.#prepareLogs(stack);
+    const result = libbpf.bpf_object__load(this.#object);
+    if (result < 0) throw this.#loadError(result, logs);
+    return this;
+  }
+
+  /** As `load`, without stopping this thread while the kernel verifies. */
+  async loadElsewhere(): Promise<this> {
+    using stack = new DisposableStack();
+    const logs = this.#prepareLogs(stack);
+    const result = await libbpf.load_elsewhere(this.#object);
+    if (result < 0) throw this.#loadError(result, logs);
+    return this;
+  }
+
+  /** Where the verifier shall write about each program. */
+  #prepareLogs(stack: DisposableStack): ProgramLog[] {
     this.#requireState(false, "load");
     this.#loaded = true;
-    const logs: { name: string; memory: NativeMemory }[] = [];
-    try {
-      for (const [name, program] of this.#programs) {
-        if (!libbpf.bpf_program__autoload(program)) continue;
-        const memory = new NativeMemory(LOG_SIZE);
-        logs.push({ name, memory });
-        libbpf.bpf_program__set_log_buf(program, memory.pointer, BigInt(LOG_SIZE));
-      }
-      const result = libbpf.bpf_object__load(this.#object);
-      if (result < 0) throw this.#loadError(result, logs);
-    } finally {
-      for (const { memory } of logs) memory[Symbol.dispose]();
+    const logs: ProgramLog[] = [];
+    for (const [name, program] of this.#programs) {
+      if (!libbpf.bpf_program__autoload(program)) continue;
+      const memory = stack.use(new NativeMemory(LOG_SIZE));
+      logs.push({ name, memory });
+      libbpf.bpf_program__set_log_buf(program, memory.pointer, BigInt(LOG_SIZE));
     }
-    return this;
+    return logs;
   }
 
   /** A loaded program; the caller disposes it. Throws RangeError for an unknown or unloaded name. */
@@ -244,7 +264,7 @@ export class BpfObject implements Disposable {
     });
   }
 
-  #loadError(result: number, logs: { name: string; memory: NativeMemory }[]): KernelError {
+  #loadError(result: number, logs: readonly ProgramLog[]): KernelError {
     // libbpf stops at the first program that fails; those before it leave their log empty
     const failed = logs.find(({ memory }) => memory.bytes[0] !== 0);
     if (failed) {

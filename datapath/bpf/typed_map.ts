@@ -2,6 +2,7 @@
 
 import type { Codec } from "./codec.ts";
 import { UpdateFlag } from "./constants.ts";
+import { isZero } from "../ffi/libc.ts";
 import { BpfMap } from "./map.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -88,18 +89,16 @@ export class TypedMap<K, V> implements Disposable {
 
   /** The entries that are not all zeros: what of an array is in use. */
   used(): Generator<[key: K, value: V]> {
-    return this.#entries((values, from, to) => {
-      while (from < to && values[from] === 0) from++;
-      return from < to;
-    });
+    return this.#entries((values) => !isZero(values));
   }
 
-  *#entries(wanted: (values: Bytes, from: number, to: number) => boolean) {
+  *#entries(wanted: (values: Bytes) => boolean) {
     const size = this.#value.size;
     for (const { keys, values, count } of this.raw.batches()) {
+      if (!wanted(values.subarray(0, count * size))) continue;
       const keyView = viewOf(keys), valueView = viewOf(values);
       for (let i = 0; i < count; i++) {
-        if (!wanted(values, i * size, (i + 1) * size)) continue;
+        if (!wanted(values.subarray(i * size, (i + 1) * size))) continue;
         yield [
           this.#key.decode(keyView, i * this.#key.size),
           this.#value.decode(valueView, i * size),

@@ -13,6 +13,12 @@ const SYMBOLS = {
 
   bpf_object__open_mem: { parameters: ["buffer", "usize", "buffer"], result: "pointer" },
   bpf_object__load: { parameters: ["pointer"], result: "i32" },
+  load_elsewhere: {
+    name: "bpf_object__load",
+    parameters: ["pointer"],
+    result: "i32",
+    nonblocking: true,
+  },
   bpf_object__close: { parameters: ["pointer"], result: "void" },
   bpf_object__btf: { parameters: ["pointer"], result: "pointer" },
   btf__raw_data: { parameters: ["pointer", "buffer"], result: "pointer" },

@@ -30,6 +30,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  memcmp: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
   malloc_trim: { parameters: ["usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   poll: { parameters: ["pointer", "u64", "i32"], result: "i32", nonblocking: true },
@@ -62,6 +63,13 @@ export function check<T extends number | bigint>(
 ): T {
   if (result >= 0) return result;
   throw new KernelError({ operation, target, errno: errno(), ...(hint ? { hint } : {}) });
+}
+
+/** Whether every byte is zero: the first one is, and each next one is like the one before. */
+export function isZero(bytes: Uint8Array<ArrayBuffer>): boolean {
+  const length = bytes.length;
+  return length === 0 ||
+    bytes[0] === 0 && c.memcmp(bytes, bytes.subarray(1), BigInt(length - 1)) === 0;
 }
 
 /** Flags of open(2), asm-generic/fcntl.h. */

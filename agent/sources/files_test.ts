@@ -114,6 +114,23 @@ Deno.test("parseManifest() reads a file of JSON as it would read it as YAML", ()
   assertEquals(problemsOf(`${pod("a")}\n---\n{"kind": "Pod",`).length > 0, true);
 });
 
+Deno.test("parseManifest() follows aliases, but not into more than memory holds", () => {
+  const pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n";
+  const [made] = parseManifest(`${pod}  labels: &l {app: x}\nspec: {}\n`).resources;
+  const [same] = parseManifest(`${pod}  annotations: &l {app: x}\n  labels: *l\n`).resources;
+  assertEquals(same!.resource.metadata.labels, made!.resource.metadata.labels);
+  assertEquals(problemsOf(`${pod}  annotations: &l\n    app: x\n    b: 7\n  labels: *l\n`), [
+    '7: Pod a: metadata.annotations.b is the number 7, and must be a text; write it in quotes: "7"',
+    "7: Pod a: metadata.labels.b is the number 7, and must be a label value of at most 63 " +
+    `letters, digits, '-', '_' and '.'; write it in quotes: "7"`,
+  ]);
+  const bomb = Array.from({ length: 9 }, (_, i) => {
+    const before = i === 0 ? "x" : `*a${i - 1}`;
+    return `a${i}: &a${i} [${Array(9).fill(before).join()}]`;
+  });
+  assertStringIncludes(problemsOf(bomb.join("\n")).join(), "1: not to be read: Excessive alias");
+});
+
 Deno.test("parseManifest() says line, field and fix of what is wrong", () => {
   assertEquals(problemsOf(POLICY.replace("podSelector: {}", "podSelecter: {}")), [
     "6: NetworkPolicy web: spec.podSelecter is not a field known here; did you mean podSelector?",

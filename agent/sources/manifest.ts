@@ -1,9 +1,19 @@
 /** From the text of a manifest file to resources, or to what is wrong with it. */
 
-import { Composer, Document, isMap, isScalar, isSeq, LineCounter, type Node, Parser } from "yaml";
+import {
+  Composer,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  Parser,
+} from "yaml";
 import type { Resource, ResourceKind, ResourceKinds } from "../resources.ts";
 import { KINDS } from "./kinds.ts";
-import type { CheckContext } from "./schema.ts";
+import { type Fault, faultText, isRecord, pathText, type Step } from "./schema.ts";
 
 /** A resource and where it stands. */
 export interface ManifestResource {
@@ -58,46 +68,29 @@ class Compactor {
   }
 }
 
-function scalarText(node: unknown): string | undefined {
-  return isScalar(node) && typeof node.value === "string" ? node.value : undefined;
-}
-
 function apiGroup(apiVersion: string): string {
   return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.lastIndexOf("/")) : "";
 }
 
-/** Reads the YAML or JSON documents of a file. Never throws: what is wrong is in `problems`. */
-export function parseManifest(text: string): Manifest {
-  const json = /^\s*\{/.test(text) ? parseJsonManifest(text) : undefined;
-  if (json) return json;
-  const lines = new LineCounter();
-  // one document after the other: the tree of a large file would be many times the file
-  const documents = new Composer().compose(new Parser(lines.addNewLine).parse(text));
-  return readDocuments(documents, (offset = 0) => Math.max(1, lines.linePos(offset).line));
+/** A document of a file. */
+interface Part {
+  value: unknown;
+  /** Where it is not even YAML. */
+  errors: readonly ManifestProblem[];
+  /** The line of what a fault of the document is about. */
+  lineOf(path: readonly Step[], about: Fault["about"]): number;
 }
 
-/**
- * Reads JSON, a fraction of the work that YAML is. Undefined when it is not JSON, and when lines count
- * that only the parser of YAML knows: of what is wrong, or of the items of a list.
- */
-function parseJsonManifest(text: string): Manifest | undefined {
-  const newlines = (part: string) => part.split("\n").length - 1;
-  let line = 1;
-  function* documents(): Generator<Document> {
-    let next = 1;
-    for (const part of text.split(/^---[ \t]*$/m)) {
-      const begin = part.search(/\S/);
-      if (begin >= 0) {
-        line = next + newlines(part.slice(0, begin));
-        const value = JSON.parse(part);
-        if (value?.items !== undefined) throw new SyntaxError("A list");
-        yield new Document(value, { aliasDuplicateObjects: false });
-      }
-      next += newlines(part);
-    }
-  }
+/** Reads the YAML or JSON documents of a file. Never throws: what is wrong is in `problems`. */
+export function parseManifest(text: string): Manifest {
+  const json = /^\s*\{/.test(text) ? tryJson(text) : undefined;
+  return json ?? readParts(yamlParts(text));
+}
+
+/** JSON is a fraction of the work that YAML is. Undefined when a parser has to say what is wrong where. */
+function tryJson(text: string): Manifest | undefined {
   try {
-    const manifest = readDocuments(documents(), () => line);
+    const manifest = readParts(jsonParts(text));
     return manifest.problems.length === 0 ? manifest : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
@@ -105,74 +98,125 @@ function parseJsonManifest(text: string): Manifest | undefined {
   }
 }
 
-/** `lineOf` an offset in the file. */
-function readDocuments(
-  documents: Iterable<Document>,
-  lineOf: (offset: number | undefined) => number,
-): Manifest {
-  const result: Manifest = { resources: [], problems: [], ignored: new Map() };
-  const problem = (offset: number | undefined, message: string) =>
-    result.problems.push({ line: lineOf(offset), message });
-  const compactor = new Compactor();
-  for (const document of documents) {
-    for (const error of document.errors) problem(error.pos[0], `not valid YAML: ${error.message}`);
-    if (document.errors.length > 0 || document.contents === null) continue;
-    const contents = document.contents;
-    if (isScalar(contents) && contents.value === null) continue;
+/** Throws SyntaxError for what is not JSON. */
+function* jsonParts(text: string): Generator<Part> {
+  let next = 1;
+  for (const part of text.split(/^---[ \t]*$/m)) {
+    const begin = part.search(/\S/);
+    const line = next + newlines(part.slice(0, begin));
+    if (begin >= 0) yield { value: JSON.parse(part), errors: [], lineOf: () => line };
+    next += newlines(part);
+  }
+}
 
-    const readResource = (node: Node, path: string, impliedKind?: string) => {
-      const offset = node.range?.[0];
-      const at = path === "" ? "" : `${path}: `;
-      if (!isMap(node)) {
-        problem(offset, `${at}a resource must be a map with apiVersion, kind and metadata`);
+function newlines(text: string): number {
+  return text.split("\n").length - 1;
+}
+
+function* yamlParts(text: string): Generator<Part> {
+  const lines = new LineCounter();
+  const lineAt = (offset = 0) => Math.max(1, lines.linePos(offset).line);
+  // one document after the other: the tree of a large file would be many times the file
+  for (const document of new Composer().compose(new Parser(lines.addNewLine).parse(text))) {
+    const errors = document.errors.map(({ pos, message }) => ({
+      line: lineAt(pos[0]),
+      message: `not valid YAML: ${message}`,
+    }));
+    let value: unknown;
+    try {
+      if (errors.length === 0) value = document.toJS();
+    } catch (error) { // aliases of aliases that would be more than memory holds
+      const { message } = error as Error;
+      errors.push({
+        line: lineAt(document.contents?.range?.[0]),
+        message: `not to be read: ${message}`,
+      });
+    }
+    const lineOf: Part["lineOf"] = (path, about) => lineAt(offsetOf(document, path, about));
+    yield { value, errors, lineOf };
+  }
+}
+
+/** Where in the text the fault is, or as near to it as there is something. */
+function offsetOf(
+  document: Document.Parsed,
+  path: readonly Step[],
+  about: Fault["about"],
+): number | undefined {
+  let node: unknown = document.contents;
+  let offset = document.contents?.range?.[0];
+  const steps = about === "missing" ? path.slice(0, -1) : path;
+  for (const [i, step] of steps.entries()) {
+    if (isAlias(node)) node = node.resolve(document);
+    let next: unknown;
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => String(isScalar(key) ? key.value : key) === step);
+      const ofKey = i === path.length - 1 && about !== "value";
+      next = ofKey ? pair?.key : pair?.value;
+    } else if (isSeq(node)) {
+      next = node.items[Number(step)];
+    }
+    if (!isNode(next)) return offset;
+    node = next;
+    offset = next.range?.[0] ?? offset;
+  }
+  return offset;
+}
+
+function readParts(parts: Iterable<Part>): Manifest {
+  const result: Manifest = { resources: [], problems: [], ignored: new Map() };
+  const compactor = new Compactor();
+  for (const { value: contents, errors, lineOf } of parts) {
+    result.problems.push(...errors);
+    if (errors.length > 0 || contents === null || contents === undefined) continue;
+
+    const readResource = (value: unknown, path: readonly Step[], impliedKind?: string) => {
+      const line = lineOf(path, "value");
+      const at = path.length === 0 ? "" : `${pathText(path)}: `;
+      const problem = (message: string) => result.problems.push({ line, message: at + message });
+      if (!isRecord(value)) {
+        problem("a resource must be a map with apiVersion, kind and metadata");
         return;
       }
-      const kind = scalarText(node.get("kind", true)) ?? impliedKind;
-      const apiVersion = scalarText(node.get("apiVersion", true)) ??
-        (impliedKind ? "v1" : undefined);
+      const textOf = (field: unknown) => typeof field === "string" ? field : undefined;
+      const kind = textOf(value["kind"]) ?? impliedKind;
+      const given = textOf(value["apiVersion"]);
+      const apiVersion = given ?? (impliedKind ? "v1" : undefined);
       if (kind === undefined || apiVersion === undefined) {
-        const missing = kind === undefined ? "kind" : "apiVersion";
-        problem(offset, `${at}${missing} is missing, and must be there`);
+        problem(`${kind === undefined ? "kind" : "apiVersion"} is missing, and must be there`);
         return;
       }
-      const items = node.get("items", true);
-      if (kind.endsWith("List") && isSeq(items)) {
+      const { items } = value;
+      if (kind.endsWith("List") && Array.isArray(items)) {
         const itemKind = kind === "List" ? undefined : kind.slice(0, -"List".length);
-        for (const [i, item] of items.items.entries()) {
-          readResource(item as Node, `${path}items[${i}]`, itemKind);
+        for (const [i, item] of items.entries()) {
+          readResource(item, [...path, "items", i], itemKind);
         }
         return;
       }
       const definition = Object.hasOwn(KINDS, kind) ? KINDS[kind as ResourceKind] : undefined;
-      const implied = scalarText(node.get("apiVersion", true)) === undefined;
-      if (
-        !definition || (!implied && apiGroup(apiVersion) !== apiGroup(definition.apiVersion))
-      ) {
+      if (!definition || (given && apiGroup(given) !== apiGroup(definition.apiVersion))) {
         const name = `${apiVersion}/${kind}`;
         result.ignored.set(name, (result.ignored.get(name) ?? 0) + 1);
         return;
       }
-      if (!implied && apiVersion !== definition.apiVersion) {
-        problem(
-          offset,
-          `${at}apiVersion is ${apiVersion}, and must be ${definition.apiVersion} for ${kind}`,
-        );
+      if (given && given !== definition.apiVersion) {
+        problem(`apiVersion is ${given}, and must be ${definition.apiVersion} for ${kind}`);
         return;
       }
-      const before = result.problems.length;
-      const name = scalarText(node.getIn(["metadata", "name"], true));
-      const title = name === undefined ? kind : `${kind} ${name}`;
-      const context: CheckContext = {
-        document,
-        report: (where, field, message) =>
-          problem(
-            where?.range?.[0] ?? offset,
-            `${at}${title}: ${field === "" ? message : `${field} ${message}`}`,
-          ),
-      };
-      definition.schema(node, "", context);
-      if (result.problems.length > before) return;
-      const { apiVersion: _, metadata, ...rest } = node.toJS(document) as
+      const faults = definition.schema(value);
+      if (faults.length > 0) {
+        const name = textOf(isRecord(value["metadata"]) ? value["metadata"]["name"] : undefined);
+        const title = name === undefined ? kind : `${kind} ${name}`;
+        for (const fault of faults) {
+          result.problems.push({
+            line: lineOf([...path, ...fault.path], fault.about),
+            message: `${at}${title}: ${faultText(fault)}`,
+          });
+        }
+        return;
+      }
+      const { apiVersion: _, metadata, ...rest } = value as
         & Record<string, unknown>
         & { metadata: Partial<Resource["metadata"]> };
       const resource = compactor.compact({
@@ -187,10 +231,10 @@ function readDocuments(
       result.resources.push({
         kind: kind as ResourceKind,
         resource: resource as unknown as ResourceKinds[ResourceKind],
-        line: lineOf(offset),
+        line,
       });
     };
-    readResource(contents, "");
+    readResource(contents, []);
   }
   return result;
 }

@@ -1,51 +1,68 @@
 /**
- * Checks of YAML nodes, so that what is wrong is reported with its line and the way to the field.
+ * Checks of plain values, as YAML and JSON give them. What is wrong is told with the way to the field.
  * An optional field whose value is null counts as missing.
  */
 
 import { closestString } from "@std/text/closest-string";
-import { type Document, isAlias, isMap, isScalar, isSeq, type Node } from "yaml";
 
-/** What a check works with. */
-export interface CheckContext {
-  document: Document;
-  /** `path` is like `spec.ingress[0].ports[1].port`. */
-  report(node: Node | undefined, path: string, message: string): void;
+/** A field's name, or an index of a list. */
+export type Step = string | number;
+
+/** What is wrong with a value, or with the key that leads to it, or that it is missing. */
+export interface Fault {
+  path: readonly Step[];
+  about: "value" | "field" | "key" | "missing";
+  message: string;
 }
 
-/** Reports everything that is wrong with the node. */
-export type Schema = (node: Node | undefined, path: string, context: CheckContext) => void;
+/** Tells everything that is wrong with the value. */
+export type Schema = (value: unknown) => readonly Fault[];
 
-function resolved(node: Node | undefined, context: CheckContext): Node | undefined {
-  return isAlias(node) ? node.resolve(context.document) : node;
+const NONE: readonly Fault[] = [];
+
+/** The way as people write it, such as `spec.ingress[0].ports[1].port`. */
+export function pathText(path: readonly Step[]): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === "string" && /^[A-Za-z_$][\w$-]*$/.test(step)) {
+      return text === "" ? step : `${text}.${step}`;
+    }
+    return text === "" ? String(step) : `${text}[${step}]`;
+  }, "");
 }
 
-function isNull(node: Node | undefined): boolean {
-  return node === undefined || (isScalar(node) && node.value === null);
+/** The fault in words. */
+export function faultText({ path, about, message }: Fault): string {
+  const where = about === "key" ? `key of ${pathText(path.slice(0, -1))}` : pathText(path);
+  return where === "" ? message : `${where} ${message}`;
 }
 
-function describe(node: Node | undefined): string {
-  if (isMap(node)) return "a map";
-  if (isSeq(node)) return "a list";
-  if (!isScalar(node) || node.value === null) return "empty";
-  return `the ${typeof node.value} ${JSON.stringify(node.value)}`;
+function fault(message: string): readonly Fault[] {
+  return [{ path: [], about: "value", message }];
 }
 
-function join(path: string, field: string): string {
-  if (path === "") return field;
-  return /^[A-Za-z_$][\w$-]*$/.test(field) ? `${path}.${field}` : `${path}[${field}]`;
+function within(step: Step, faults: readonly Fault[]): readonly Fault[] {
+  if (faults.length === 0) return faults;
+  return faults.map((fault) => ({ ...fault, path: [step, ...fault.path] }));
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return "empty";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a map";
+  return `the ${typeof value} ${JSON.stringify(value)}`;
 }
 
 function scalar(what: string, accept: (value: unknown) => boolean, fix = ""): Schema {
-  return (given, path, context) => {
-    const node = resolved(given, context);
-    if (isScalar(node) && accept(node.value)) return;
-    context.report(given, path, `is ${describe(node)}, and must be ${what}${fix}`);
-  };
+  return (value) =>
+    accept(value) ? NONE : fault(`is ${describe(value)}, and must be ${what}${fix}`);
 }
 
 /** Anything at all: a field that pilus knows and does not use. */
-export const anything: Schema = () => {};
+export const anything: Schema = () => NONE;
 
 export const boolean: Schema = scalar("true or false", (value) => typeof value === "boolean");
 
@@ -62,71 +79,50 @@ export function text(
   what = "a text",
   accept: (value: string) => boolean = () => true,
 ): Schema {
-  return (given, path, context) => {
-    const node = resolved(given, context);
-    const value = isScalar(node) ? node.value : undefined;
-    if (typeof value === "number" || typeof value === "boolean") {
-      const fix = `write it in quotes: "${value}"`;
-      context.report(given, path, `is ${describe(node)}, and must be ${what}; ${fix}`);
-    } else if (typeof value !== "string" || !accept(value)) {
-      context.report(given, path, `is ${describe(node)}, and must be ${what}`);
-    }
+  return (value) => {
+    if (typeof value === "string" && accept(value)) return NONE;
+    const quotes = typeof value === "number" || typeof value === "boolean"
+      ? `; write it in quotes: "${value}"`
+      : "";
+    return fault(`is ${describe(value)}, and must be ${what}${quotes}`);
   };
 }
 
 /** One of some texts. */
 export function oneOf(...values: string[]): Schema {
-  return (given, path, context) => {
-    const node = resolved(given, context);
-    const value = isScalar(node) ? node.value : undefined;
-    if (typeof value === "string" && values.includes(value)) return;
+  return (value) => {
+    if (typeof value === "string" && values.includes(value)) return NONE;
     const hint = typeof value === "string"
       ? `; did you mean ${closestString(value, values, { caseSensitive: false })}?`
       : "";
-    context.report(
-      given,
-      path,
-      `is ${describe(node)}, and must be one of ${values.join(", ")}${hint}`,
-    );
+    return fault(`is ${describe(value)}, and must be one of ${values.join(", ")}${hint}`);
   };
 }
 
 /** An integer for which `ifNumber` speaks, or a text for which `ifText` does. */
 export function numberOrText(ifNumber: Schema, ifText: Schema): Schema {
-  return (given, path, context) => {
-    const node = resolved(given, context);
-    const isNumber = isScalar(node) && typeof node.value === "number";
-    (isNumber ? ifNumber : ifText)(given, path, context);
-  };
+  return (value) => (typeof value === "number" ? ifNumber : ifText)(value);
 }
 
 /** A list with items of one form. */
 export function list(item: Schema): Schema {
-  return (given, path, context) => {
-    const node = resolved(given, context);
-    if (!isSeq(node)) {
-      context.report(given, path, `is ${describe(node)}, and must be a list`);
-      return;
-    }
-    for (const [i, child] of node.items.entries()) {
-      item(child as Node | undefined, `${path}[${i}]`, context);
-    }
+  return (value) => {
+    if (!Array.isArray(value)) return fault(`is ${describe(value)}, and must be a list`);
+    const faults = value.flatMap((child, i) => within(i, item(child)));
+    return faults.length > 0 ? faults : NONE;
   };
 }
 
 /** A map from any text that `key` takes to values of one form. */
 export function record(value: Schema, key: Schema = text()): Schema {
-  return (given, path, context) => {
-    const node = resolved(given, context);
-    if (!isMap(node)) {
-      context.report(given, path, `is ${describe(node)}, and must be a map`);
-      return;
+  return (given) => {
+    if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
+    const faults: Fault[] = [];
+    for (const [name, child] of Object.entries(given)) {
+      const ofKey = key(name).map((fault): Fault => ({ ...fault, about: "key" }));
+      faults.push(...within(name, ofKey), ...within(name, value(child)));
     }
-    for (const pair of node.items) {
-      key(pair.key as Node, `key of ${path}`, context);
-      const name = isScalar(pair.key) ? String(pair.key.value) : "?";
-      value(pair.value as Node | undefined, join(path, name), context);
-    }
+    return faults;
   };
 }
 
@@ -148,53 +144,38 @@ export interface ObjectOptions {
 export function object(fields: Record<string, Schema>, options: ObjectOptions = {}): Schema {
   const { required = [], unused = [], open = false } = options;
   const known = [...Object.keys(fields), ...unused];
-  return (given, path, context) => {
-    const node = resolved(given, context);
-    if (!isMap(node)) {
-      context.report(given, path, `is ${describe(node)}, and must be a map`);
-      return;
-    }
-    const seen = new Set<string>();
-    for (const pair of node.items) {
-      const name = isScalar(pair.key) ? String(pair.key.value) : "?";
-      const value = pair.value as Node | undefined;
+  return (given) => {
+    if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
+    const faults: Fault[] = [];
+    for (const [name, value] of Object.entries(given)) {
       const schema = Object.hasOwn(fields, name) ? fields[name] : undefined;
       if (schema) {
-        if (isNull(value) || value === null) continue;
-        seen.add(name);
-        schema(value, join(path, name), context);
+        if (value !== null) faults.push(...within(name, schema(value)));
       } else if (!open && !unused.includes(name)) {
-        const hint = `did you mean ${closestString(name, known)}?`;
-        context.report(pair.key as Node, join(path, name), `is not a field known here; ${hint}`);
+        const message = `is not a field known here; did you mean ${closestString(name, known)}?`;
+        faults.push({ path: [name], about: "field", message });
       }
     }
     for (const name of required) {
-      if (seen.has(name)) continue;
-      context.report(given, join(path, name), "is missing, and must be there");
+      if (Object.hasOwn(given, name) && given[name] !== null) continue;
+      faults.push({ path: [name], about: "missing", message: "is missing, and must be there" });
     }
+    return faults;
   };
 }
 
 /**
- * `schema`, and what one field alone cannot tell: `check` looks at the plain value when the schema
- * had nothing to report, and returns what is wrong.
+ * `schema`, and what one field alone cannot tell: `check` looks at the value when the schema had
+ * nothing to report, and returns what is wrong.
  */
 export function refine<Value>(
   schema: Schema,
   check: (value: Value) => string | undefined,
 ): Schema {
-  return (given, path, context) => {
-    let failed = false;
-    schema(given, path, {
-      document: context.document,
-      report(node, at, message) {
-        failed = true;
-        context.report(node, at, message);
-      },
-    });
-    const node = resolved(given, context);
-    if (failed || !node) return;
-    const message = check(node.toJS(context.document) as Value);
-    if (message !== undefined) context.report(given, path, message);
+  return (value) => {
+    const faults = schema(value);
+    if (faults.length > 0) return faults;
+    const message = check(value as Value);
+    return message === undefined ? NONE : fault(message);
   };
 }

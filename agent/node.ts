@@ -134,6 +134,7 @@ export class Agent implements AgentState, AsyncDisposable {
 
   async #start(): Promise<void> {
     const { config, log } = this;
+    this.#stack.use(keepMemorySmall());
     Deno.mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
     const database = openDatabase(config.stateDir);
     this.#stack.defer(() => database.close());
@@ -236,7 +237,6 @@ export class Agent implements AgentState, AsyncDisposable {
       onError: (request, error) => log.error("request failed", { request, error: String(error) }),
     });
     this.#stack.use(server);
-    this.#stack.use(keepMemorySmall());
     if (config.metrics) this.#serveMetrics(config.metrics);
     this.#installCni();
     log.info("ready", {

@@ -188,7 +188,7 @@ function selectedBackends(
 export interface BackendSources {
   /** The service's; undefined when it has none: its selector is asked then. */
   slices: readonly EndpointSlice[] | undefined;
-  /** Published pods of the service's namespace. */
+  /** Published pods of the service's namespace, where there are no slices. */
   endpoints: Iterable<CiliumEndpoint>;
   settings: ServiceSettings;
   isLocal: (address: Uint8Array) => boolean;

@@ -230,9 +230,11 @@ class Maker {
       report("has no clusterIP, so it is not served there; give it one");
     }
     const slices = this.slices.get(key);
+    const endpoints = this.endpoints.get(service.metadata.namespace);
     const sources = {
       slices: slices ? [...slices.values()] : undefined,
-      endpoints: [...this.endpoints.get(service.metadata.namespace)?.values() ?? []],
+      // of the whole namespace: only for who asks
+      endpoints: slices ? [] : [...endpoints?.values() ?? []],
       settings,
       isLocal: this.#isLocal,
     };
@@ -249,10 +251,7 @@ class Maker {
         report(`port ${port.port}/SCTP is not served: pilus balances TCP and UDP`);
         continue;
       }
-      const backends = portBackends(service, port, {
-        ...sources,
-        endpoints: [...sources.endpoints],
-      });
+      const backends = portBackends(service, port, sources);
       const all = [...addresses, ...this.#nodePorts(service, port, settings, report)];
       frontends.push(...this.#frontends(service, port, backends, all, settings));
     }

@@ -31,6 +31,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   memcmp: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
+  mallopt: { parameters: ["i32", "i32"], result: "i32" },
   malloc_trim: { parameters: ["usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   poll: { parameters: ["pointer", "u64", "i32"], result: "i32", nonblocking: true },
@@ -126,6 +127,15 @@ export function connect(fd: number, address: Uint8Array<ArrayBuffer>): void {
 export function accept(fd: number): FileDescriptor {
   const SOCK_CLOEXEC = 0o2000000;
   return new FileDescriptor(check(c.accept4(fd, null, null, SOCK_CLOEXEC), "accept on", "socket"));
+}
+
+/**
+ * Has memory of more than 256 KiB go back to the system when it is freed: glibc otherwise keeps as much
+ * as the largest piece there ever was, for each thread (malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD).
+ */
+export function returnLargeMemory(): void {
+  const M_TRIM_THRESHOLD = -1, M_MMAP_THRESHOLD = -3;
+  for (const parameter of [M_TRIM_THRESHOLD, M_MMAP_THRESHOLD]) c.mallopt(parameter, 256 << 10);
 }
 
 /** Gives what malloc has and nobody uses back to the system. */

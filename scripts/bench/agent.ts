@@ -300,8 +300,12 @@ async function memory(): Promise<void> {
     const all = `${many} + ${REMOTE.toLocaleString("en")} addresses`;
     report(all, "RSS", await residentMB(node), "MB", { limit: 200 });
     await node.stopAgent();
-    node.startAgent();
-    await synced(node, { ipcache: SERVICES + REMOTE }).catch(() => {});
+    const restart = await timed(async () => {
+      node.startAgent();
+      while (!(await node.status().then(() => true, () => false))) await delay(50);
+    });
+    report(`${all}, restarted`, "start to ready", restart, "ms");
+    await synced(node, { ipcache: SERVICES + REMOTE });
     report(`${all}, restarted`, "RSS", await residentMB(node), "MB", { limit: 200 });
   });
 }

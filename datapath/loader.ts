@@ -302,10 +302,15 @@ export class Loader implements Disposable {
     });
   }
 
-  /** No connection is added any more; those there are look at pilus_runtime for each message. */
+  /**
+   * No connection is added any more, and those there are look at pilus_runtime for each message. Nobody
+   * sees them end from now on, so what is known of them is forgotten.
+   */
   detachLocalPath(): void {
     using link = BpfLink.tryOpenPinned(this.#localPathPin());
     link?.detach();
+    using local = BpfMap.tryOpenPinned(`${this.mapDirectory}/pilus_local`, "pilus_local");
+    local?.clear();
   }
 
   #localPathPin(): string {

@@ -5,7 +5,7 @@ import type { ServiceView } from "../agent/api/views.ts";
 import { OUTSIDE } from "../cli/demo_lab.ts";
 import type { RoutingMode } from "../datapath/loader.ts";
 import { announce, balanced, makeWiresReal, serviceManifest, sniff } from "./lab/balancer.ts";
-import { download, get, MEGABYTE, settle, sha256, tcp, udp } from "./lab/clients.ts";
+import { download, get, MEGABYTE, peer, settle, sha256, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 
 const CLUSTER = { ipv4: "10.96.1.1", ipv6: "fd60:96::101" } as const;
@@ -118,7 +118,9 @@ for (const { name, routing, args, direct, header } of MODES) {
           const peers = { tcp: new Set<string>(), udp: new Set<string>() };
           for (let i = 0; i < 14; i++) {
             peers.tcp.add(await get(lab.outside, balanced(1)[family], "/peer", { port: 80 }));
-            peers.udp.add((await udp(lab.outside, balanced(1)[family], 7, "peer")).answer!);
+            const { answer, error } = await udp(lab.outside, balanced(1)[family], 7, "peer");
+            assertEquals(error, undefined);
+            peers.udp.add(answer!);
           }
           for (const protocol of ["tcp", "udp"] as const) {
             assert(peers[protocol].has(client), "a backend of the node sees the client");
@@ -127,6 +129,17 @@ for (const { name, routing, args, direct, header } of MODES) {
               direct[protocol] ? 1 : 2,
               [...peers[protocol]].join(),
             );
+          }
+        });
+
+        await step("one port of the client towards two services", async () => {
+          // half of the times both have the same backend
+          for (let i = 0; i < 6; i++) {
+            const words = ["twice", balanced(1)[family], balanced(2)[family], 7];
+            const { failed } = await peer(lab.outside, words);
+            // whose packets after the first do not say which service they are for
+            const same = header === "option" ? failed!.filter(([name]) => name !== "tcp") : failed;
+            assertEquals(same, []);
           }
         });
 

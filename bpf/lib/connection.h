@@ -5,6 +5,7 @@
 #include "endpoint.h"
 #include "events.h"
 #include "ipcache.h"
+#include "move_port.h"
 #include "policy.h"
 #include "rewrite.h"
 
@@ -94,11 +95,20 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 		/* an error about nothing that is known is a flow of its own */
 	}
 
-	source_high = ct_make_key(&p->tuple, &key);
-	e = bpf_map_lookup_elem(&pilus_ct, &key);
-	known = e && !ct_is_stale(e, p, now);
-	if (known)
-		direction = ct_direction(e, source_high);
+	/* the second time with another port */
+	for (int i = 0; i < 2; i++) {
+		source_high = ct_make_key(&p->tuple, &key);
+		e = bpf_map_lookup_elem(&pilus_ct, &key);
+		known = e && !ct_is_stale(e, p, now);
+		direction = known ? ct_direction(e, source_high) : 0;
+		if (likely(!(p->flags & PACKET_TRANSLATED) || direction))
+			break;
+		err = find_apart(skb, p, known ? e : NULL);
+		if (err < 0)
+			return err;
+		if (!err)
+			break;
+	}
 	initiator = direction ? ends->destination : ends->source;
 	responder = direction ? ends->source : ends->destination;
 	/* the compiler would test `direction` in place of the pointer, which the verifier cannot follow */
@@ -172,6 +182,10 @@ inline_always int restore_frontend(struct __sk_buff *skb, struct packet *p,
 {
 	int err;
 
+	if (unlikely(e->flags & CT_MOVED)) {
+		err = nat_reverse(skb, p);
+		return err > 0 ? 0 : err ? err : DROP(NO_NAT_MAPPING);
+	}
 	if (!(p->flags & PACKET_ICMP_ERROR))
 		return rewrite(skb, p, REWRITE_SOURCE, &e->frontend, e->frontend_port);
 	/* an error from the backend itself, or from a router on the way to it */

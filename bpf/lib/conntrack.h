@@ -23,6 +23,7 @@ enum ct_flags {
 	CT_REPLIED = 2,        /* a packet came back */
 	CT_CLOSING = 4,        /* FIN from both sides, or RST */
 	CT_SERVICE = 8,        /* the initiator talks to `frontend` */
+	CT_MOVED = 16,         /* and has another port than it believes; see move_port.h */
 };
 
 /* Index of the per-direction fields: 0 from the initiator, 1 to it. */
@@ -104,6 +105,14 @@ inline_always bool ct_is_stale(const struct ct_entry *e, const struct packet *p,
 	return p->tuple.protocol == IPPROTO_TCP && (e->flags & CT_CLOSING) && tcp_begins(p->tcp_flags);
 }
 
+/* Whether the initiator's packet, which was sent to a service, was sent to the one of the row. */
+inline_always bool ct_is_through(const struct ct_entry *e, const struct packet *p)
+{
+	return e->flags & CT_SERVICE && e->frontend_port == p->inner.destination_port &&
+	       address_equal(&e->frontend, &p->inner.destination) &&
+	       !(e->flags & CT_MOVED) == !(p->flags & PACKET_MOVED);
+}
+
 /*
  * Accounts for a packet. Returns the TCP flags that this direction shows for the first time, which
  * is when an event is worth sending. Counters may lose an increment to a race of two CPUs within
@@ -162,6 +171,8 @@ __noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const st
 	row.flags = ct_make_key(&p->tuple, &key) ? CT_INITIATOR_HIGH : 0;
 	if (p->flags & PACKET_TRANSLATED) {
 		row.flags |= CT_SERVICE;
+		if (p->flags & PACKET_MOVED)
+			row.flags |= CT_MOVED;
 		row.frontend = p->inner.destination;
 		row.frontend_port = p->inner.destination_port;
 	}

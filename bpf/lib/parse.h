@@ -10,6 +10,7 @@ enum packet_flags {
 	PACKET_ICMP_ERROR = 4,     /* `inner` is the packet that the error is about */
 	PACKET_INNER_PORTS = 8,    /* the quoted part reaches the inner ports */
 	PACKET_TRANSLATED = 16,    /* sent to a service: `inner.destination` is its frontend */
+	PACKET_MOVED = 32,         /* and the sender's port is another one now */
 };
 
 /* Who talks to whom. ICMP echo has its identifier as both ports; protocols without ports have 0. */

@@ -121,8 +121,7 @@ __noinline int serve_by_host(struct __sk_buff *skb, struct packet *p)
 		return DROP(SERVICE_BACKEND_NOT_FOUND);
 	client = p->tuple.source;
 	if (!(p->flags & PACKET_ICMP_ERROR)) {
-		/* the mapping of a flow that keeps its source: its way back is what counts */
-		t->flow.fixed = 1;
+		/* the mapping of a flow that keeps its address: its way back is what counts */
 		err = nat_translate(skb, p, &client);
 		if (err)
 			return err;

@@ -4,6 +4,7 @@
 #include "balance.h"
 #include "conntrack.h"
 #include "masquerade.h"
+#include "move_port.h"
 #include "rewrite.h"
 
 inline_always bool in_source_ranges(__u32 service, const struct address *client)
@@ -90,6 +91,9 @@ __noinline int translate_destination(struct __sk_buff *skb, struct packet *p,
 		return DROP(WRITE_ERROR);
 	t = *target;
 	if (p->flags & PACKET_ICMP_ERROR) {
+		err = move_quoted_port(skb, p, &t);
+		if (err)
+			return err;
 		/* the error goes where the quoted answer came from */
 		err = rewrite_inner(skb, p, REWRITE_SOURCE, &t.address, t.port);
 		return err ? err : rewrite_outer(skb, p, REWRITE_DESTINATION, &t.address);

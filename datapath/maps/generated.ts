@@ -225,6 +225,7 @@ export const CtFlags = {
   REPLIED: 2,
   CLOSING: 4,
   SERVICE: 8,
+  MOVED: 16,
 } as const;
 
 /** struct ct_key, 40 bytes. */
@@ -856,6 +857,7 @@ export const PacketFlags = {
   ICMP_ERROR: 4,
   INNER_PORTS: 8,
   TRANSLATED: 16,
+  MOVED: 32,
 } as const;
 
 /** struct peer, 24 bytes. */

@@ -18,6 +18,8 @@ export interface PeerResult {
   peer?: string;
   local?: string;
   answer?: string;
+  /** Protocol, address and errno's name of what went wrong. */
+  failed?: [string, string, string][];
   ms: number;
 }
 

@@ -3,6 +3,7 @@
 serve NAME             HTTP on 8080; TCP and UDP echo on 7000; both families
 tcp HOST PORT          one echo; says the peer's name as the socket has it
 udp HOST PORT SIZE     one datagram and its echo; port unreachable is ECONNREFUSED
+twice HOST HOST PORT   echoes of both from one port of each protocol, all open at once; says whose failed
 flood HOST PORT PORTS   a datagram from each of so many ports
 sniff DEVICE SECONDS   says what is special about the headers of arriving packets: tunnels and options
 hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
@@ -155,6 +156,41 @@ def bound(host, port, own):
             result["error"] = name_of(error)
     result["ms"] = round((time.monotonic() - begin) * 1000)
     say(result)
+
+
+def twice(one, other, port):
+    begin = time.monotonic()
+    failed = []
+
+    def open_from(kind, host, own):
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+        s.settimeout(2)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        s.bind(("", own))
+        s.connect((host, int(port)))
+        return s
+
+    opened = []
+    for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
+        own = 0
+        for host in (one, other):
+            try:
+                s = open_from(kind, host, own)
+                own = s.getsockname()[1]
+                opened.append((protocol, host, s))
+            except OSError as error:
+                failed.append([protocol, host, name_of(error)])
+    for turn in range(3):
+        for protocol, host, s in opened:
+            s.send(f"{turn} {protocol} {host}".encode())
+        for protocol, host, s in opened:
+            try:
+                if s.recv(1 << 16).decode() != f"{turn} {protocol} {host}":
+                    failed.append([protocol, host, "another's echo"])
+            except OSError as error:
+                failed.append([protocol, host, name_of(error)])
+    say({"failed": failed, "ms": round((time.monotonic() - begin) * 1000)})
 
 
 def flood(host, port, ports):

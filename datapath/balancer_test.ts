@@ -294,50 +294,53 @@ for (const mode of Object.keys(MODES) as Mode[]) {
 }
 
 for (const protocol of ["tcp", "udp"] as const) {
-  both(`one port towards two services with one backend is two connections, ${protocol}`, (family) => {
-    using node = balancerNode("snat");
-    const [client, vip, pod] = [WORLD[family], VIP[family], POD[family]];
-    const [one, other] = [PORTS.here, PORTS.inside + 1];
-    const here = { address: pod, port: BACKEND_PORT, flags: 1 };
-    node.setService(vip, other, 500, [here], { id: 20, flags: ServiceFlags.EXTERNAL });
-    const send = (port: number, flags: number = TCP.ack) => {
-      const made = make(protocol, [client, 5000], [vip, port], flags);
-      const there = readFrame(sent(node, "from_netdev", made));
-      assertEquals([there.source, there.destination], [client, pod]);
-      assertEquals(there.destinationPort, BACKEND_PORT);
-      return there.sourcePort;
-    };
-    const answer = (port: number, flags: number = TCP.ack) => {
-      const made = make(protocol, [pod, BACKEND_PORT], [client, port], flags);
-      return ends(readFrame(node.fromPod(made).frame));
-    };
+  both(
+    `one port towards two services with one backend is two connections, ${protocol}`,
+    (family) => {
+      using node = balancerNode("snat");
+      const [client, vip, pod] = [WORLD[family], VIP[family], POD[family]];
+      const [one, other] = [PORTS.here, PORTS.inside + 1];
+      const here = { address: pod, port: BACKEND_PORT, flags: 1 };
+      node.setService(vip, other, 500, [here], { id: 20, flags: ServiceFlags.EXTERNAL });
+      const send = (port: number, flags: number = TCP.ack) => {
+        const made = make(protocol, [client, 5000], [vip, port], flags);
+        const there = readFrame(sent(node, "from_netdev", made));
+        assertEquals([there.source, there.destination], [client, pod]);
+        assertEquals(there.destinationPort, BACKEND_PORT);
+        return there.sourcePort;
+      };
+      const answer = (port: number, flags: number = TCP.ack) => {
+        const made = make(protocol, [pod, BACKEND_PORT], [client, port], flags);
+        return ends(readFrame(node.fromPod(made).frame));
+      };
 
-    assertEquals(send(one, TCP.syn), 5000);
-    assertEquals(answer(5000, TCP.syn | TCP.ack), [vip, one, client, 5000]);
-    const moved = send(other, TCP.syn);
-    assert(moved !== 5000);
-    assertEquals(answer(moved, TCP.syn | TCP.ack), [vip, other, client, 5000]);
-    for (let i = 0; i < 3; i++) {
-      assertEquals([send(one), send(other)], [5000, moved]);
-      assertEquals(answer(moved), [vip, other, client, 5000]);
-      assertEquals(answer(5000), [vip, one, client, 5000]);
-    }
+      assertEquals(send(one, TCP.syn), 5000);
+      assertEquals(answer(5000, TCP.syn | TCP.ack), [vip, one, client, 5000]);
+      const moved = send(other, TCP.syn);
+      assert(moved !== 5000);
+      assertEquals(answer(moved, TCP.syn | TCP.ack), [vip, other, client, 5000]);
+      for (let i = 0; i < 3; i++) {
+        assertEquals([send(one), send(other)], [5000, moved]);
+        assertEquals(answer(moved), [vip, other, client, 5000]);
+        assertEquals(answer(5000), [vip, one, client, 5000]);
+      }
 
-    // errors about it, from both sides
-    const there = make(protocol, [client, moved], [pod, BACKEND_PORT]);
-    const byPod = unreachableFrame({ source: pod, destination: client, about: there });
-    const told = readFrame(node.fromPod(byPod).frame);
-    assertEquals([told.source, told.destination], [vip, client]);
-    assertEquals(ends(told.quoted!), [client, 5000, vip, other]);
-    const back = make(protocol, [vip, other], [client, 5000]);
-    const byClient = unreachableFrame({ source: client, destination: vip, about: back });
-    const heard = readFrame(sent(node, "from_netdev", byClient));
-    assertEquals(ends(heard.quoted!), [pod, BACKEND_PORT, client, moved]);
+      // errors about it, from both sides
+      const there = make(protocol, [client, moved], [pod, BACKEND_PORT]);
+      const byPod = unreachableFrame({ source: pod, destination: client, about: there });
+      const told = readFrame(node.fromPod(byPod).frame);
+      assertEquals([told.source, told.destination], [vip, client]);
+      assertEquals(ends(told.quoted!), [client, 5000, vip, other]);
+      const back = make(protocol, [vip, other], [client, 5000]);
+      const byClient = unreachableFrame({ source: client, destination: vip, about: back });
+      const heard = readFrame(sent(node, "from_netdev", byClient));
+      assertEquals(ends(heard.quoted!), [pod, BACKEND_PORT, client, moved]);
 
-    // the row of the connection is lost, the mapping is not
-    for (const key of [...node.maps.pilus_ct.keys()]) node.maps.pilus_ct.delete(key);
-    if (protocol === "tcp") assertEquals(send(other), moved);
-  });
+      // the row of the connection is lost, the mapping is not
+      for (const key of [...node.maps.pilus_ct.keys()]) node.maps.pilus_ct.delete(key);
+      if (protocol === "tcp") assertEquals(send(other), moved);
+    },
+  );
 }
 
 both("a packet that is too long for the way is refused with its MTU", (family) => {

@@ -35,6 +35,8 @@ interface Mode {
   name: string;
   words: readonly [mode: string, size: number];
   unit: string;
+  /** Left out where both ends share a CPU. */
+  apart?: boolean;
 }
 
 const MODES = ([
@@ -42,6 +44,12 @@ const MODES = ([
   { name: "request/response 1 KB", words: ["rr", 1024], unit: "1/s" },
   { name: "connect+request+close", words: ["crr", 1], unit: "1/s" },
   { name: "stream", words: ["stream", 65536], unit: "Gbit/s" },
+  {
+    name: "stream, receiver never asleep",
+    words: ["awake", 65536],
+    unit: "Gbit/s",
+    apart: true,
+  },
   { name: "UDP request/response 1 B", words: ["udp", 1], unit: "1/s" },
 ] satisfies Mode[] as Mode[]).filter(({ name }) => name.includes(ONLY));
 const HTTP = "HTTP, wrk to nginx";
@@ -229,7 +237,7 @@ async function measure(
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   const { operations, bytes, seconds, cpu } = JSON.parse(new TextDecoder().decode(stdout));
-  const rate = mode === "stream" ? bytes * 8 / 1e9 / seconds : operations / seconds;
+  const rate = mode === "stream" || mode === "awake" ? bytes * 8 / 1e9 / seconds : operations / seconds;
   return [rate, cpu / operations * 1e6];
 }
 
@@ -357,6 +365,7 @@ if (wanted && !http) console.error(`left out: ${HTTP} (apt install nginx-light w
   for (let round = 0; round < ROUNDS; round++) {
     for (const [cpu, pinned] of Object.entries(CPUS)) {
       for (const mode of MODES) {
+        if (mode.apart && pinned[0] === pinned[1]) continue;
         // back and forth: a machine that grows slower or faster favours nobody
         for (const setup of round % 2 ? setups.toReversed() : setups) {
           const [rate, time] = await measure(traffic, setup, mode, pinned);

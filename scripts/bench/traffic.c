@@ -4,8 +4,8 @@
  *   traffic MODE SIZE SECONDS CLIENT_NETNS SERVER_NETNS SERVER_ADDRESS CLIENT_CPU SERVER_CPU [CGROUP]
  *
  * MODE is rr (request and response of SIZE bytes over one connection), crr (connect, request,
- * response, close), stream (one way, writes of SIZE bytes) or udp (rr with datagrams). A namespace is
- * a path; `-` stays here. Prints {"operations", "bytes", "seconds", "cpu"}: cpu is the time of both
+ * response, close), stream (one way, writes of SIZE bytes), awake (the same to a receiver that never
+ * sleeps: what it costs to wake it is left out) or udp (rr with datagrams). A namespace is a path; `-` stays here. Prints {"operations", "bytes", "seconds", "cpu"}: cpu is the time of both
  * processes in seconds. CGROUP (v2) is joined first.
  */
 #define _GNU_SOURCE
@@ -107,6 +107,7 @@ static void serve(const char *mode, const struct sockaddr *address, socklen_t le
 		}
 	}
 	for (;;) {
+		ssize_t got;
 		int one = 1, c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
 		if (c < 0)
@@ -115,6 +116,10 @@ static void serve(const char *mode, const struct sockaddr *address, socklen_t le
 		if (!strcmp(mode, "stream"))
 			while (recv(c, buffer, sizeof(buffer), 0) > 0)
 				;
+		else if (!strcmp(mode, "awake"))
+			do
+				got = recv(c, buffer, sizeof(buffer), MSG_DONTWAIT);
+			while (got > 0 || (got < 0 && errno == EAGAIN));
 		else if (!strcmp(mode, "crr"))
 			serve_one(c); /* who closes first keeps the port: not the client */
 		else
@@ -218,7 +223,7 @@ int main(int argc, char **argv)
 		}
 		if (send(fd, buffer, size, MSG_NOSIGNAL) != (ssize_t)size)
 			err(1, "send");
-		if (strcmp(argv[1], "stream"))
+		if (strcmp(argv[1], "stream") && strcmp(argv[1], "awake"))
 			read_all(fd);
 		bytes += size;
 		operations++;

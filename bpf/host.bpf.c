@@ -89,7 +89,10 @@ inline_always int receive_from_tunnel(struct __sk_buff *skb, struct packet *p)
 {
 	__u64 who = p->family == 4 ? decapsulate(skb, p) : 0;
 
-	return who ? arrive(skb, p, who >> 32, who) : TC_ACT_UNSPEC;
+	if (who)
+		return arrive(skb, p, who >> 32, who);
+	goes_inside(skb);
+	return TC_ACT_UNSPEC;
 }
 
 /* A packet to a service, `err` from choose_backend(). Returns the verdict or a negative drop reason. */

@@ -31,6 +31,7 @@ int from_overlay(struct __sk_buff *skb)
 	__u32 identity;
 	int err;
 
+	comes_outside(skb);
 	err = parse_frame(skb, &p);
 	if (err > 0)
 		err = DROP(UNSUPPORTED_L3);

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { DropReason, EventType, ObservationPoint } from "./maps/generated.ts";
 import {
   DEVICE_IFINDEX,
+  GSO_SEGMENTS,
   MARK,
   NODE,
   OTHER_NODE,
@@ -9,6 +10,7 @@ import {
   POD,
   REMOTE,
   TestNode,
+  TUNNEL_IFINDEX,
   VERDICT,
   WORLD,
 } from "./testdata/node.ts";
@@ -235,6 +237,20 @@ both("small packets do not overtake the segments before them", (family) => {
   assertEquals(receive(node, made).verdict, VERDICT.redirect);
   assertEquals(receive(node, made, 1000).verdict, VERDICT.unspec);
   assertEquals(receive(node, made).verdict, VERDICT.unspec);
+
+  // the device delivers the small one, then the segments, which were split
+  const comesOut = () => node.run("from_overlay", made, { ifindex: TUNNEL_IFINDEX });
+  for (let i = 0; i < 1 + GSO_SEGMENTS; i++) {
+    assertEquals(receive(node, made).verdict, VERDICT.unspec);
+    comesOut();
+    comesOut();
+  }
+  assertEquals(receive(node, made).verdict, VERDICT.redirect, "nothing is in there any more");
+  comesOut();
+  assertEquals(receive(node, made).verdict, VERDICT.redirect);
+
+  // what is lost in there holds nobody up for long
+  assertEquals(receive(node, made, 1000).verdict, VERDICT.unspec);
   const wait = new Int32Array(new SharedArrayBuffer(4));
   let verdict: number = VERDICT.unspec;
   for (let i = 0; i < 100 && verdict === VERDICT.unspec; i++) {

@@ -41,30 +41,66 @@ dropped:
 }
 
 /*
- * When this CPU last left segments to the tunnel's device, which delivers them somewhat later: what
- * is small queues behind them, or connections would see it overtake.
+ * What this CPU has left to the tunnel's device and has not come out of it yet. The device delivers
+ * somewhat later than decapsulate(), so everything else queues behind it, or connections would see
+ * it overtake.
  */
+struct inside {
+	__u64 last;     /* when something was left to it, CLOCK_MONOTONIC, ns */
+	__u32 segments; /* so many that merging and splitting do not change it */
+	__u32 pad;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__type(key, __u32);
-	__type(value, __u64); /* CLOCK_MONOTONIC, ns */
-} pilus_segments SEC(".maps");
+	__type(value, struct inside);
+} pilus_inside SEC(".maps");
 
-#define SEGMENTS_NS (20 * NS_PER_SECOND / 1000)
+/* What was left for so long has been lost in there. */
+#define INSIDE_NS (20 * NS_PER_SECOND / 1000)
 
-inline_always bool behind_segments(bool segments)
+inline_always struct inside *this_inside(void)
 {
 	__u32 zero = 0;
-	__u64 *last = bpf_map_lookup_elem(&pilus_segments, &zero);
+
+	return bpf_map_lookup_elem(&pilus_inside, &zero);
+}
+
+inline_always __u32 segments_of(struct __sk_buff *skb)
+{
+	return skb->gso_segs > 1 ? skb->gso_segs : 1;
+}
+
+/* The packet is left to the tunnel's device. */
+inline_always void goes_inside(struct __sk_buff *skb)
+{
+	struct inside *i = this_inside();
 	__u64 now = bpf_ktime_get_coarse_ns();
 
-	if (!last)
-		return true;
-	if (segments)
-		*last = now;
-	return now - *last < SEGMENTS_NS;
+	if (!i)
+		return;
+	i->segments = segments_of(skb) + (now - i->last < INSIDE_NS ? i->segments : 0);
+	i->last = now;
+}
+
+/* The packet has come out of it. */
+inline_always void comes_outside(struct __sk_buff *skb)
+{
+	struct inside *i = this_inside();
+	__u32 segments = segments_of(skb);
+
+	if (i)
+		i->segments -= i->segments < segments ? i->segments : segments;
+}
+
+inline_always bool is_anything_inside(void)
+{
+	struct inside *i = this_inside();
+
+	return !i || (i->segments && bpf_ktime_get_coarse_ns() - i->last < INSIDE_NS);
 }
 
 /*
@@ -79,9 +115,9 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 	struct address end;
 	__u32 identity, ifindex;
 
-	if (!p || has_options(p) || behind_segments(skb->gso_size))
+	if (!p || has_options(p) || skb->gso_size || is_anything_inside())
 		return 0;
-	pull_headers(skb, ENCAPSULATION + HEADERS_LENGTH);
+	pull_headers(skb, ETH_HLEN + ENCAPSULATION);
 	e = (void *)(long)skb->data + ETH_HLEN;
 	if ((void *)e + ENCAPSULATION > (void *)(long)skb->data_end || e->udp.check ||
 	    e->flags != VXLAN_HAS_VNI || (e->ip.tos & ECN_MASK) == ECN_CONGESTED ||
@@ -96,6 +132,8 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 	__builtin_memset(p, 0, sizeof(*p));
 	p->family = e->ethernet.h_proto == bpf_htons(ETH_P_IP)     ? 4 :
 		    e->ethernet.h_proto == bpf_htons(ETH_P_IPV6) ? 6 : 0;
+	/* no more than there is: what is pulled in is copied */
+	pull_headers(skb, ETH_HLEN + ENCAPSULATION + (p->family == 4 ? 40 : 60));
 	if (!p->family || parse_packet(skb, ETH_HLEN + ENCAPSULATION, p->family, p) ||
 	    p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))
 		return 0;

@@ -563,6 +563,24 @@ export const Identity = {
   SCOPE_LOCAL: 16777216,
 } as const;
 
+/** struct inside, 16 bytes. */
+export interface Inside {
+  last: bigint;
+  segments: number;
+}
+
+export const inside: Codec<Inside> = {
+  size: 16,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.last, true);
+    view.setUint32(offset + 8, value.segments, true);
+  },
+  decode: (view, offset) => ({
+    last: view.getBigUint64(offset, true),
+    segments: view.getUint32(offset + 8, true),
+  }),
+};
+
 /** struct ipcache_entry, 32 bytes. */
 export interface IpcacheEntry {
   identity: number;
@@ -1400,6 +1418,13 @@ export const maps = {
     key: fragmentKey,
     value: fragmentPorts,
   },
+  pilus_inside: {
+    name: "pilus_inside",
+    type: 6,
+    maxEntries: 1,
+    key: u32,
+    value: perCpu(inside),
+  },
   pilus_ipcache: {
     name: "pilus_ipcache",
     type: 1,
@@ -1527,13 +1552,6 @@ export const maps = {
     maxEntries: 1,
     key: u32,
     value: runtime,
-  },
-  pilus_segments: {
-    name: "pilus_segments",
-    type: 6,
-    maxEntries: 1,
-    key: u32,
-    value: perCpu(u64),
   },
   pilus_services: {
     name: "pilus_services",

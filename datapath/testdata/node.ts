@@ -110,12 +110,16 @@ const NO_MAC = new Uint8Array(6);
 const SKB_SIZE = 192; // struct __sk_buff
 const MAP_SIZE = 4096;
 
+/** Segments of a packet that has them. */
+export const GSO_SEGMENTS = 3;
+
 /** struct __sk_buff as test runs take it. `gsoSize` makes it one of several segments. */
 export function skbContext(ifindex: number, mark = 0, gsoSize = 0): Bytes {
   const ctx = new Uint8Array(SKB_SIZE);
   const view = new DataView(ctx.buffer);
   view.setUint32(8, mark, true);
   view.setUint32(40, ifindex, true);
+  if (gsoSize > 0) view.setUint32(164, GSO_SEGMENTS, true);
   view.setUint32(176, gsoSize, true);
   return ctx;
 }

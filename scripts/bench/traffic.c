@@ -28,6 +28,7 @@
 
 static char buffer[1 << 20];
 static size_t size;
+static int streams; /* one way, in bulk */
 
 static void go(const char *netns, int cpu)
 {
@@ -78,7 +79,8 @@ static int open_socket(int type, const struct sockaddr *address)
 		err(1, "socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (type == SOCK_STREAM) {
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		if (!streams)
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		/* another one may wait by timers, which is what would be measured */
 		if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5))
 			err(1, "congestion control cubic");
@@ -170,6 +172,7 @@ int main(int argc, char **argv)
 	if (size == 0 || size > sizeof(buffer))
 		errx(2, "SIZE is 1 to %zu", sizeof(buffer));
 	udp = !strcmp(argv[1], "udp");
+	streams = !strcmp(argv[1], "stream") || !strcmp(argv[1], "awake");
 	if (argc > 9) {
 		char path[4096];
 		int procs;
@@ -223,7 +226,7 @@ int main(int argc, char **argv)
 		}
 		if (send(fd, buffer, size, MSG_NOSIGNAL) != (ssize_t)size)
 			err(1, "send");
-		if (strcmp(argv[1], "stream") && strcmp(argv[1], "awake"))
+		if (!streams)
 			read_all(fd);
 		bytes += size;
 		operations++;

@@ -237,7 +237,9 @@ async function measure(
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   const { operations, bytes, seconds, cpu } = JSON.parse(new TextDecoder().decode(stdout));
-  const rate = mode === "stream" || mode === "awake" ? bytes * 8 / 1e9 / seconds : operations / seconds;
+  const rate = mode === "stream" || mode === "awake"
+    ? bytes * 8 / 1e9 / seconds
+    : operations / seconds;
   return [rate, cpu / operations * 1e6];
 }
 

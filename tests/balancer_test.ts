@@ -5,7 +5,17 @@ import type { ServiceView } from "../agent/api/views.ts";
 import { OUTSIDE } from "../cli/demo_lab.ts";
 import type { RoutingMode } from "../datapath/loader.ts";
 import { announce, balanced, makeWiresReal, serviceManifest, sniff } from "./lab/balancer.ts";
-import { download, get, MEGABYTE, peer, settle, sha256, tcp, udp } from "./lab/clients.ts";
+import {
+  download,
+  get,
+  inKernel,
+  MEGABYTE,
+  peer,
+  settle,
+  sha256,
+  tcp,
+  udp,
+} from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 
 const CLUSTER = { ipv4: "10.96.1.1", ipv6: "fd60:96::101" } as const;
@@ -89,7 +99,7 @@ for (const { name, routing, args, direct, header } of MODES) {
           (rows) => rows.length >= 18 && rows.every(({ backends }) => backends.length === 2),
         );
       }
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await inKernel(a, b);
 
       for (const family of ["ipv4", "ipv6"] as const) {
         const step = (what: string, work: () => Promise<void>) => t.step(`${family} ${what}`, work);

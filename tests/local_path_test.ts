@@ -5,7 +5,7 @@ import { fromFileUrl } from "@std/path";
 import type { ConnectionView, MapView } from "../agent/api/views.ts";
 import type { LabHost, LabNode, LabPod } from "../cli/demo_lab.ts";
 import { serviceManifest } from "./lab/balancer.ts";
-import { settle } from "./lab/clients.ts";
+import { inKernel, settle } from "./lab/clients.ts";
 import { type Story, withLab } from "./lab/test_lab.ts";
 
 const FAMILIES = ["ipv4", "ipv6"] as const;
@@ -175,7 +175,7 @@ Deno.test("connections within a node go from socket to socket", async (t) => {
         async () => (await a.client.call<unknown[]>("/v1/services")).length,
         (n) => n > 0,
       );
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      await inKernel(a);
       const before = await onDevice(a, client);
       assertEquals((await talk(client, "10.96.4.1", wish, {}, 80)).ok, true);
       assertLess(await onDevice(a, client) - before, length / 2);

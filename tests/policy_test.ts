@@ -121,9 +121,9 @@ Deno.test("policies decide on live traffic", async (t) => {
           if (flow.protocol === "TCP") return flow;
         }
       })();
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      await tcp(far, web.ipv4);
-      const flow = await next;
+      let flow: FlowView | undefined;
+      // the stream may not be open yet
+      while (!flow) flow = await Promise.race([next, tcp(far, web.ipv4).then(() => undefined)]);
       assertEquals(flow!.reason, DENIED);
       assertEquals(flow!.source.pod, "demo/far");
       assertEquals(flow!.destination.pod, "demo/web");

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { PrefilterView } from "../agent/api/views.ts";
 import { OUTSIDE } from "../cli/demo_lab.ts";
-import { ping, settle } from "./lab/clients.ts";
+import { inKernel, ping, settle } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 
 for (const choice of ["native", "generic", "off"] as const) {
@@ -20,7 +20,7 @@ for (const choice of ["native", "generic", "off"] as const) {
           Deno.renameSync(`${file}.new`, file);
           const count = lines.filter((line) => /^[0-9a-f:.]+[/]/.test(line)).length;
           await settle(view, ({ prefixes }) => prefixes.length === count);
-          await new Promise((resolve) => setTimeout(resolve, 100));
+          await inKernel(a);
         };
 
         await t.step("status says where packets are met, and why there", async () => {

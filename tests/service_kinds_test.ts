@@ -4,7 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ServiceView } from "../agent/api/views.ts";
 import { type LabHost, OUTSIDE } from "../cli/demo_lab.ts";
 import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
-import { get, PEER, settle, tcp, udp } from "./lab/clients.ts";
+import { get, inKernel, PEER, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 
 const FAMILIES = ["ipv4", "ipv6"] as const;
@@ -81,8 +81,7 @@ Deno.test("services do what their fields ask for", async (t) => {
         );
         assert(rows.some((service) => service.name === name), `${name} on ${node.name}`);
       }
-      // the map's rows follow the view's at once
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await inKernel(a, b);
     };
     const both = ({ backends }: ServiceView) => backends.length === 2;
 
@@ -190,7 +189,7 @@ Deno.test("services do what their fields ask for", async (t) => {
           () => services(),
           (rows) => rows.filter(({ type }) => type === "HostPort").length === 4,
         );
-        await new Promise((resolve) => setTimeout(resolve, 150));
+        await inKernel(a);
         for (const family of FAMILIES) {
           assertEquals(await get(lab.outside, a[family], "/", { port: 8099 }), "here");
           assertEquals(await get(lab.outside, a[family], "/peer", { port: 8099 }), OUTSIDE[family]);
@@ -311,11 +310,9 @@ Deno.test("services do what their fields ask for", async (t) => {
           (_, i) => lab.outside.exec([...PEER, "stream", balanced(12)[FAMILIES[i & 1]!], "7", "5"]),
         );
         await new Promise((resolve) => setTimeout(resolve, 1500));
-        const start = performance.now();
         await doomed.delete();
         lab.remove("pod-demo-doomed");
         const results = await Promise.all(streams);
-        assert(performance.now() - start < 30_000, "a connection hung");
         const ended = results.filter(({ stdout }) => !stdout.includes('"ok": true'));
         assert(ended.length > 0 && ended.length < results.length, `${ended.length} of 18 ended`);
         for (const { stderr } of ended) {

@@ -1,6 +1,6 @@
 /** Real clients inside the lab, and what they say. */
 
-import type { LabHost, RunOptions, RunResult } from "../../cli/demo_lab.ts";
+import type { LabHost, LabNode, RunOptions, RunResult } from "../../cli/demo_lab.ts";
 import { fromFileUrl } from "@std/path";
 
 /** 1 MB, as peer.py serves it. */
@@ -106,11 +106,21 @@ export async function upload(host: LabHost, ip: string, file: string): Promise<s
   return stdout;
 }
 
+/** Waits until the kernel of the nodes has what their agents' tables say. */
+export async function inKernel(...nodes: LabNode[]): Promise<void> {
+  for (const node of nodes) {
+    await settle(
+      () => node.status(),
+      ({ reconcilers }) => reconcilers.every(({ pending }) => pending === 0),
+    );
+  }
+}
+
 /** Reads until it is as wanted, for at most `ms`; resolves to what was read last. */
 export async function settle<T>(
   read: () => T | Promise<T>,
   wanted: (value: T) => boolean,
-  ms = 5000,
+  ms = 20_000,
 ): Promise<T> {
   const deadline = Date.now() + ms;
   while (true) {

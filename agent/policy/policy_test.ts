@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertStrictEquals } from "@std/assert";
 import {
   cidrContains,
   cidrContainsCidr,
@@ -607,7 +607,7 @@ Deno.test("Cookies lead from a verdict to the rule, with the same number after a
   assertEquals(run(), [allowed!, denied!]);
 });
 
-Deno.test("derivePolicies() follows its tables, and 100 endpoints under 100 policies take under 50 ms", async () => {
+Deno.test("derivePolicies() follows its tables, and touches no endpoint but those that a change is about", async () => {
   const tables = createResourceTables();
   const subjects = localSubjectTable();
   using policy = derivePolicies({ ...tables, subjects, cookies: new Cookies() });
@@ -637,16 +637,13 @@ Deno.test("derivePolicies() follows its tables, and 100 endpoints under 100 poli
   await settled();
   assertEquals(policy.wanted.size, 100);
   assertEquals(policy.cidrs.size, 1);
-  const before = policy.wanted.get("1")!;
+  const before = policy.wanted.get("1")!, other = policy.wanted.get("2")!;
   assertEquals(before.policy.entries.length, 100 + 1 + 1);
 
-  let best = Infinity;
   for (let i = 0; i < 5; i++) {
-    const start = performance.now();
     tables.NetworkPolicy.set(policyFor("app0", 81 + i));
     await settled();
-    best = Math.min(best, performance.now() - start);
   }
   assertNotEquals(policy.wanted.get("1")!.hash, before.hash);
-  assert(best < 50, `took ${best.toFixed(1)} ms`);
+  assertStrictEquals(policy.wanted.get("2"), other);
 });

@@ -21,6 +21,14 @@ __noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, in
 	return drop(skb, p, &c, reason, METRIC_INGRESS);
 }
 
+/* Linux before 6.4 takes keys of maps from the stack, not from arguments. */
+inline_always struct ipcache_entry *ipcache_of_source(const struct packet *p)
+{
+	struct address source = p->tuple.source;
+
+	return ipcache_lookup(&source);
+}
+
 /* A packet for the pod of `ifindex`, its service translated. Returns the verdict. */
 __noinline int enter(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 {
@@ -28,7 +36,6 @@ __noinline int enter(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 	struct ends ends = {};
 	struct admission a = {};
 	struct ipcache_entry *from;
-	struct address end;
 	int err;
 
 	if (!p)
@@ -40,9 +47,7 @@ __noinline int enter(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 	}
 	ends.destination_identity = ends.destination->identity;
 	c.endpoint = ends.destination->id;
-	/* Linux before 6.4 takes keys of maps from the stack, not from arguments */
-	end = p->tuple.source;
-	from = ipcache_lookup(&end);
+	from = ipcache_of_source(p);
 	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
 	c.destination_identity = ends.destination_identity;

@@ -120,14 +120,15 @@ Deno.test("policies decide on live traffic", async (t) => {
         for await (const flow of a.client.stream<FlowView>("/v1/monitor?type=drop", options)) {
           if (flow.protocol === "TCP") return flow;
         }
+        throw new Error("the monitor ended before the drop");
       })();
       let flow: FlowView | undefined;
       // the stream may not be open yet
       while (!flow) flow = await Promise.race([next, tcp(far, web.ipv4).then(() => undefined)]);
-      assertEquals(flow!.reason, DENIED);
-      assertEquals(flow!.source.pod, "demo/far");
-      assertEquals(flow!.destination.pod, "demo/web");
-      assertEquals(flow!.destination.port, 7000);
+      assertEquals(flow.reason, DENIED);
+      assertEquals(flow.source.pod, "demo/far");
+      assertEquals(flow.destination.pod, "demo/web");
+      assertEquals(flow.destination.port, 7000);
       assertMatch(flow!.rule?.text ?? "", /demo\/deny/);
       const { stdout } = await a.cli("policy", "get", "demo/web");
       assertMatch(stdout, /ingress/i);

@@ -225,7 +225,7 @@ async function ours(lab: Lab, near: string, far: string): Promise<Setup[]> {
 async function measure(
   traffic: string,
   { client, server, address, cgroup }: Setup,
-  { words: [mode, size] }: Mode,
+  { words: [mode, size], unit }: Mode,
   [clientCpu, serverCpu]: readonly [number, number],
 ): Promise<[rate: number, cpu: number]> {
   const { success, stdout, stderr } = await new Deno.Command(traffic, {
@@ -237,9 +237,7 @@ async function measure(
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   const { operations, bytes, seconds, cpu } = JSON.parse(new TextDecoder().decode(stdout));
-  const rate = mode === "stream" || mode === "awake"
-    ? bytes * 8 / 1e9 / seconds
-    : operations / seconds;
+  const rate = unit === "Gbit/s" ? bytes * 8 / 1e9 / seconds : operations / seconds;
   return [rate, cpu / operations * 1e6];
 }
 

@@ -5,8 +5,9 @@
  *
  * MODE is rr (request and response of SIZE bytes over one connection), crr (connect, request,
  * response, close), stream (one way, writes of SIZE bytes), awake (the same to a receiver that never
- * sleeps: what it costs to wake it is left out) or udp (rr with datagrams). A namespace is a path; `-` stays here. Prints {"operations", "bytes", "seconds", "cpu"}: cpu is the time of both
- * processes in seconds. CGROUP (v2) is joined first.
+ * sleeps: what it costs to wake it is left out) or udp (rr with datagrams). A namespace is a path;
+ * `-` stays here. Prints {"operations", "bytes", "seconds", "cpu"}: cpu is the time of both processes
+ * in seconds. CGROUP (v2) is joined first.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -6,7 +6,7 @@ if (Deno.build.standalone) setEmbeddedObjects(new URL("./bpf/", import.meta.url)
 
 // A container runtime calls a CNI plugin with this variable set (CNI specification 1.1, section 2).
 if (Deno.env.has("CNI_COMMAND")) {
-  const { runCni } = await import("./cli/cni.ts");
+  const { runCni } = await import("./cli/cni/cni.ts");
   Deno.exitCode = await runCni();
 } else {
   const { run } = await import("./cli/main.ts");

@@ -1,11 +1,18 @@
 /** `pilus agent`: runs the agent until it is told to stop. */
 
-import type { AgentConfig, DsrDispatch, LbAlgorithm, LbMode } from "../agent/config.ts";
-import { Log, type LogLevel } from "../agent/log.ts";
-import { Agent, findCgroup } from "../agent/node.ts";
-import { MAP_SIZE_NAMES, type MapSizes, type RoutingMode } from "../datapath/loader.ts";
-import type { LocalPathChoice } from "../datapath/local_path.ts";
-import type { XdpChoice } from "../datapath/wire.ts";
+import { Log, type LogLevel } from "../agent/core/log.ts";
+import { Agent, findCgroup } from "../agent/node/agent.ts";
+import {
+  type AgentConfig,
+  type DsrDispatch,
+  type LbAlgorithm,
+  type LbMode,
+  type LocalPathChoice,
+  MAP_SIZE_NAMES,
+  type MapSizes,
+  type RoutingMode,
+  type XdpChoice,
+} from "../agent/node/config.ts";
 import { EXIT, type Invocation, type OptionValues, UsageError } from "./command.ts";
 
 /** The exit code when a signal ended the agent in good order is 0. */

@@ -2,9 +2,8 @@
 
 import { bold, cyan, dim, green, red, setColorEnabled } from "@std/fmt/colors";
 import type { FlowView } from "../agent/api/views.ts";
-import { checkRequirements } from "../datapath/loader.ts";
 import { EXIT, type Invocation } from "./command.ts";
-import { Lab, type LabPod, tearDownLab } from "./demo_lab.ts";
+import { checkRequirements, Lab, type LabPod, tearDownLab } from "./lab/lab.ts";
 import { formatFlow } from "./monitor.ts";
 import { formatTable, write } from "./output.ts";
 

@@ -3,7 +3,6 @@
 import { bold, cyan, dim, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { AgentUnreachableError } from "../agent/api/client.ts";
 import type { FlowEnd, FlowView } from "../agent/api/views.ts";
-import { DropReason } from "../datapath/maps/generated.ts";
 import { agentClient } from "./ask.ts";
 import type { Invocation, OptionValues } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";
@@ -55,28 +54,6 @@ export function flowFilter(options: OptionValues): (flow: FlowView) => boolean {
     hasProtocol(flow.protocol);
 }
 
-/** The command that shows what a reason for a drop is about; `{}` is the endpoint. */
-const LOOK_FURTHER: Record<number, string> = {
-  [DropReason.POLICY_DENIED_BY_DEFAULT]: "pilus policy get {}",
-  [DropReason.POLICY_DENIED]: "pilus policy get {}",
-  [DropReason.INVALID_SOURCE_IP]: "pilus endpoint get {}",
-  [DropReason.ENDPOINT_NOT_READY]: "pilus endpoint list",
-  [DropReason.NO_ENDPOINT]: "pilus endpoint list",
-  [DropReason.UNROUTABLE]: "pilus ipcache list",
-  [DropReason.NO_TUNNEL_ENDPOINT]: "pilus ipcache list",
-  [DropReason.INVALID_IDENTITY]: "pilus identity list",
-  [DropReason.SERVICE_BACKEND_NOT_FOUND]: "pilus service list",
-  [DropReason.NOT_IN_SOURCE_RANGES]: "pilus service list -o yaml",
-  [DropReason.NO_NAT_MAPPING]: "pilus nat list",
-  [DropReason.CT_CREATE_FAILED]: "pilus map list",
-};
-
-function lookFurther({ reasonCode = 0, endpoint }: FlowView): string | undefined {
-  const command = LOOK_FURTHER[reasonCode];
-  if (!command?.includes("{}")) return command;
-  return endpoint ? command.replace("{}", String(endpoint)) : undefined;
-}
-
 function endName({ ip, port, pod, identity, labels }: FlowEnd): string {
   const who = pod ?? (labels?.length ? shortLabels(labels) : `identity ${identity}`);
   return `${endText(ip, port)} ${dim(`(${who})`)}`;
@@ -111,7 +88,6 @@ export function formatFlow(flow: FlowView): string {
   const below = (name: string, text: string) =>
     lines.push(`${" ".repeat(13)}${yellow(name.padEnd(5))} ${text}`);
   if (rule && type !== "trace") below("rule", rule.text);
-  const command = type === "drop" ? lookFurther(flow) : undefined;
-  if (command) below("more", dim(command));
+  if (flow.more) below("more", dim(flow.more));
   return lines.join("\n") + "\n";
 }

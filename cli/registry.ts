@@ -1,6 +1,6 @@
 /** Every command of pilus: what help, completion and the parser know. Implementations load when they run. */
 
-import { MAGLEV_SIZES } from "../agent/config.ts";
+import { MAGLEV_SIZES } from "../agent/node/config.ts";
 import {
   AGENT_OPTIONS,
   type Argument,
@@ -271,7 +271,7 @@ export const COMMANDS: readonly Command[] = [
     words: "cni",
     group: "Roles",
     summary: "Act as CNI plugin, as with CNI_COMMAND set",
-    run: async () => (await import("./cni.ts")).runCni(),
+    run: async () => (await import("./cni/cni.ts")).runCni(),
   },
   {
     words: "demo",

@@ -1,6 +1,6 @@
 /** `pilus version` */
 
-import { VERSION } from "../agent/config.ts";
+import { VERSION } from "../agent/node/config.ts";
 import type { Invocation } from "./command.ts";
 import { printData } from "./output.ts";
 

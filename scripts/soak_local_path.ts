@@ -9,7 +9,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { MapView } from "../agent/api/views.ts";
-import type { LabHost, LabNode, LabPod } from "../cli/demo_lab.ts";
+import type { LabHost, LabNode, LabPod } from "../cli/lab/lab.ts";
 import { settle } from "../tests/lab/clients.ts";
 import { withLab } from "../tests/lab/test_lab.ts";
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { ServiceView } from "../agent/api/views.ts";
-import { OUTSIDE } from "../cli/demo_lab.ts";
+import { OUTSIDE } from "../cli/lab/lab.ts";
 import type { RoutingMode } from "../datapath/loader.ts";
 import { announce, balanced, makeWiresReal, serviceManifest, sniff } from "./lab/balancer.ts";
 import {

@@ -1,7 +1,7 @@
 // The CNI plugin against a whole node: the program as installed, the agent, and the runtime's own tool.
 
 import { assertEquals } from "@std/assert";
-import type { LabNode } from "../cli/demo_lab.ts";
+import type { LabNode } from "../cli/lab/lab.ts";
 import { type DatapathLeft, datapathOf } from "./lab/left.ts";
 import { ping, settle } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";

@@ -1,16 +1,20 @@
 // The CNI plugin as a real process against an endpoint manager in this one: what a runtime sees.
 // The programs are not there; the namespaces, devices, routes and packets are.
 
+import { openPipe } from "../datapath/ffi/libc.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { DatabaseSync } from "node:sqlite";
-import { endpointRoutes } from "../agent/api/endpoint_routes.ts";
+import { endpointRoutes } from "../agent/node/api/endpoint_routes.ts";
 import { type ApiServer, serveApi } from "../agent/api/server.ts";
 import { deleteQueueDirectory } from "../agent/api/types.ts";
-import { drainDeleteQueue } from "../agent/endpoints/delete_queue.ts";
-import type { Endpoint } from "../agent/endpoints/endpoint.ts";
-import { type EndpointDatapath, EndpointManager } from "../agent/endpoints/endpoint_manager.ts";
-import { openDatabase } from "../agent/state/database.ts";
+import { drainDeleteQueue } from "../agent/node/endpoints/delete_queue.ts";
+import type { Endpoint } from "../agent/api/endpoint.ts";
+import {
+  type EndpointDatapath,
+  EndpointManager,
+} from "../agent/node/endpoints/endpoint_manager.ts";
+import { openDatabase } from "../agent/node/database.ts";
 import { deleteLink, listLinks, setLink } from "../datapath/net/link.ts";
 import { listNeighbours } from "../datapath/net/neighbour.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
@@ -88,6 +92,7 @@ class Node implements AsyncDisposable {
     });
     await this.manager.restore();
     this.server = await serveApi({
+      openPipe,
       socket: this.socket,
       routes: { ...endpointRoutes(this.manager), "GET /v1/health": () => ({ ok: true }) },
     });

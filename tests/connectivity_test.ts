@@ -1,7 +1,7 @@
 // Who reaches whom, by real clients: over VXLAN and native routing, IPv4 and IPv6.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { type LabHost, OUTSIDE } from "../cli/demo_lab.ts";
+import { type LabHost, OUTSIDE } from "../cli/lab/lab.ts";
 import { download, get, MEGABYTE, ping, settle, sha256, tcp, udp, upload } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { ServiceView } from "../agent/api/views.ts";
-import { type LabPod, OUTSIDE } from "../cli/demo_lab.ts";
+import { type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
 import { BpfMap } from "../datapath/bpf/mod.ts";
 import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
 import { flood, get, peer, settle } from "./lab/clients.ts";

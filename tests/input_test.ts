@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import type { StatusView } from "../agent/api/views.ts";
-import type { LabNode, RunResult } from "../cli/demo_lab.ts";
+import type { LabNode, RunResult } from "../cli/lab/lab.ts";
 import { settle, tcp } from "./lab/clients.ts";
 import { pilus, withLab } from "./lab/test_lab.ts";
 

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { ConnectionView, MapView } from "../agent/api/views.ts";
-import type { LabHost, LabNode, LabPod } from "../cli/demo_lab.ts";
+import type { LabHost, LabNode, LabPod } from "../cli/lab/lab.ts";
 import { serviceManifest } from "./lab/balancer.ts";
 import { inKernel, settle } from "./lab/clients.ts";
 import { type Story, withLab } from "./lab/test_lab.ts";

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { FlowView } from "../agent/api/views.ts";
-import type { LabHost, LabPod } from "../cli/demo_lab.ts";
+import type { LabHost, LabPod } from "../cli/lab/lab.ts";
 import { PEER, ping, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { PrefilterView } from "../agent/api/views.ts";
-import { OUTSIDE } from "../cli/demo_lab.ts";
+import { OUTSIDE } from "../cli/lab/lab.ts";
 import { inKernel, ping, settle } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ServiceView } from "../agent/api/views.ts";
-import { type LabHost, OUTSIDE } from "../cli/demo_lab.ts";
+import { type LabHost, OUTSIDE } from "../cli/lab/lab.ts";
 import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
 import { get, inKernel, PEER, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";

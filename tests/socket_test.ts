@@ -1,7 +1,7 @@
 // Sockets whose services change under them: backends that go for good, and those that only leave.
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import type { LabHost, LabPod } from "../cli/demo_lab.ts";
+import type { LabHost, LabPod } from "../cli/lab/lab.ts";
 import type { ServiceView } from "../agent/api/views.ts";
 import { inKernel, PEER, settle } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";

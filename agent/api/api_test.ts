@@ -1,3 +1,4 @@
+import { openPipe } from "../../datapath/ffi/libc.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AgentClient, AgentError, AgentUnreachableError } from "./client.ts";
 import { ApiError, type ApiRoutes, serveApi } from "./server.ts";
@@ -9,7 +10,7 @@ async function withApi(
   const directory = Deno.makeTempDirSync({ prefix: "pilus-api-" });
   const socket = `${directory}/run/pilus.sock`;
   try {
-    await using _server = await serveApi({ socket, routes, onError: () => {} });
+    await using _server = await serveApi({ openPipe, socket, routes, onError: () => {} });
     await test(new AgentClient(socket), socket);
   } finally {
     Deno.removeSync(directory, { recursive: true });
@@ -112,7 +113,7 @@ Deno.test("serveApi() ends its streams when it stops", async () => {
 Deno.test("serveApi() makes a socket for its owner alone and refuses when another answers", async () => {
   await withApi({}, async (_client, socket) => {
     assertEquals(Deno.statSync(socket).mode! & 0o777, 0o600);
-    const again = () => serveApi({ socket, routes: {} });
+    const again = () => serveApi({ openPipe, socket, routes: {} });
     await assertRejects(again, Error, "another agent answers there");
   });
 });
@@ -126,10 +127,14 @@ Deno.test("serveApi() replaces the socket of a dead agent and nothing else", asy
   await new Deno.Command(Deno.execPath(), { args: ["eval", listen], stderr: "null" }).output();
   assert(Deno.lstatSync(socket).isSocket);
   {
-    await using _server = await serveApi({ socket, routes: {} });
+    await using _server = await serveApi({ openPipe, socket, routes: {} });
   }
   Deno.writeTextFileSync(socket, "precious");
-  await assertRejects(() => serveApi({ socket, routes: {} }), Error, "no socket is there");
+  await assertRejects(
+    () => serveApi({ openPipe, socket, routes: {} }),
+    Error,
+    "no socket is there",
+  );
   assertEquals(Deno.readTextFileSync(socket), "precious");
   Deno.removeSync(directory, { recursive: true });
 });

@@ -1,6 +1,5 @@
 /** HTTP over the agent's unix socket: who may open the socket is root, and may do all. */
 
-import { openPipe } from "../../datapath/ffi/libc.ts";
 import type { ErrorBody } from "./types.ts";
 
 /** An answer that is no success. */
@@ -44,7 +43,12 @@ export interface ServeApiOptions {
   routes: ApiRoutes;
   /** Told of every answer 500. @default prints it */
   onError?: (request: string, error: unknown) => void;
+  /** A pipe(2) with room for `size` bytes, through which streams go to their clients. */
+  openPipe: OpenPipe;
 }
+
+/** Opens a pipe with room for `size` bytes. */
+export type OpenPipe = (size: number) => { reader: Deno.FsFile; writer: Deno.FsFile };
 
 /** Bytes of a stream that may wait for the client. */
 const STREAM_ROOM = 1 << 20;
@@ -88,7 +92,9 @@ export class ApiServer implements AsyncDisposable {
  * Listens on `socket`, mode 0600; its directory is made (0700) when it is missing. A socket that a
  * dead agent left is replaced. Throws when another agent answers on it or something else is there.
  */
-export async function serveApi({ socket, routes, onError }: ServeApiOptions): Promise<ApiServer> {
+export async function serveApi(
+  { socket, routes, onError, openPipe }: ServeApiOptions,
+): Promise<ApiServer> {
   Deno.mkdirSync(socket.slice(0, socket.lastIndexOf("/")) || "/", { recursive: true, mode: 0o700 });
   await clearSocket(socket);
   const table = Object.entries(routes).map(([pattern, handler]): Route => {
@@ -102,7 +108,7 @@ export async function serveApi({ socket, routes, onError }: ServeApiOptions): Pr
   try {
     const server = Deno.serve(
       { path: socket, onListen: () => {} },
-      (request) => answer(request, table, stop.signal, report),
+      (request) => answer(request, { table, stop: stop.signal, report, openPipe }),
     );
     return new ApiServer(server, socket, stop);
   } finally {
@@ -153,11 +159,17 @@ function failure(status: number, { code, message, hint }: ErrorBody): Response {
   return Response.json({ code, message, ...(hint === undefined ? {} : { hint }) }, { status });
 }
 
+/** What every request is answered with. */
+interface Serving {
+  table: readonly Route[];
+  stop: AbortSignal;
+  report: (request: string, error: unknown) => void;
+  openPipe: OpenPipe;
+}
+
 async function answer(
   request: Request,
-  table: readonly Route[],
-  stop: AbortSignal,
-  report: (request: string, error: unknown) => void,
+  { table, stop, report, openPipe }: Serving,
 ): Promise<Response> {
   const url = new URL(request.url);
   const path = url.pathname.split("/");
@@ -174,8 +186,7 @@ async function answer(
     try {
       return toResponse(
         await handler({ params, query: url.searchParams, signal, json: () => readJson(request) }),
-        signal,
-        (error) => report(name, error),
+        (rows) => lines(rows, openPipe(STREAM_ROOM), signal, (error) => report(name, error)),
       );
     } catch (error) {
       if (error instanceof ApiError) return failure(error.status, error);
@@ -219,13 +230,12 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
 
 function toResponse(
   value: unknown,
-  signal: AbortSignal,
-  report: (error: unknown) => void,
+  stream: (rows: AsyncIterable<unknown>) => ReadableStream<Uint8Array>,
 ): Response {
   if (value instanceof Response) return value;
   if (value === undefined) return new Response(null, { status: 204 });
   if (!isAsyncIterable(value)) return Response.json(value);
-  return new Response(lines(value, signal, report), {
+  return new Response(stream(value), {
     headers: { "content-type": "application/x-ndjson" },
   });
 }
@@ -236,11 +246,11 @@ function toResponse(
  */
 function lines(
   rows: AsyncIterable<unknown>,
+  { reader, writer }: ReturnType<OpenPipe>,
   signal: AbortSignal,
   report: (error: unknown) => void,
 ): ReadableStream<Uint8Array> {
   const iterator = rows[Symbol.asyncIterator]();
-  const { reader, writer } = openPipe(STREAM_ROOM);
   let open = true;
   const end = () => {
     if (!open) return;

@@ -1,8 +1,8 @@
 /** What goes over the agent's socket about endpoints. This file and client.ts are all that the CNI entry loads. */
 
-import type { Endpoint } from "../endpoints/endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 
-export { deleteQueueDirectory, type QueuedDelete } from "../endpoints/queued_delete.ts";
+export { deleteQueueDirectory, type QueuedDelete } from "./queued_delete.ts";
 
 /** Where the agent listens. */
 export const DEFAULT_SOCKET = "/run/pilus/pilus.sock";

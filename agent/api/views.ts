@@ -185,13 +185,52 @@ export interface IpcacheView {
   tunnel?: string;
 }
 
-/** `GET /v1/lb/…`: the load balancer as the kernel has it. */
-export type {
-  BackendUse as BackendUseView,
-  KernelBackend as KernelBackendView,
-  KernelFrontend as KernelFrontendView,
-  KernelTable as KernelTableView,
-} from "../services/kernel_view.ts";
+/** A backend of a set. */
+export interface KernelBackendView {
+  index: number;
+  address: string;
+  port: number;
+  flags: string[];
+  hits: number;
+}
+
+/** A backend, whichever sets it is in. */
+export interface BackendUseView {
+  address: string;
+  port: number;
+  flags: string[];
+  /** Of all its rows. */
+  hits: number;
+  /** Frontends that send new connections to it. */
+  services: string[];
+}
+
+/** A frontend with the backends of each kind of client. */
+export interface KernelFrontendView {
+  frontend: string;
+  id: number;
+  flags: string[];
+  affinityS: number;
+  inside: KernelBackendView[];
+  outside: KernelBackendView[];
+  /** First rows of the Maglev tables; 0: random. */
+  tables: { inside: number; outside: number };
+}
+
+/** A Maglev table in use. */
+export interface KernelTableView {
+  /** Its first row. */
+  table: number;
+  /** Ids of the services that use it. */
+  services: number[];
+  slots: number;
+  /** Slots for new flows by backend. */
+  shares: { backend: string; slots: number; share: number }[];
+  /** Slots whose earlier flows go elsewhere than new ones. */
+  moved: number;
+  young: number;
+  ask: number;
+}
 
 /** `GET /v1/lb/source-ranges` */
 export interface SourceRangeView {
@@ -200,8 +239,21 @@ export interface SourceRangeView {
   service: number;
 }
 
-/** `GET /v1/lb/trace` */
-export type { ServiceTrace as ServiceTraceView } from "../services/trace.ts";
+/** What becomes of a new flow. */
+export interface ServiceTraceView {
+  frontend: string;
+  client: string;
+  /** Number of the service's port; undefined when it is no service. */
+  service?: number;
+  flags?: string[];
+  /** What was looked at, in the order of the programs. */
+  steps: string[];
+  verdict: "backend" | "one of several" | "refused" | "dropped" | "no service";
+  /** The one, or those that it may be. */
+  backends: KernelBackendView[];
+  /** What then happens to its packets. */
+  then?: string;
+}
 
 /** `GET /v1/nat`: a connection that leaves with an address of the node. Ends are `ADDRESS:PORT`. */
 export interface MappingView {
@@ -248,6 +300,8 @@ export interface FlowView {
   /** Of a drop, in words. */
   reason?: string;
   reasonCode?: number;
+  /** Of a drop: the command that tells more. */
+  more?: string;
   point: string;
   status: string;
   /** Of verdicts and policy drops. */

@@ -370,6 +370,7 @@ export const drop: FlowView = {
   verdict: "dropped",
   reason: "Policy denied",
   reasonCode: 133,
+  more: "pilus policy get 4",
   point: "from-overlay",
   status: "new",
   direction: "ingress",

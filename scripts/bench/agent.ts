@@ -7,7 +7,7 @@
  */
 
 import type { MetricRow } from "../../agent/api/metrics_text.ts";
-import { Lab, type LabNode } from "../../cli/demo_lab.ts";
+import { Lab, type LabNode } from "../../cli/lab/lab.ts";
 import { TypedMap } from "../../datapath/bpf/mod.ts";
 import { EventType, maps } from "../../datapath/maps/generated.ts";
 import { createNamespace, deleteNamespace } from "../../datapath/net/netns.ts";

@@ -10,7 +10,7 @@
  */
 
 import { fromFileUrl } from "@std/path";
-import { Lab, type LabHost, type LabNode, type LabPod } from "../../cli/demo_lab.ts";
+import { Lab, type LabHost, type LabNode, type LabPod } from "../../cli/lab/lab.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const ROUNDS = Number(Deno.args[0] ?? 5), SECONDS = Number(Deno.args[1] ?? 0.5);

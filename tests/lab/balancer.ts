@@ -1,6 +1,6 @@
 /** Services as clients outside of the cluster meet them. */
 
-import type { Lab, LabHost, LabNode } from "../../cli/demo_lab.ts";
+import type { Lab, LabHost, LabNode } from "../../cli/lab/lab.ts";
 import { attachXdp, BpfObject } from "../../datapath/bpf/mod.ts";
 import { setOffload } from "../../datapath/net/ethtool.ts";
 import { getLink } from "../../datapath/net/link.ts";

@@ -1,6 +1,6 @@
 /** Real clients inside the lab, and what they say. */
 
-import type { LabHost, LabNode, RunOptions, RunResult } from "../../cli/demo_lab.ts";
+import type { LabHost, LabNode, RunOptions, RunResult } from "../../cli/lab/lab.ts";
 import { fromFileUrl } from "@std/path";
 
 /** 1 MB, as peer.py serves it. */

@@ -1,6 +1,6 @@
 /** What a node has of pods, to compare before and after. */
 
-import type { LabNode } from "../../cli/demo_lab.ts";
+import type { LabNode } from "../../cli/lab/lab.ts";
 import type { MapView } from "../../agent/api/views.ts";
 import { listLinks } from "../../datapath/net/link.ts";
 import { listNeighbours } from "../../datapath/net/neighbour.ts";

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { Lab, type LabHost, type LabNode, type LabOptions, LabPod } from "../../cli/demo_lab.ts";
+import { Lab, type LabHost, type LabNode, type LabOptions, LabPod } from "../../cli/lab/lab.ts";
 import type { FlowView } from "../../agent/api/views.ts";
 import type { MetricRow } from "../../agent/api/metrics_text.ts";
 import { BpfMap } from "../../datapath/bpf/mod.ts";

@@ -1,0 +1,144 @@
+/** Derivations that compute again only what a change affects. */
+
+import { connect, disconnect, type Input } from "./derive.ts";
+import type { Problem } from "./problem.ts";
+import { schedule } from "./schedule.ts";
+import type { Change, Table } from "./table.ts";
+
+/** What one group makes. */
+export interface GroupResult<Row> {
+  rows: readonly Row[];
+  problems?: readonly Problem[];
+}
+
+/** A table, and the groups that a change of it affects. */
+export interface GroupInput {
+  table: Input;
+  /** Calls `touch` with each affected group; first for all that is there, then for each change. */
+  watch(touch: (group: string) => void): Disposable;
+}
+
+/** An input whose rows affect the groups that `affects` names. */
+export function groupInput<Row>(
+  table: Table<Row>,
+  affects: (change: Change<Row>) => Iterable<string>,
+): GroupInput {
+  return {
+    table,
+    watch(touch) {
+      const tell = (changes: readonly Change<Row>[]) => {
+        for (const change of changes) for (const group of affects(change)) touch(group);
+      };
+      const watch = table.watch(tell);
+      tell(table.rows().map((row) => ({ kind: "added", key: table.keyOf(row), row })));
+      return watch;
+    },
+  };
+}
+
+/** The row before and the row after a change, as far as there are any. */
+export function* rowsOf<Row>(change: Change<Row>): Generator<Row> {
+  if (change.kind !== "added") yield change.previous;
+  if (change.kind !== "deleted") yield change.row;
+}
+
+export interface GroupOptions<Row> {
+  inputs: readonly GroupInput[];
+  /** Reads tables and does nothing else. A group that has gone makes no rows. */
+  compute: (group: string) => GroupResult<Row>;
+  output: Table<Row>;
+  problems?: Table<Problem>;
+  /** What is wrong when two groups make a row of one key; the one that came first keeps it. */
+  conflict?: (loser: Row, owner: Row) => Problem | undefined;
+}
+
+/** Keeps `output` equal to the rows of all groups. Dispose of it to stop that. */
+export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
+  const { inputs, compute, output, problems, conflict } = options;
+  const tables = inputs.map(({ table }) => table);
+  connect(tables, output);
+  if (problems) connect(tables, problems);
+
+  /** By group, the keys of its rows; nothing for a group that owns the row of its name and no other. */
+  const keysOf = new Map<string, readonly string[]>();
+  /** By key, the group that owns it; nothing when that has the key's name. */
+  const ownerOf = new Map<string, string>();
+  /** By key that several groups make, their rows; the owner's is the first. */
+  const contested = new Map<string, Map<string, Row>>();
+  const problemsOf = new Map<string, readonly Problem[]>();
+  const dirty = new Set<string>();
+  let first = true;
+  let stopped = false;
+
+  const owner = (key: string) => ownerOf.get(key) ?? (output.has(key) ? key : undefined);
+  const claim = (group: string, key: string, row: Row) => {
+    const before = owner(key);
+    let rows = contested.get(key);
+    if (!rows && before !== undefined && before !== group) {
+      contested.set(key, rows = new Map([[before, output.get(key)!]]));
+    }
+    rows?.set(group, row);
+    if (before === undefined && key !== group) ownerOf.set(key, group);
+    if (before === undefined || before === group) output.set(row, key);
+  };
+  const release = (group: string, key: string) => {
+    const rows = contested.get(key);
+    rows?.delete(group);
+    if (rows?.size === 1) contested.delete(key);
+    if (owner(key) !== group) return;
+    ownerOf.delete(key);
+    const [heir] = rows ?? [];
+    if (heir) {
+      if (heir[0] !== key) ownerOf.set(key, heir[0]);
+      output.set(heir[1], key);
+    } else {
+      output.delete(key);
+    }
+  };
+  const runGroup = (group: string) => {
+    const result = compute(group);
+    const before = keysOf.get(group) ?? (owner(group) === group ? [group] : []);
+    const made = new Set<string>();
+    for (const row of result.rows) {
+      const key = output.keyOf(row);
+      if (made.has(key)) continue;
+      made.add(key);
+      claim(group, key, row);
+    }
+    for (const key of before) if (!made.has(key)) release(group, key);
+    const plain = made.size === 0 || made.size === 1 && made.has(group) && owner(group) === group;
+    if (plain) keysOf.delete(group);
+    else keysOf.set(group, [...made]);
+    if (result.problems?.length) problemsOf.set(group, result.problems);
+    else problemsOf.delete(group);
+  };
+  const run = () => {
+    if (stopped) return;
+    const groups = [...dirty];
+    // who is there when we begin has no age: the order of names decides
+    if (first) groups.sort();
+    first = false;
+    dirty.clear();
+    for (const group of groups) runGroup(group);
+    if (!problems) return;
+    const found = [...problemsOf.values()].flat();
+    for (const rows of contested.values()) {
+      const [owner, ...losers] = [...rows.values()];
+      if (conflict) found.push(...losers.flatMap((loser) => conflict(loser, owner!) ?? []));
+    }
+    problems.replace(found);
+  };
+  const touch = (group: string) => {
+    dirty.add(group);
+    schedule(output.level - 0.5, run);
+  };
+  const watches = inputs.map((input) => input.watch(touch));
+  return {
+    [Symbol.dispose]() {
+      stopped = true;
+      disconnect(output);
+      if (problems) disconnect(problems);
+      for (const watch of watches) watch[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,84 @@
+/** The CNI plugin's half of the API: endpoints made, checked and deleted. */
+
+import { EndpointError, type EndpointErrorCode } from "../../api/endpoint.ts";
+import type { EndpointManager } from "../endpoints/endpoint_manager.ts";
+import { ApiError, type ApiRoutes } from "../../api/server.ts";
+import type {
+  EndpointCreateRequest,
+  EndpointCreateResponse,
+  EndpointGcRequest,
+} from "../../api/types.ts";
+
+const STATUS: Record<EndpointErrorCode, number> = {
+  "invalid": 400,
+  "netns": 400,
+  "not-found": 404,
+  "exhausted": 503,
+  "unhealthy": 409,
+  "internal": 500,
+};
+
+const MAX_TEXT = 4096;
+
+/** `value` when it is text that can go into paths and the kernel. Throws ApiError 400. */
+function text(value: unknown, name: string, { optional = false } = {}): string {
+  if (value === undefined && optional) return "";
+  if (typeof value !== "string" || (value === "" && !optional) || value.length > MAX_TEXT) {
+    const message = `${name} must be text of 1 to ${MAX_TEXT} characters`;
+    throw new ApiError(400, { code: "invalid", message });
+  }
+  if (value.includes("\0")) {
+    throw new ApiError(400, { code: "invalid", message: `${name} holds a NUL character` });
+  }
+  return value;
+}
+
+async function told<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof EndpointError)) throw error;
+    const { code, message, hint } = error;
+    throw new ApiError(STATUS[code], {
+      code,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}
+
+/** Routes over the manager: create, delete, check and gc. */
+export function endpointRoutes(manager: EndpointManager): ApiRoutes {
+  return {
+    "POST /v1/endpoints": async ({ json }): Promise<EndpointCreateResponse> => {
+      const body = await json<Partial<EndpointCreateRequest>>();
+      const request = {
+        containerId: text(body.containerId, "containerId"),
+        ifname: text(body.ifname, "ifname"),
+        netns: text(body.netns, "netns"),
+        namespace: text(body.namespace, "namespace", { optional: true }),
+        pod: text(body.pod, "pod", { optional: true }),
+      };
+      const endpoint = await told(() => manager.create(request));
+      return { endpoint, router: manager.router };
+    },
+    "DELETE /v1/endpoints/{containerId}/{ifname}": ({ params }) =>
+      told(async () => {
+        const deleted = await manager.delete(params.containerId!, params.ifname!);
+        return { deleted };
+      }),
+    "GET /v1/endpoints/{containerId}/{ifname}/check": ({ params }) =>
+      told(() => manager.check(params.containerId!, params.ifname!)),
+    "POST /v1/endpoints/gc": async ({ json }) => {
+      const { valid } = await json<Partial<EndpointGcRequest>>();
+      if (!Array.isArray(valid)) {
+        throw new ApiError(400, { code: "invalid", message: "valid must be a list" });
+      }
+      const keep = valid.map((row) => ({
+        containerId: text(row?.containerId, "valid[].containerId"),
+        ifname: text(row?.ifname, "valid[].ifname"),
+      }));
+      return await told(() => manager.gc(keep));
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** The connection table, shown and flushed. */
+
+import type { TypedMap } from "../../../datapath/bpf/mod.ts";
+import { monotonicNs } from "../../../datapath/ffi/libc.ts";
+import { type CtEntry, CtFlags, type CtKey } from "../../../datapath/maps/generated.ts";
+import { formatIp } from "../../../datapath/net/ip.ts";
+import type { ConnectionView } from "../../api/views.ts";
+import { protocolName } from "../observer/names.ts";
+
+const NS_PER_SECOND = 1e9;
+
+function stateOf({ flags }: CtEntry, protocol: number): string {
+  if (flags & CtFlags.CLOSING) return "closing";
+  if (flags & CtFlags.REPLIED) return "established";
+  return protocol === 6 ? "opening" : "unreplied";
+}
+
+/** A row in the order of who began. `now`: CLOCK_MONOTONIC in ns. */
+export function connectionView(key: CtKey, entry: CtEntry, now: bigint): ConnectionView {
+  const low = { ip: formatIp(key.low), port: key.lowPort };
+  const high = { ip: formatIp(key.high), port: key.highPort };
+  const [initiator, responder] = entry.flags & CtFlags.INITIATOR_HIGH ? [high, low] : [low, high];
+  return {
+    protocol: protocolName(key.protocol),
+    initiator: initiator.ip,
+    initiatorPort: initiator.port,
+    responder: responder.ip,
+    responderPort: responder.port,
+    ...(entry.flags & CtFlags.SERVICE
+      ? { service: endText(formatIp(entry.frontend), entry.frontendPort) }
+      : {}),
+    state: stateOf(entry, key.protocol),
+    expires: Math.round(Number(entry.expires - now) / NS_PER_SECOND),
+    packets: entry.packets.map(Number) as [number, number],
+    bytes: entry.bytes.map(Number) as [number, number],
+    initiatorIdentity: entry.initiatorIdentity,
+    responderIdentity: entry.responderIdentity,
+  };
+}
+
+/** Address and port in one text. */
+export function endText(ip: string, port: number): string {
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+/** The connections. */
+export function* listConnections(ct: TypedMap<CtKey, CtEntry>): Generator<ConnectionView> {
+  const now = monotonicNs();
+  for (const [key, entry] of ct.entries()) {
+    if (entry.expires >= now) {
+      yield connectionView(key, entry, now);
+    }
+  }
+}
+
+/** Drops every connection; live ones are judged anew with their next packet. Returns how many. */
+export async function flushConnections({ raw }: TypedMap<CtKey, CtEntry>): Promise<number> {
+  let deleted = 0;
+  for (const { keys, count } of raw.batches()) {
+    raw.deleteBatch(keys, count);
+    deleted += count;
+    await new Promise((resolve) => setTimeout(resolve, 0)); // other work gets its turn
+  }
+  return deleted;
+}

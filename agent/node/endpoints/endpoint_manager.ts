@@ -1,0 +1,506 @@
+/** Makes, restores, checks and deletes the pods' interfaces. */
+
+import type { DatabaseSync } from "node:sqlite";
+import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
+import {
+  checkIfname,
+  deleteLink,
+  deleteLinkElsewhere,
+  listLinks,
+} from "../../../datapath/net/link.ts";
+import { formatMac, randomMac } from "../../../datapath/net/mac.ts";
+import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
+import {
+  currentNamespace,
+  inNamespace,
+  namespaceCookie,
+  namespaceId,
+  openNamespace,
+} from "../../../datapath/net/netns.ts";
+import {
+  AddressesExhaustedError,
+  type AddressPair,
+  AddressPool,
+  type RangeUsage,
+} from "../ipam/address_pool.ts";
+import { Table } from "../../core/table.ts";
+import { type Endpoint, EndpointError, endpointKey } from "../../api/endpoint.ts";
+import { EndpointStore } from "./endpoint_store.ts";
+import {
+  addRouterAddresses,
+  configureHost,
+  configurePod,
+  HOST_IFNAME,
+  hostIfnameOf,
+  hostProblem,
+  makePair,
+  type NodePlumbing,
+  podProblems,
+  repairHost,
+} from "./plumbing.ts";
+
+/** The number of slots of the datapath's array of endpoints: slot = ifindex modulo this. */
+const SLOTS = 0x10000;
+
+/** A veth is made anew this often when a live endpoint has its slot. */
+const SLOT_ATTEMPTS = 16;
+
+/** The programs' side of endpoints. */
+export interface EndpointDatapath {
+  /** Puts the endpoint behind its programs; resolves when its rows are in the maps. Repeatable. */
+  attach(endpoint: Endpoint): Promise<void>;
+  /** Takes away what attach made. Must work when the device is gone. */
+  detach(endpoint: Endpoint): Promise<void>;
+}
+
+/** Options for an {@linkcode EndpointManager}. */
+export interface EndpointManagerOptions {
+  database: DatabaseSync;
+  /** The node's own pod CIDRs, at most one a family. */
+  podCidrs: readonly string[];
+  /** The cluster's pod CIDRs, which pods reach with `clusterMtu`. @default {[]} */
+  clusterCidrs?: readonly string[];
+  /** MTU of pod devices in bytes. */
+  mtu: number;
+  /** MTU of the routes to the cluster's pods. @default {mtu} */
+  clusterMtu?: number;
+  datapath: EndpointDatapath;
+  /** Path of the node's network namespace. @default the one of the thread that makes the manager */
+  netns?: string;
+}
+
+/** What the runtime asks for. */
+export interface EndpointRequest {
+  containerId: string;
+  ifname: string;
+  netns: string;
+  /** @default {""} */
+  namespace?: string;
+  /** @default {""} */
+  pod?: string;
+}
+
+/** What restore() found. */
+export interface RestoreReport {
+  restored: Endpoint[];
+  dropped: { endpoint: Endpoint; reason: string }[];
+  /** Host devices that belonged to no endpoint. */
+  removedLinks: string[];
+}
+
+/**
+ * Owns the node's endpoints. `table` shows them; nobody else writes to it. Calls for one endpoint
+ * are done one after the other.
+ */
+export class EndpointManager implements Disposable {
+  /** The endpoints, by `containerId/ifname`. */
+  readonly table: Table<Endpoint> = new Table<Endpoint>({ name: "endpoints", key: endpointKey });
+  readonly #store: EndpointStore;
+  readonly #pool: AddressPool;
+  readonly #node: NodePlumbing;
+  readonly #mtu: number;
+  readonly #datapath: EndpointDatapath;
+  readonly #netns: FileDescriptor;
+  readonly #netnsId: string;
+  readonly #host: NetlinkSocket;
+  /** For deletions alone, one after the other. */
+  readonly #deletions: NetlinkSocket;
+  #deletion: Promise<unknown> = Promise.resolve();
+  /** The last call of each endpoint. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+  /** Slots of pairs that are made and not yet in the table. */
+  readonly #slots = new Set<number>();
+
+  constructor(options: EndpointManagerOptions) {
+    const { database, podCidrs, clusterCidrs = [], mtu, clusterMtu = mtu, datapath, netns } =
+      options;
+    this.#pool = new AddressPool(database, podCidrs);
+    this.#store = new EndpointStore(database);
+    this.#node = { router: this.#pool.router, clusterCidrs, clusterMtu };
+    this.#mtu = mtu;
+    this.#datapath = datapath;
+    this.#netns = netns === undefined ? currentNamespace() : openNamespace(netns);
+    this.#netnsId = namespaceId(netns ?? "/proc/thread-self/ns/net");
+    this.#host = NetlinkSocket.open({ netns: this.#netns.fd });
+    this.#deletions = NetlinkSocket.open({ netns: this.#netns.fd });
+    addRouterAddresses(this.#host, this.#pool.router);
+  }
+
+  /** The addresses that pods have as gateway. */
+  get router(): AddressPair {
+    return this.#pool.router;
+  }
+
+  /** How full the node's pod CIDRs are. */
+  usage(): RangeUsage[] {
+    return this.#pool.usage();
+  }
+
+  /** The endpoints that are on disk: after restore() those of `table`. */
+  stored(): Endpoint[] {
+    return this.#store.all();
+  }
+
+  /** The endpoint with that number. */
+  byId(id: number): Endpoint | undefined {
+    return this.table.rows().find((endpoint) => endpoint.id === id);
+  }
+
+  #deleteLink(name: string): Promise<boolean> {
+    const done = this.#deletion.then(() => deleteLinkElsewhere(this.#deletions, name));
+    this.#deletion = done.catch(() => {});
+    return done;
+  }
+
+  /** Runs `work` after all earlier calls for the same endpoint. */
+  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key);
+    const turn = (async () => {
+      await before?.catch(() => {});
+      return await work();
+    })();
+    this.#turns.set(key, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key);
+    }
+  }
+
+  /**
+   * Makes an endpoint, or gives the one that exists and is healthy. On failure nothing stays
+   * behind. Throws EndpointError.
+   */
+  create(request: EndpointRequest): Promise<Endpoint> {
+    const key = endpointKey(request);
+    return this.#inTurn(key, async () => {
+      const existing = this.table.get(key);
+      if (existing) {
+        if (existing.state === "ready" && this.#isFor(existing, request)) return existing;
+        await this.#remove(existing);
+      }
+      return await this.#make(request);
+    });
+  }
+
+  #isFor(endpoint: Endpoint, request: EndpointRequest): boolean {
+    return sameNamespace(endpoint.netns, request.netns) && this.#problems(endpoint).length === 0;
+  }
+
+  async #make(request: EndpointRequest): Promise<Endpoint> {
+    const { containerId, ifname, netns: path, namespace = "", pod = "" } = request;
+    try {
+      checkIfname(ifname);
+    } catch (cause) {
+      throw new EndpointError("invalid", (cause as Error).message, { cause });
+    }
+    const { netns: opened, cookie } = this.#openPod(path);
+    using netns = opened;
+    const key = endpointKey(request);
+    const rollback = new Rollback();
+    try {
+      rollback.add(() => this.#pool.release(key));
+      const addresses = this.#pool.allocate(key);
+      let endpoint: Endpoint = {
+        id: this.#store.nextId(),
+        containerId,
+        ifname,
+        netns: path,
+        netnsCookie: cookie,
+        namespace,
+        pod,
+        hostIfname: hostIfnameOf(key),
+        hostIfindex: 0,
+        hostMac: formatMac(randomMac()),
+        podMac: formatMac(randomMac()),
+        ...addresses,
+        mtu: this.#mtu,
+        createdAt: new Date().toISOString(),
+        state: "creating",
+      };
+      rollback.add(() => this.#deleteLink(endpoint.hostIfname));
+      endpoint = { ...endpoint, hostIfindex: this.#makePair(netns, endpoint) };
+      rollback.add(() => this.#slots.delete(endpoint.hostIfindex % SLOTS));
+      this.#slots.add(endpoint.hostIfindex % SLOTS);
+      configurePod(netns, endpoint, this.#node);
+      rollback.add(() => this.#store.remove(key));
+      this.#store.save({ ...endpoint, state: "ready" });
+      rollback.add(() => void this.table.delete(key));
+      this.table.set(endpoint);
+      rollback.add(() => this.#datapath.detach(endpoint));
+      await this.#datapath.attach(endpoint);
+      // Last: the pod reaches nothing before its programs are there.
+      configureHost(this.#host, (work) => inNamespace(this.#netns.fd, work), endpoint, this.#node);
+      endpoint = { ...endpoint, state: "ready" };
+      this.table.set(endpoint);
+      this.#slots.delete(endpoint.hostIfindex % SLOTS);
+      return endpoint;
+    } catch (error) {
+      await rollback.run();
+      throw asEndpointError(error, `Cannot make endpoint ${key}`);
+    }
+  }
+
+  #openPod(path: string): { netns: FileDescriptor; cookie: number } {
+    let netns: FileDescriptor | undefined;
+    try {
+      netns = openNamespace(path);
+      // Entering proves that it is a network namespace.
+      const cookie = Number(inNamespace(netns.fd, namespaceCookie));
+      if (namespaceId(path) === this.#netnsId) {
+        throw new EndpointError("netns", `Network namespace ${path} is the node's own`, {
+          hint: "pods in the host's network need no CNI",
+        });
+      }
+      return { netns, cookie };
+    } catch (error) {
+      netns?.[Symbol.dispose]();
+      if (error instanceof EndpointError) throw error;
+      throw new EndpointError(
+        "netns",
+        `Cannot use network namespace ${path}: ${(error as Error).message}`,
+        { cause: error },
+      );
+    }
+  }
+
+  #makePair(netns: FileDescriptor, endpoint: Endpoint): number {
+    const taken = new Set(this.table.rows().map(({ hostIfindex }) => hostIfindex % SLOTS));
+    for (let attempt = 0; attempt < SLOT_ATTEMPTS; attempt++) {
+      const { ifindex } = makePair(this.#host, netns, endpoint);
+      const slot = ifindex % SLOTS;
+      if (!taken.has(slot) && !this.#slots.has(slot)) return ifindex;
+    }
+    throw new EndpointError(
+      "internal",
+      `Cannot find a free slot for ${endpoint.hostIfname}: live endpoints have the last ` +
+        `${SLOT_ATTEMPTS} device numbers modulo ${SLOTS}`,
+      { hint: "try again" },
+    );
+  }
+
+  /**
+   * Deletes an endpoint and whatever is left of it; done when there is none. With `before`, an
+   * endpoint made later stays. Returns whether there was one.
+   */
+  delete(
+    containerId: string,
+    ifname: string,
+    { before }: { before?: Date } = {},
+  ): Promise<boolean> {
+    const key = endpointKey({ containerId, ifname });
+    return this.#inTurn(key, async () => {
+      const endpoint = this.table.get(key);
+      if (endpoint && before && new Date(endpoint.createdAt) > before) return false;
+      if (endpoint) {
+        await this.#remove(endpoint);
+        return true;
+      }
+      await this.#deleteLink(hostIfnameOf(key));
+      this.#store.remove(key);
+      return this.#pool.release(key);
+    });
+  }
+
+  /**
+   * All steps are tried. A failure is thrown at the end, and the row stays for another try, unless
+   * `force` says to forget the endpoint all the same.
+   */
+  async #remove(endpoint: Endpoint, { force = false } = {}): Promise<void> {
+    const key = endpointKey(endpoint);
+    const failures: unknown[] = [];
+    try {
+      await this.#datapath.detach(endpoint);
+    } catch (error) {
+      failures.push(error);
+    }
+    try {
+      if (!hostProblem(this.#host, endpoint)) await this.#deleteLink(endpoint.hostIfname);
+    } catch (error) {
+      failures.push(error);
+    }
+    if (failures.length > 0 && !force) {
+      throw asEndpointError(failures[0], `Cannot delete endpoint ${key}`);
+    }
+    this.#store.remove(key);
+    this.#pool.release(key);
+    this.table.delete(key);
+  }
+
+  /** Everything that is wrong with the endpoint in the kernel. */
+  #problems(endpoint: Endpoint): string[] {
+    const host = hostProblem(this.#host, endpoint);
+    if (host) return [host];
+    try {
+      using netns = openNamespace(endpoint.netns);
+      return podProblems(netns, endpoint, this.#node);
+    } catch (error) {
+      return [`namespace ${endpoint.netns} cannot be used: ${(error as Error).message}`];
+    }
+  }
+
+  /** Throws EndpointError unless the endpoint exists and is as it was made. */
+  check(containerId: string, ifname: string): Endpoint {
+    const key = endpointKey({ containerId, ifname });
+    const endpoint = this.table.get(key);
+    if (!endpoint) throw new EndpointError("not-found", `There is no endpoint ${key}`);
+    const problems = this.#problems(endpoint);
+    if (endpoint.state !== "ready") {
+      problems.unshift(
+        `state is ${endpoint.state}${endpoint.reason ? `: ${endpoint.reason}` : ""}`,
+      );
+    }
+    if (problems.length > 0) {
+      throw new EndpointError("unhealthy", `Endpoint ${key} is unhealthy: ${problems.join("; ")}`, {
+        hint: "delete the pod's sandbox and let the runtime make it anew",
+      });
+    }
+    return endpoint;
+  }
+
+  /** Deletes every endpoint that is not among `valid`. Goes on after a failure and throws it at the end. */
+  async gc(
+    valid: readonly Pick<Endpoint, "containerId" | "ifname">[],
+  ): Promise<{ deleted: string[] }> {
+    const keep = new Set(valid.map(endpointKey));
+    const deleted: string[] = [];
+    const failures: unknown[] = [];
+    for (const endpoint of this.table.rows()) {
+      const key = endpointKey(endpoint);
+      if (keep.has(key)) continue;
+      try {
+        await this.delete(endpoint.containerId, endpoint.ifname);
+        deleted.push(key);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) {
+      throw new EndpointError(
+        "internal",
+        `Cannot delete ${failures.length} stale endpoints: ${(failures[0] as Error).message}`,
+        { cause: failures[0] },
+      );
+    }
+    return { deleted };
+  }
+
+  /**
+   * Takes over the endpoints of the agent that ran before: those whose device and namespace live
+   * are attached again without touching their traffic, the others are deleted.
+   */
+  async restore(): Promise<RestoreReport> {
+    const report: RestoreReport = { restored: [], dropped: [], removedLinks: [] };
+    const live: Endpoint[] = [];
+    for (const endpoint of this.#store.all()) {
+      const reason = hostProblem(this.#host, endpoint) ?? namespaceProblem(endpoint.netns);
+      if (reason) {
+        await this.#remove(endpoint, { force: true });
+        report.dropped.push({ endpoint, reason });
+        continue;
+      }
+      const key = endpointKey(endpoint);
+      for (const address of [endpoint.ipv4, endpoint.ipv6]) {
+        if (address && !Object.values(this.#pool.get(key)).includes(address)) {
+          this.#pool.reserve(key, address);
+        }
+      }
+      live.push(endpoint);
+    }
+    // together: what is derived from endpoints is derived once
+    report.restored = await Promise.all(live.map((endpoint) => this.#reattach(endpoint)));
+    for (const owner of this.#pool.owners()) if (!this.table.has(owner)) this.#pool.release(owner);
+    const ours = new Set(this.table.rows().map((endpoint) => endpoint.hostIfname));
+    for (const link of listLinks(this.#host)) {
+      if (link.kind !== "veth" || !HOST_IFNAME.test(link.name) || ours.has(link.name)) continue;
+      deleteLink(this.#host, link.ifindex);
+      report.removedLinks.push(link.name);
+    }
+    this.repair();
+    return report;
+  }
+
+  async #reattach(stored: Endpoint): Promise<Endpoint> {
+    const { reason: _, ...before } = stored;
+    using netns = openNamespace(before.netns);
+    const rest = { ...before, netnsCookie: Number(inNamespace(netns.fd, namespaceCookie)) };
+    let endpoint: Endpoint = { ...rest, state: "creating" };
+    this.table.set(endpoint);
+    try {
+      await this.#datapath.attach(endpoint);
+      endpoint = { ...rest, state: "ready" };
+    } catch (error) {
+      endpoint = { ...rest, state: "failed", reason: (error as Error).message };
+    }
+    this.table.set(endpoint);
+    return endpoint;
+  }
+
+  /**
+   * Adds the host's routes, neighbours and router addresses that are missing. Returns how many of
+   * the first two. Endpoints that are just being made or deleted are left alone.
+   */
+  repair(): number {
+    addRouterAddresses(this.#host, this.#pool.router);
+    const settled = this.table.rows().filter((endpoint) =>
+      endpoint.state !== "creating" && !this.#turns.has(endpointKey(endpoint)) &&
+      !hostProblem(this.#host, endpoint)
+    );
+    return repairHost(this.#host, settled, this.#node);
+  }
+
+  [Symbol.dispose](): void {
+    this.#host[Symbol.dispose]();
+    this.#deletions[Symbol.dispose]();
+    this.#netns[Symbol.dispose]();
+  }
+}
+
+/** What to undo, last first; a failure does not stop the rest. */
+class Rollback {
+  readonly #steps: (() => unknown)[] = [];
+
+  add(step: () => unknown): void {
+    this.#steps.push(step);
+  }
+
+  async run(): Promise<void> {
+    for (const step of this.#steps.reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        console.error(`Cannot undo a step: ${(error as Error).message}`);
+      }
+    }
+  }
+}
+
+function sameNamespace(a: string, b: string): boolean {
+  try {
+    return namespaceId(a) === namespaceId(b);
+  } catch {
+    return false;
+  }
+}
+
+function namespaceProblem(path: string): string | undefined {
+  try {
+    namespaceId(path);
+    return undefined;
+  } catch (error) {
+    return `namespace ${path} is gone: ${(error as Error).message}`;
+  }
+}
+
+function asEndpointError(error: unknown, what: string): EndpointError {
+  if (error instanceof EndpointError) return error;
+  const exhausted = error instanceof AddressesExhaustedError;
+  return new EndpointError(
+    exhausted ? "exhausted" : "internal",
+    `${what}: ${error instanceof Error ? error.message : String(error)}`,
+    {
+      ...(exhausted ? { hint: "give the node a larger pod CIDR, or delete pods" } : {}),
+      cause: error,
+    },
+  );
+}

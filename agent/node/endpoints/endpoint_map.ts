@@ -1,0 +1,77 @@
+/** Rows of pilus_endpoints: what the programs know of a pod. */
+
+import type { TypedMap } from "../../../datapath/bpf/mod.ts";
+import type { Endpoint as EndpointValue } from "../../../datapath/maps/generated.ts";
+import { parseIp } from "../../../datapath/net/ip.ts";
+import { parseMac } from "../../../datapath/net/mac.ts";
+import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
+import type { PolicyAssignment } from "../policy/installer.ts";
+import { type MapRow, mapTable, mapTarget } from "../map_target.ts";
+import type { Target } from "../../core/reconciler.ts";
+import type { Table } from "../../core/table.ts";
+
+/** Slots of pilus_endpoints (bpf/lib/endpoint.h). */
+export const ENDPOINT_SLOTS = 0x10000;
+
+const NONE = new Uint8Array(16);
+
+/** What an unused slot holds. */
+export const NO_ENDPOINT: EndpointValue = {
+  ifindex: 0,
+  identity: 0,
+  policy: 0,
+  revision: 0,
+  id: 0,
+  mac: new Uint8Array(6),
+  hostMac: new Uint8Array(6),
+  ipv4: NONE,
+  ipv6: NONE,
+};
+
+/** The slot of a device. */
+export function slotOf(ifindex: number): number {
+  return ifindex % ENDPOINT_SLOTS;
+}
+
+/** A table of the map's rows by slot. */
+export function endpointMapTable(): Table<MapRow<number, EndpointValue>> {
+  return mapTable("endpoint-rows", String);
+}
+
+/** The map itself. Of its slots only those in use are looked at closely. */
+export function endpointMapTarget(
+  map: TypedMap<number, EndpointValue>,
+): Target<MapRow<number, EndpointValue>> {
+  return {
+    ...mapTarget(map, { none: { value: NO_ENDPOINT, is: ({ ifindex }) => ifindex === 0 } }),
+    *read() {
+      for (const [key, value] of map.used()) yield { key, value };
+    },
+  };
+}
+
+/** A table of pilus_namespaces: a namespace's cookie and the ifindex of its endpoint. */
+export function namespaceMapTable(): Table<MapRow<bigint, number>> {
+  return mapTable("namespaces", String);
+}
+
+/** The row of an endpoint; without an assignment it is judged by no policy yet and nothing passes. */
+export function endpointMapRow(
+  { endpoint, identity }: IdentifiedEndpoint,
+  assignment: PolicyAssignment | undefined,
+): MapRow<number, EndpointValue> {
+  return {
+    key: slotOf(endpoint.hostIfindex),
+    value: {
+      ifindex: endpoint.hostIfindex,
+      identity,
+      policy: assignment?.policy ?? 0,
+      revision: assignment?.revision ?? 0,
+      id: endpoint.id,
+      mac: parseMac(endpoint.podMac),
+      hostMac: parseMac(endpoint.hostMac),
+      ipv4: endpoint.ipv4 ? parseIp(endpoint.ipv4) : NONE,
+      ipv6: endpoint.ipv6 ? parseIp(endpoint.ipv6) : NONE,
+    },
+  };
+}

@@ -1,0 +1,104 @@
+/** The rows of pilus_ipcache and pilus_cidrs: single addresses in the one, prefixes in the other. */
+
+import { type CidrKey, type IpcacheEntry, IpcacheFlags } from "../../../datapath/maps/generated.ts";
+import { formatCidr, formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
+import { type MapRow, mapTable } from "../map_target.ts";
+import { equalData } from "../../core/equal.ts";
+import { Table } from "../../core/table.ts";
+import { type IpcacheRow, isAddress } from "./ipcache.ts";
+
+const NO_ADDRESS = new Uint8Array(16);
+
+/** A single address in the map. */
+export interface AddressRow extends MapRow<Uint8Array, IpcacheEntry> {
+  /** The address as text. */
+  ip?: string;
+}
+
+/** One whose bytes are made when they are asked for: there are very many of them. */
+class KnownAddress implements AddressRow {
+  readonly ip: string;
+  readonly value: IpcacheEntry;
+
+  constructor(ip: string, value: IpcacheEntry) {
+    this.ip = ip;
+    this.value = value;
+  }
+
+  get key(): Uint8Array {
+    return parseIp(this.ip);
+  }
+}
+
+/** A table of single addresses. */
+export function ipcacheMapTable(): Table<AddressRow> {
+  return new Table({
+    name: "ipcache",
+    key: ({ ip, key }) => ip ?? formatIp(key),
+    equal: (a, b) => equalData(a.value, b.value),
+  });
+}
+
+/** A table of prefixes. */
+export function cidrMapTable(): Table<MapRow<CidrKey, IpcacheEntry>> {
+  return mapTable(
+    "cidrs",
+    ({ address, prefixLength }) =>
+      formatCidr({ address: address as Uint8Array<ArrayBuffer>, prefixLength }),
+  );
+}
+
+/** Of a single address; `service`: it has some frontend. `ifindexOf`: the device of an endpoint of this node. */
+export function addressRow(
+  ip: string,
+  row: IpcacheRow | undefined,
+  service: boolean,
+  ifindexOf: (endpoint: number) => number | undefined,
+): AddressRow {
+  const world = RESERVED_IDENTITIES[ip.includes(":") ? "world-ipv6" : "world-ipv4"];
+  const value = row ? entryOf(row, ifindexOf) : {
+    identity: world,
+    ifindex: 0,
+    node: NO_ADDRESS,
+    flags: 0,
+  };
+  if (service) value.flags |= IpcacheFlags.SERVICE;
+  return new KnownAddress(ip, shared(value));
+}
+
+/** Values by content: most addresses are those of few identities on few nodes. */
+const values = new Map<string, WeakRef<IpcacheEntry>>();
+const forgotten = new FinalizationRegistry<string>((content) => {
+  if (!values.get(content)?.deref()) values.delete(content);
+});
+
+/** The one object of that content. */
+function shared(value: IpcacheEntry): IpcacheEntry {
+  const content = `${value.identity} ${value.ifindex} ${formatIp(value.node)} ${value.flags}`;
+  const known = values.get(content)?.deref();
+  if (known) return known;
+  values.set(content, new WeakRef(value));
+  forgotten.register(value, content);
+  return value;
+}
+
+function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | undefined) {
+  const ifindex = row.endpointId === undefined ? undefined : ifindexOf(row.endpointId);
+  let flags = 0;
+  if (ifindex !== undefined) flags |= IpcacheFlags.LOCAL;
+  if (row.kind === "node") flags |= IpcacheFlags.NODE;
+  if (row.tunnel) flags |= IpcacheFlags.TUNNEL;
+  return {
+    identity: row.identity,
+    ifindex: ifindex ?? 0,
+    node: row.tunnel ?? NO_ADDRESS,
+    flags,
+  };
+}
+
+/** The rows that are prefixes. */
+export function prefixRows(rows: Iterable<IpcacheRow>): MapRow<CidrKey, IpcacheEntry>[] {
+  return [...rows].filter((row) => !isAddress(row))
+    .map((row) => ({ key: parseCidr(row.prefix), value: entryOf(row, () => undefined) }));
+}

@@ -1,0 +1,76 @@
+/** Routes of the node's main table as the kernel's side of a reconciler. */
+
+import { isErrno } from "../../../datapath/kernel_error.ts";
+import { formatCidr, formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
+import { deleteRoute, listRoutes, replaceRoute, type Route } from "../../../datapath/net/route.ts";
+import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { Table } from "../../core/table.ts";
+
+/** Marks routes as ours (rtm_protocol); the numbers from 192 on are nobody's (include/uapi/linux/rtnetlink.h). */
+export const ROUTE_PROTOCOL = 201;
+
+/** A route to the pods of another node. */
+export interface NodeRoute {
+  /** Prefix as text. */
+  destination: string;
+  ifindex: number;
+  /** Next hop; undefined for the tunnel device. */
+  via?: string;
+  /** The source address of the node's own packets. */
+  source?: string;
+  /** Bytes. */
+  mtu?: number;
+}
+
+/** A table of routes by destination. */
+export function routeTable(): Table<NodeRoute> {
+  return new Table({ name: "routes", key: ({ destination }) => destination });
+}
+
+/** All routes of our protocol in the main table belong to it. */
+export function routeTarget(netlink: NetlinkSocket): Target<NodeRoute> {
+  return {
+    read() {
+      return listRoutes(netlink).filter((route) => route.protocol === ROUTE_PROTOCOL).map((r) => ({
+        destination: formatCidr(r.destination),
+        ifindex: r.ifindex ?? 0,
+        ...(r.via ? { via: formatIp(r.via) } : {}),
+        ...(r.source ? { source: formatIp(r.source) } : {}),
+        ...(r.mtu ? { mtu: r.mtu } : {}),
+      }));
+    },
+    apply(upserts, deletes) {
+      const failed: RowFailure<NodeRoute>[] = [];
+      const attempt = (row: NodeRoute, work: () => unknown) => {
+        try {
+          work();
+        } catch (error) {
+          failed.push({ row, error: error as Error });
+        }
+      };
+      for (const row of deletes) {
+        attempt(row, () => {
+          try {
+            deleteRoute(netlink, kernelRoute(row));
+          } catch (error) {
+            if (!isErrno(error, "ENODEV")) throw error; // the device took its routes along
+          }
+        });
+      }
+      for (const row of upserts) attempt(row, () => replaceRoute(netlink, kernelRoute(row)));
+      return { failed };
+    },
+  };
+}
+
+function kernelRoute({ destination, ifindex, via, source, mtu }: NodeRoute): Route {
+  return {
+    destination: parseCidr(destination),
+    ifindex,
+    protocol: ROUTE_PROTOCOL,
+    ...(via ? { via: parseIp(via) } : {}),
+    ...(source ? { source: parseIp(source) } : {}),
+    ...(mtu ? { mtu } : {}),
+  };
+}

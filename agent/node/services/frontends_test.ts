@@ -1,0 +1,374 @@
+import { assertEquals } from "@std/assert";
+import { formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import { localAddressTable } from "../ipcache/ipcache.ts";
+import type { ClusterNode } from "../nodes/nodes.ts";
+import type {
+  CiliumEndpoint,
+  EndpointSlice,
+  Pod,
+  Service,
+  SliceEndpoint,
+} from "../../kubernetes/resources.ts";
+import { createResourceTables } from "../../kubernetes/resource_tables.ts";
+import { settled } from "../../core/schedule.ts";
+import { Table } from "../../core/table.ts";
+import { type Chosen, unpackBackends } from "./backends.ts";
+import { packEndpoints } from "../../kubernetes/slice_endpoints.ts";
+import { deriveFrontends, type Frontend, type FrontendOptions } from "./frontends.ts";
+
+const NODE: ClusterNode = {
+  name: "node-a",
+  local: true,
+  addresses: ["192.168.60.1", "fd00:60::1"].map(parseIp),
+  podCidrIpv4: parseCidr("10.60.1.0/24"),
+  podCidrIpv6: parseCidr("fd60:1::/64"),
+};
+
+/** Tables of a node with what is derived from them. */
+function derived(options: Partial<FrontendOptions> = {}) {
+  const tables = createResourceTables();
+  const nodes = new Table<ClusterNode>({ name: "nodes", key: ({ name }) => name });
+  nodes.set(NODE);
+  const localAddresses = localAddressTable();
+  const services = deriveFrontends({ ...tables, nodes, localAddresses }, {
+    nodeName: "node-a",
+    routing: "native",
+    balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
+    nodePortRange: [30000, 32767],
+    ...options,
+  });
+  const named = (name: string) => services.frontends.rows().filter((row) => row.name === name);
+  const problems = () =>
+    services.problems.rows().map(({ source, message }) => `${source}: ${message}`).sort();
+  return { ...tables, nodes, localAddresses, services, named, problems };
+}
+
+function service(
+  name: string,
+  spec: Partial<Service["spec"]>,
+  more: Partial<Service> = {},
+): Service {
+  return {
+    kind: "Service",
+    metadata: { name, namespace: "demo", labels: {} },
+    spec: { clusterIP: "10.96.0.80", ports: [{ port: 80 }], ...spec },
+    ...more,
+  };
+}
+
+function published(name: string, ip: number, app = "web"): CiliumEndpoint {
+  return {
+    kind: "CiliumEndpoint",
+    metadata: { name, namespace: "demo", labels: {} },
+    status: {
+      id: ip,
+      identity: { id: 300, labels: [`k8s:app=${app}`] },
+      networking: {
+        addressing: [{ ipv4: `10.60.1.${ip}`, ipv6: `fd60:1::${ip}` }],
+        node: "192.168.60.1",
+      },
+      state: "ready",
+      "named-ports": [{ name: "http", port: 8080, protocol: "TCP" }],
+    },
+  };
+}
+
+/** One on this node, one on another in the same zone, one in another zone. */
+function slice(
+  endpoints: SliceEndpoint[] = [
+    { addresses: ["10.60.1.5"], nodeName: "node-a", zone: "one" },
+    { addresses: ["10.60.2.5"], nodeName: "node-b", zone: "one" },
+    { addresses: ["10.60.3.5"], nodeName: "node-c", zone: "two" },
+  ],
+): EndpointSlice {
+  return {
+    kind: "EndpointSlice",
+    metadata: {
+      name: "web-1",
+      namespace: "demo",
+      labels: { "kubernetes.io/service-name": "web" },
+    },
+    addressType: "IPv4",
+    ports: [{ name: "", port: 8080 }],
+    endpoints: packEndpoints(endpoints),
+  };
+}
+
+const asked = ({ backends, count }: Chosen) =>
+  unpackBackends(backends).slice(0, count)
+    .map(({ address }) => formatIp(address).split(".").slice(2).join("."));
+
+function shown(rows: readonly Frontend[]): string[] {
+  return rows.map(({ kind, address, port, protocol, backends }) =>
+    `${kind} ${formatIp(address)} ${port}/${protocol}: ` +
+    unpackBackends(backends).map((b) => `${formatIp(b.address)} ${b.port} ${b.state}`).join(", ")
+  ).sort();
+}
+
+Deno.test("deriveFrontends() finds the published pods of a service that has no EndpointSlice", async () => {
+  const { Service, CiliumEndpoint, services, named } = derived();
+  Service.set(service("web", {
+    clusterIPs: ["10.96.0.80", "fd60:96::80"],
+    selector: { app: "web" },
+    ports: [{ name: "http", port: 80, targetPort: "http" }, { name: "other", port: 81 }],
+  }));
+  for (const row of [published("b", 6), published("a", 5), published("c", 7, "client")]) {
+    CiliumEndpoint.set(row);
+  }
+  await settled();
+  assertEquals(shown(named("web")), [
+    "ClusterIP 10.96.0.80 80/TCP: 10.60.1.5 8080 active, 10.60.1.6 8080 active",
+    "ClusterIP 10.96.0.80 81/TCP: 10.60.1.5 81 active, 10.60.1.6 81 active",
+    "ClusterIP fd60:96::80 80/TCP: fd60:1::5 8080 active, fd60:1::6 8080 active",
+    "ClusterIP fd60:96::80 81/TCP: fd60:1::5 81 active, fd60:1::6 81 active",
+  ]);
+  CiliumEndpoint.delete("demo/b");
+  await settled();
+  assertEquals(shown(named("web"))[0], "ClusterIP 10.96.0.80 80/TCP: 10.60.1.5 8080 active");
+  Service.delete("demo/web");
+  await settled();
+  assertEquals(services.frontends.size, 0);
+  services[Symbol.dispose]();
+});
+
+Deno.test("deriveFrontends() asks active backends first, then those that terminate, then quarantined ones", async () => {
+  const { Service, EndpointSlice, named, services } = derived();
+  const draining = { ready: false, serving: true, terminating: true };
+  const states = (given: Record<string, string>) =>
+    Service.set(service("web", {}, {
+      metadata: {
+        name: "web",
+        namespace: "demo",
+        labels: {},
+        annotations: { "pilus.io/backend-states": JSON.stringify(given) },
+      },
+    }));
+  const endpoints = (first: object) =>
+    EndpointSlice.set(slice([
+      { addresses: ["10.60.1.1"], conditions: first },
+      { addresses: ["10.60.1.2"], conditions: draining },
+      { addresses: ["10.60.1.3"] },
+      { addresses: ["10.60.1.4"], conditions: { ready: false } },
+      { addresses: ["10.60.1.5"] },
+    ]));
+  states({ "10.60.1.3": "quarantined", "10.60.1.5:8080": "maintenance" });
+  endpoints({ ready: true });
+  await settled();
+  const row = () => named("web")[0]!;
+  assertEquals(unpackBackends(row().backends).map(({ state }) => state), [
+    "active",
+    "terminating",
+    "quarantined",
+    "unready",
+    "maintenance",
+  ]);
+  assertEquals(asked(row().inside), ["1.1"]);
+  assertEquals(row().inside.backends.length, 5, "the others keep what they have");
+  endpoints({ ready: false });
+  await settled();
+  assertEquals(asked(row().inside), ["1.2"]);
+  EndpointSlice.set(slice([{ addresses: ["10.60.1.3"] }, { addresses: ["10.60.1.5"] }]));
+  await settled();
+  assertEquals(asked(row().inside), ["1.3"]);
+  services[Symbol.dispose]();
+});
+
+Deno.test("deriveFrontends() makes frontends of every kind", async () => {
+  const { Service, EndpointSlice, named, problems, services } = derived();
+  EndpointSlice.set(slice([{ addresses: ["10.60.1.5"] }]));
+  Service.set(service("web", {
+    type: "LoadBalancer",
+    ports: [{ port: 80, nodePort: 30080 }],
+    externalIPs: ["198.51.100.2"],
+    loadBalancerSourceRanges: ["192.0.2.0/24"],
+    sessionAffinity: "ClientIP",
+  }, { status: { loadBalancer: { ingress: [{ ip: "198.51.100.1" }] } } }));
+  Service.set(service("wish", {
+    type: "LoadBalancer",
+    clusterIP: "10.96.0.81",
+    loadBalancerIP: "198.51.100.3",
+    allocateLoadBalancerNodePorts: false,
+  }));
+  await settled();
+  const backend = ": 10.60.1.5 8080 active";
+  assertEquals(shown(named("web")), [
+    `ClusterIP 10.96.0.80 80/TCP${backend}`,
+    `ExternalIP 198.51.100.2 80/TCP${backend}`,
+    `LoadBalancer 198.51.100.1 80/TCP${backend}`,
+    `NodePort 127.0.0.1 30080/TCP${backend}`,
+    `NodePort 192.168.60.1 30080/TCP${backend}`,
+    "NodePort ::1 30080/TCP: ",
+    "NodePort fd00:60::1 30080/TCP: ",
+    "Reserved :: 30080/TCP: ",
+  ]);
+  assertEquals(shown(named("wish")), [
+    "ClusterIP 10.96.0.81 80/TCP: ",
+    "LoadBalancer 198.51.100.3 80/TCP: ",
+  ]);
+  const ranged = named("web").filter(({ sourceRanges }) => sourceRanges).map(({ kind }) => kind);
+  assertEquals(ranged, ["LoadBalancer"]);
+  assertEquals(new Set(named("web").map(({ affinityS }) => affinityS)), new Set([10_800]));
+  assertEquals(problems(), []);
+  services[Symbol.dispose]();
+});
+
+Deno.test("deriveFrontends() follows traffic policies, hints and trafficDistribution", async () => {
+  const { Service, EndpointSlice, Node, named, services } = derived();
+  Node.set({
+    kind: "Node",
+    metadata: { name: "node-a", namespace: "", labels: { "topology.kubernetes.io/zone": "one" } },
+  });
+  EndpointSlice.set(slice());
+  const all = ["1.5", "2.5", "3.5"];
+  const cases: [
+    Partial<Service["spec"]>,
+    { cluster: string[]; inside: string[]; outside: string[] },
+  ][] = [
+    [{}, { cluster: all, inside: all, outside: all }],
+    [{ externalTrafficPolicy: "Local" }, { cluster: all, inside: all, outside: ["1.5"] }],
+    [{ internalTrafficPolicy: "Local" }, { cluster: ["1.5"], inside: all, outside: all }],
+    [{ trafficDistribution: "PreferSameNode" }, {
+      cluster: ["1.5"],
+      inside: ["1.5"],
+      outside: ["1.5"],
+    }],
+    [{ trafficDistribution: "PreferClose" }, {
+      cluster: ["1.5", "2.5"],
+      inside: ["1.5", "2.5"],
+      outside: ["1.5", "2.5"],
+    }],
+  ];
+  for (const [spec, expected] of cases) {
+    Service.set(service("web", { externalIPs: ["198.51.100.2"], ...spec }));
+    await settled();
+    const [inner, outer] = ["ClusterIP", "ExternalIP"].map((kind) =>
+      named("web").find((row) => row.kind === kind)!
+    );
+    assertEquals(
+      {
+        cluster: asked(inner!.inside),
+        inside: asked(outer!.inside),
+        outside: asked(outer!.outside),
+      },
+      expected,
+      JSON.stringify(spec),
+    );
+  }
+  Service.set(service("web", {}));
+  const hinted = (...zones: string[]) =>
+    EndpointSlice.set(slice(zones.map((name, i) => ({
+      addresses: [`10.60.${i + 1}.5`],
+      hints: { forZones: [{ name }] },
+    }))));
+  hinted("two", "one", "two");
+  await settled();
+  assertEquals(asked(named("web")[0]!.inside), ["2.5"]);
+  hinted("two", "two", "two");
+  await settled();
+  assertEquals(asked(named("web")[0]!.inside), all, "no hint is for here");
+  services[Symbol.dispose]();
+});
+
+Deno.test("deriveFrontends() serves the host ports of this node's pods", async () => {
+  const { Pod, localAddresses, named, problems, services } = derived();
+  const pod = (hostIP?: string): Pod => ({
+    kind: "Pod",
+    metadata: { name: "web", namespace: "demo", labels: {} },
+    spec: {
+      containers: [{
+        name: "c",
+        ports: [
+          { containerPort: 8080, hostPort: 80, ...(hostIP ? { hostIP } : {}) },
+          { containerPort: 1, hostPort: 2, protocol: "SCTP" },
+        ],
+      }],
+    },
+  });
+  localAddresses.set({ id: 1, pod: "demo/web", identity: 300, addresses: [parseIp("10.60.1.9")] });
+  Pod.set(pod());
+  await settled();
+  assertEquals(shown(named("web")), [
+    "HostPort 127.0.0.1 80/TCP: 10.60.1.9 8080 active",
+    "HostPort 192.168.60.1 80/TCP: 10.60.1.9 8080 active",
+    "HostPort ::1 80/TCP: ",
+    "HostPort fd00:60::1 80/TCP: ",
+    "Reserved :: 80/TCP: ",
+  ]);
+  Pod.set(pod("192.168.60.1"));
+  await settled();
+  assertEquals(shown(named("web")), ["HostPort 192.168.60.1 80/TCP: 10.60.1.9 8080 active"]);
+  assertEquals(problems(), ["Pod demo/web: hostPort 2/SCTP is not served"]);
+  localAddresses.delete("1");
+  await settled();
+  assertEquals(named("web"), []);
+  services[Symbol.dispose]();
+});
+
+Deno.test("deriveFrontends() says how packets from outside are forwarded", async () => {
+  const forwarding = async (options: Partial<FrontendOptions>, annotations = {}) => {
+    const { Service, named, problems, services } = derived(options);
+    const metadata = { name: "web", namespace: "demo", labels: {}, annotations };
+    const ports = [{ port: 80 }, { port: 80, protocol: "UDP" as const }];
+    Service.set(service("web", { ports, externalIPs: ["198.51.100.2"] }, { metadata }));
+    await settled();
+    services[Symbol.dispose]();
+    const outer = named("web").filter(({ kind }) => kind === "ExternalIP");
+    return [...outer.map(({ protocol, forwarding }) => `${protocol} ${forwarding}`), ...problems()];
+  };
+  const balancing = (mode: "dsr" | "hybrid", dispatch: "ipip" | "option" = "ipip") => ({
+    balancing: { mode, dispatch, algorithm: "maglev" as const },
+  });
+  assertEquals(await forwarding({}), ["TCP snat", "UDP snat"]);
+  assertEquals(await forwarding(balancing("dsr")), ["TCP ipip", "UDP ipip"]);
+  assertEquals(await forwarding(balancing("hybrid", "option")), ["TCP option", "UDP snat"]);
+  assertEquals(await forwarding({}, { "pilus.io/lb-mode": "dsr" }), ["TCP ipip", "UDP ipip"]);
+  assertEquals(await forwarding({ ...balancing("dsr"), routing: "vxlan" }), [
+    "TCP snat",
+    "UDP snat",
+    "Service demo/web: mode dsr needs native routing; SNAT is used",
+  ]);
+  assertEquals(await forwarding({}, { "pilus.io/lb-mode": "magic" }), [
+    "TCP snat",
+    "UDP snat",
+    'Service demo/web: annotation pilus.io/lb-mode: "magic" is none of snat, dsr, hybrid',
+  ]);
+});
+
+Deno.test("deriveFrontends() tells of what it does not serve, and the elder keeps an address", async () => {
+  const { Service, EndpointSlice, services, problems, named } = derived();
+  Service.set(service("a", { clusterIP: "10.96.0.1" }));
+  await settled();
+  Service.set(service("b", { clusterIP: "10.96.0.1" }));
+  Service.set(service("headless", { clusterIP: "None" }));
+  Service.set(service("none", { clusterIP: "" }));
+  Service.set(service("sctp", { clusterIP: "10.96.0.2", ports: [{ port: 9, protocol: "SCTP" }] }));
+  Service.set(service("low", {
+    clusterIP: "10.96.0.3",
+    type: "NodePort",
+    ports: [{ port: 80, nodePort: 80 }, { name: "x", port: 81 }],
+  }));
+  await settled();
+  assertEquals(problems(), [
+    "Service demo/b: 10.96.0.1 port 80/TCP is of Service demo/a already; change one",
+    "Service demo/low: nodePort 80 is not one from 30000 to 32767 (--node-port-range)",
+    "Service demo/low: port x has no nodePort; give it one from 30000 to 32767",
+    "Service demo/none: has no clusterIP, so it is not served there; give it one",
+    "Service demo/sctp: port 9/SCTP is not served: pilus balances TCP and UDP",
+  ]);
+  Service.delete("demo/a");
+  await settled();
+  assertEquals(named("b").length, 1);
+  // asked by balancers outside
+  EndpointSlice.set(slice());
+  Service.set(service("web", {
+    clusterIP: "10.96.0.9",
+    externalIPs: ["198.51.100.9"],
+    externalTrafficPolicy: "Local",
+    healthCheckNodePort: 32000,
+  }));
+  await settled();
+  assertEquals(services.healthChecks.rows(), [
+    { namespace: "demo", name: "web", port: 32000, localEndpoints: 1 },
+  ]);
+  services[Symbol.dispose]();
+});

@@ -1,0 +1,285 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { Reconciler } from "../../core/reconciler.ts";
+import { createResourceTables, type ResourceTables } from "../../kubernetes/resource_tables.ts";
+import { Table } from "../../core/table.ts";
+import { type CiliumEndpoint, resourceKey } from "../../kubernetes/resources.ts";
+import { FileSource } from "./file_source.ts";
+import { parseManifest } from "../../kubernetes/manifest.ts";
+import { EndpointFiles, FileIdentities } from "../../cluster/files/published.ts";
+
+const POLICY = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: demo}
+spec:
+  podSelector: {}
+  ingress:
+    - from:
+        - podSelector: {matchLabels: {app: client}}
+      ports: [{port: 80}]
+`;
+
+interface Place extends AsyncDisposable {
+  directory: string;
+  state: string;
+  tables: ResourceTables;
+  source: FileSource;
+  write(name: string, text: string): void;
+  problems(): string[];
+}
+
+function place(rescanMs = 10_000): Place {
+  const root = Deno.makeTempDirSync({ prefix: "pilus-files-" });
+  const directory = join(root, "manifests");
+  const state = join(root, "state");
+  const tables = createResourceTables();
+  Deno.mkdirSync(directory);
+  const source = new FileSource({ directory, stateDirectory: state, tables, rescanMs });
+  return {
+    directory,
+    state,
+    tables,
+    source,
+    write: (name, text) => Deno.writeTextFileSync(join(directory, name), text),
+    problems: () =>
+      tables.problems.rows().map(({ source, line, message }) => `${source}:${line}: ${message}`),
+    async [Symbol.asyncDispose]() {
+      await source.stop();
+      await Deno.remove(root, { recursive: true });
+    },
+  };
+}
+
+async function until(what: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !what(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  assertEquals(what(), true);
+}
+
+function problemsOf(text: string): string[] {
+  return parseManifest(text).problems.map(({ line, message }) => `${line}: ${message}`);
+}
+
+Deno.test("parseManifest() reads documents, lists and JSON, fills in defaults and counts what it does not read", () => {
+  const manifest = parseManifest(`
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+---
+# nothing here
+---
+apiVersion: v1
+kind: List
+items:
+  - {apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}
+  - apiVersion: v1
+    kind: Namespace
+    metadata: {name: n, labels: {team: x}}
+---
+{"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "k"}}
+---
+{"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "b", "namespace": "n"}}]}
+`);
+  assertEquals(manifest.problems, []);
+  assertEquals(
+    manifest.resources.map(({ kind, resource, line }) => [kind, resourceKey(resource), line]),
+    [
+      ["Pod", "default/a", 2],
+      ["Namespace", "n", 12],
+      ["Pod", "n/b", 18],
+    ],
+  );
+  assertEquals([...manifest.ignored], [["apps/v1/Deployment", 1], [
+    "serving.knative.dev/v1/Service",
+    1,
+  ]]);
+});
+
+Deno.test("parseManifest() reads a file of JSON as it would read it as YAML", () => {
+  const pod = (name: unknown) =>
+    JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name, labels: null } }, null, 2);
+  const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: [] }, null, 2);
+  const good = `\n${pod("a")}\n---\n\n${pod("b---c")}\n--- \n${pod("d")}`;
+  assertEquals(
+    parseManifest(good).resources.map(({ resource, line }) => [resourceKey(resource), line]),
+    [["default/a", 2], ["default/b---c", 12], ["default/d", 21]],
+  );
+  for (const more of ["", `\n---\n${list}`, "\n---\n# YAML\n"]) {
+    const asYaml = parseManifest(`# a comment\n${(good + more).slice(1)}`);
+    assertEquals(parseManifest(good + more), asYaml);
+  }
+  // what is wrong is told with its own line
+  const [problem] = problemsOf(`${pod("a")}\n---\n${pod(7)}`);
+  assertStringIncludes(problem!, "14: Pod: metadata.name is the number 7");
+  assertEquals(problemsOf(`${pod("a")}\n---\n{"kind": "Pod",`).length > 0, true);
+});
+
+Deno.test("parseManifest() follows aliases, but not into more than memory holds", () => {
+  const pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n";
+  const [made] = parseManifest(`${pod}  labels: &l {app: x}\nspec: {}\n`).resources;
+  const [same] = parseManifest(`${pod}  annotations: &l {app: x}\n  labels: *l\n`).resources;
+  assertEquals(same!.resource.metadata.labels, made!.resource.metadata.labels);
+  assertEquals(problemsOf(`${pod}  annotations: &l\n    app: x\n    b: 7\n  labels: *l\n`), [
+    '7: Pod a: metadata.annotations.b is the number 7, and must be a text; write it in quotes: "7"',
+    "7: Pod a: metadata.labels.b is the number 7, and must be a label value of at most 63 " +
+    `letters, digits, '-', '_' and '.'; write it in quotes: "7"`,
+  ]);
+  const bomb = Array.from({ length: 9 }, (_, i) => {
+    const before = i === 0 ? "x" : `*a${i - 1}`;
+    return `a${i}: &a${i} [${Array(9).fill(before).join()}]`;
+  });
+  assertStringIncludes(problemsOf(bomb.join("\n")).join(), "1: not to be read: Excessive alias");
+});
+
+Deno.test("parseManifest() says line, field and fix of what is wrong", () => {
+  assertEquals(problemsOf(POLICY.replace("podSelector: {}", "podSelecter: {}")), [
+    "6: NetworkPolicy web: spec.podSelecter is not a field known here; did you mean podSelector?",
+    "6: NetworkPolicy web: spec.podSelector is missing, and must be there",
+  ]);
+  assertEquals(problemsOf(POLICY.replace("port: 80", "port: 80000")), [
+    "10: NetworkPolicy web: spec.ingress[0].ports[0].port is the number 80000, and must be an " +
+    "integer from 1 to 65535",
+  ]);
+  assertEquals(problemsOf(POLICY.replace("app: client", "app: true")), [
+    "9: NetworkPolicy web: spec.ingress[0].from[0].podSelector.matchLabels.app is the boolean true, " +
+    "and must be a label value of at most 63 letters, digits, '-', '_' and '.'; write it in quotes: " +
+    '"true"',
+  ]);
+  assertEquals(
+    problemsOf(
+      POLICY.replace("podSelector: {matchLabels: {app: client}}", "ipBlock: {cidr: 10.0.0.0/33}"),
+    ),
+    [
+      '9: NetworkPolicy web: spec.ingress[0].from[0].ipBlock.cidr is the string "10.0.0.0/33", and ' +
+      "must be an IPv4 or IPv6 prefix such as 10.0.0.0/8",
+    ],
+  );
+  assertEquals(problemsOf(POLICY.replace("podSelector: {matchLabels: {app: client}}", "{}")), [
+    "9: NetworkPolicy web: spec.ingress[0].from[0] names no peer; give podSelector, " +
+    "namespaceSelector or ipBlock ({} selects all)",
+  ]);
+  assertEquals(problemsOf(POLICY.replace("networking.k8s.io/v1", "networking.k8s.io/v1beta1")), [
+    "2: apiVersion is networking.k8s.io/v1beta1, and must be networking.k8s.io/v1 for NetworkPolicy",
+  ]);
+  assertEquals(problemsOf("kind: Pod\nmetadata: {name: a}\n"), [
+    "1: apiVersion is missing, and must be there",
+  ]);
+  assertStringIncludes(problemsOf("apiVersion: v1\nkind: [Pod\n").join(), "not valid YAML");
+  assertEquals(problemsOf("just text"), [
+    "1: a resource must be a map with apiVersion, kind and metadata",
+  ]);
+});
+
+Deno.test("FileSource fills the tables, follows changes and reports duplicates", async () => {
+  await using p = place();
+  p.write("a.yaml", POLICY);
+  await p.source.start();
+  assertEquals(p.tables.NetworkPolicy.keys(), ["demo/web"]);
+
+  Deno.mkdirSync(join(p.directory, "sub"));
+  p.write("sub/b.json", '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"}}');
+  await until(() => p.tables.Pod.has("default/x"));
+
+  p.write(".draft", POLICY.replace("web", "api"));
+  Deno.renameSync(join(p.directory, ".draft"), join(p.directory, "a.yaml"));
+  await until(() => p.tables.NetworkPolicy.has("demo/api"));
+  assertEquals(p.tables.NetworkPolicy.size, 1);
+
+  p.write("c.yaml", POLICY.replace("web", "api"));
+  await until(() => p.tables.problems.size === 1);
+  assertEquals(p.problems(), [
+    "c.yaml:2: NetworkPolicy demo/api is in a.yaml:2 already, and that one is used; remove one",
+  ]);
+  Deno.removeSync(join(p.directory, "a.yaml"));
+  await until(() => p.tables.problems.size === 0);
+  assertEquals(p.tables.NetworkPolicy.keys(), ["demo/api"]);
+});
+
+Deno.test("FileSource keeps the last good version of a broken file, over a restart too", async () => {
+  await using p = place();
+  p.write("a.yaml", POLICY);
+  await p.source.start();
+  p.write("a.yaml", POLICY.replace("podSelector: {}", "podSelector: []"));
+  p.write("new.yaml", "kind: {");
+  await until(() => p.tables.problems.size >= 2);
+  assertEquals(p.tables.NetworkPolicy.keys(), ["demo/web"]);
+  assertEquals(
+    p.problems()[0],
+    "a.yaml:6: NetworkPolicy web: spec.podSelector is a list, and must be a map (the last good " +
+      "version of the file stays in force)",
+  );
+  assertStringIncludes(p.problems()[1]!, "(nothing of the file is in force)");
+  await p.source.stop();
+
+  const tables = createResourceTables();
+  await using again = new FileSource({
+    directory: p.directory,
+    stateDirectory: p.state,
+    tables,
+  });
+  await again.start();
+  assertEquals(tables.NetworkPolicy.keys(), ["demo/web"]);
+  p.write("a.yaml", POLICY.replace("web", "fixed"));
+  await until(() => tables.NetworkPolicy.has("demo/fixed"));
+});
+
+Deno.test("FileSource keeps what it has when the directory cannot be read", async () => {
+  await using p = place(30);
+  p.write("a.yaml", POLICY);
+  await p.source.start();
+  Deno.renameSync(p.directory, `${p.directory}.away`);
+  await until(() => p.tables.problems.size === 1);
+  assertEquals(p.tables.NetworkPolicy.keys(), ["demo/web"]);
+  Deno.renameSync(`${p.directory}.away`, p.directory);
+  await until(() => p.tables.problems.size === 0);
+});
+
+Deno.test("the example manifests have nothing wrong", () => {
+  const folder = fromFileUrl(new URL("../../../examples", import.meta.url));
+  for (const { name } of Deno.readDirSync(folder)) {
+    assertEquals(problemsOf(Deno.readTextFileSync(join(folder, name))), [], name);
+  }
+});
+
+Deno.test("EndpointFiles publishes what other nodes read, and removes what is stale", async () => {
+  await using p = place();
+  const endpoint = (name: string): CiliumEndpoint => ({
+    kind: "CiliumEndpoint",
+    metadata: { name, namespace: "demo", labels: { app: name } },
+    status: {
+      id: 7,
+      identity: { id: 300, labels: [`k8s:app=${name}`] },
+      networking: { addressing: [{ ipv4: "10.60.1.5", ipv6: "fd60:1::5" }], node: "192.168.60.1" },
+      "named-ports": [{ name: "http", port: 8080, protocol: "TCP" }],
+    },
+  });
+  const desired = new Table<CiliumEndpoint>({ name: "own-endpoints", key: resourceKey });
+  const target = new EndpointFiles(p.directory, "node-a");
+  target.apply([endpoint("stale")], []);
+  desired.set(endpoint("web"));
+  await using reconciler = new Reconciler({ name: "published-endpoints", desired, target });
+  await reconciler.start();
+  await p.source.start();
+  assertEquals(p.problems(), []);
+  assertEquals(p.tables.CiliumEndpoint.rows(), [endpoint("web")]);
+  assertEquals(await reconciler.repair(), 0);
+  desired.delete("demo/web");
+  await until(() => p.tables.CiliumEndpoint.size === 0);
+});
+
+Deno.test("FileIdentities gives the same labels one number on every node, and others another", async () => {
+  await using p = place();
+  const nodes = [new FileIdentities(p.directory), new FileIdentities(p.directory)];
+  const sets = Array.from({ length: 100 }, (_, i) => ({ "k8s:app": `a${i}` }));
+  const [a, b] = await Promise.all(
+    nodes.map((node) => Promise.all(sets.map((labels) => node.allocate(labels)))),
+  );
+  assertEquals(a, b!);
+  assertEquals(new Set(a).size, 100);
+  assertEquals(a!.every((number) => number >= 256 && number <= 65535), true);
+  await p.source.start();
+  assertEquals(p.problems(), []);
+  assertEquals(p.tables.CiliumIdentity.size, 100);
+  const folder = join(p.directory, ".pilus/identities");
+  assertEquals([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith(".")), []);
+});

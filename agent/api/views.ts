@@ -1,5 +1,7 @@
 /** What the agent shows of itself: the JSON of the read-only half of its API. */
 
+import type { Problem } from "../core/problem.ts";
+
 /** Whether things are well; `reason` when they are not. */
 export interface Health {
   ok: boolean;
@@ -36,12 +38,6 @@ export interface FeatureView {
   cost: string;
 }
 
-export interface ProblemView {
-  source: string;
-  line?: number;
-  message: string;
-}
-
 /** `GET /v1/status` */
 export interface StatusView {
   version: string;
@@ -73,7 +69,7 @@ export interface StatusView {
   /** Frontends whose backends are chosen by lot because pilus_maglev is full. */
   servicesWithoutTable: number;
   features: FeatureView[];
-  problems: ProblemView[];
+  problems: Problem[];
   events: { seen: number; lost: number };
   cni?: { config: string; binary: string };
   memory: { rss: number };

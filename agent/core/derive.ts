@@ -1,5 +1,6 @@
 /** Tables computed from other tables. */
 
+import { FailureScope } from "./derivation_failures.ts";
 import { schedule, settled } from "./schedule.ts";
 import type { Table } from "./table.ts";
 
@@ -28,12 +29,13 @@ export interface Derivation extends Disposable {
   settled(): Promise<void>;
 }
 
-const produced = new WeakSet<object>();
+/** By derived table that has a derivation, the tables it is derived from. */
+const inputsOf = new Map<Input, readonly Input[]>();
 const consumed = new WeakSet<object>();
 
 /** Notes that `output` is derived from `inputs`, and its level. Throws TypeError; see `derive`. */
 export function connect(inputs: readonly Input[], output: Input): void {
-  if (produced.has(output)) {
+  if (inputsOf.has(output)) {
     throw new TypeError(`Cannot derive table ${output.name}: it has a derivation already`);
   }
   if (consumed.has(output) || inputs.some((input) => input === output as unknown)) {
@@ -41,20 +43,25 @@ export function connect(inputs: readonly Input[], output: Input): void {
       `Cannot derive table ${output.name}: it feeds a derivation already; derive it first`,
     );
   }
-  produced.add(output);
+  inputsOf.set(output, inputs);
   for (const input of inputs) consumed.add(input);
   output.level = 1 + Math.max(0, ...inputs.map((input) => input.level));
 }
 
 /** Undoes `connect`. */
 export function disconnect(output: Input): void {
-  produced.delete(output);
+  inputsOf.delete(output);
+}
+
+/** The derived tables, each with the tables it is derived from. */
+export function derivedTables(): ReadonlyMap<Input, readonly Input[]> {
+  return inputsOf;
 }
 
 /**
  * Keeps `output` equal to what `compute` makes of the inputs: once now, and once after each burst of
  * changes to any of them. `compute` reads tables and does nothing else. When it throws, the output
- * stays as it was and `status` says why.
+ * stays as it was, and `status` and {@linkcode derivationFailures} say why.
  *
  * Throws TypeError when the output has another derivation or already feeds one: data flows one way.
  */
@@ -64,28 +71,25 @@ export function derive<Row>(
   output: Table<Row>,
 ): Derivation {
   connect(inputs, output);
-  const status: DerivationStatus = { name: output.name, runs: 0, lastMs: 0, error: undefined };
+  const failures = new FailureScope(output.name);
+  let runs = 0, lastMs = 0;
   let stopped = false;
   const run = () => {
     if (stopped) return;
     const start = performance.now();
-    status.runs++;
-    try {
-      output.replace(compute());
-      status.error = undefined;
-    } catch (error) {
-      status.error = error instanceof Error ? error.message : String(error);
-    }
-    status.lastMs = performance.now() - start;
+    runs++;
+    failures.attempt("", () => output.replace(compute()));
+    lastMs = performance.now() - start;
   };
   const watches = inputs.map((input) => input.watch(() => schedule(output.level - 0.5, run)));
   run();
   return {
-    status: () => ({ ...status }),
+    status: () => ({ name: output.name, runs, lastMs, error: failures.reasons.get("") }),
     settled,
     [Symbol.dispose]() {
       stopped = true;
       disconnect(output);
+      failures[Symbol.dispose]();
       for (const watch of watches) watch[Symbol.dispose]();
     },
   };

@@ -1,5 +1,6 @@
 /** Derivations that compute again only what a change affects. */
 
+import { FailureScope } from "./derivation_failures.ts";
 import { connect, disconnect, type Input } from "./derive.ts";
 import type { Problem } from "./problem.ts";
 import { schedule } from "./schedule.ts";
@@ -14,26 +15,53 @@ export interface GroupResult<Row> {
 /** A table, and the groups that a change of it affects. */
 export interface GroupInput {
   table: Input;
-  /** Calls `touch` with each affected group; first for all that is there, then for each change. */
-  watch(touch: (group: string) => void): Disposable;
+  /**
+   * Calls `touch` with each affected group; first for all that is there, then for each change. A
+   * change whose groups cannot be found goes to `failures` and is tried again with the row's next one.
+   */
+  watch(touch: (group: string) => void, failures: FailureScope): Disposable;
 }
 
-/** An input whose rows affect the groups that `affects` names. */
+/**
+ * An input whose rows affect the groups that `affects` names. When `affects` keeps an index, it must
+ * change that after everything that may throw.
+ */
 export function groupInput<Row>(
   table: Table<Row>,
   affects: (change: Change<Row>) => Iterable<string>,
 ): GroupInput {
   return {
     table,
-    watch(touch) {
-      const tell = (changes: readonly Change<Row>[]) => {
-        for (const change of changes) for (const group of affects(change)) touch(group);
+    watch(touch, failures) {
+      const missed = new Map<string, Change<Row>>();
+      const receive = (changes: readonly Change<Row>[]) => {
+        for (const change of changes) {
+          const { key } = change;
+          const net = missed.has(key) ? combine(missed.get(key)!, change) : change;
+          const done = failures.attempt(`${table.name}/${key}`, () => {
+            if (net) { for (const group of affects(net)) touch(group); }
+          });
+          if (done) missed.delete(key);
+          else missed.set(key, net!);
+        }
       };
-      const watch = table.watch(tell);
-      tell(table.rows().map((row) => ({ kind: "added", key: table.keyOf(row), row })));
+      const watch = table.watch(receive);
+      receive(table.rows().map((row) => ({ kind: "added", key: table.keyOf(row), row })));
       return watch;
     },
   };
+}
+
+/** Two changes of a row as one; undefined when it came and went. */
+function combine<Row>(first: Change<Row>, second: Change<Row>): Change<Row> | undefined {
+  const { key } = second;
+  if (first.kind === "added") {
+    return second.kind === "deleted" ? undefined : { kind: "added", key, row: second.row };
+  }
+  const { previous } = first;
+  return second.kind === "deleted"
+    ? { kind: "deleted", key, previous }
+    : { kind: "updated", key, row: second.row, previous };
 }
 
 /** The row before and the row after a change, as far as there are any. */
@@ -52,7 +80,10 @@ export interface GroupOptions<Row> {
   conflict?: (loser: Row, owner: Row) => Problem | undefined;
 }
 
-/** Keeps `output` equal to the rows of all groups. Dispose of it to stop that. */
+/**
+ * Keeps `output` equal to the rows of all groups. A group that fails keeps its rows and problems from
+ * before until it is computed again; see {@linkcode derivationFailures}. Dispose of it to stop that.
+ */
 export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   const { inputs, compute, output, problems, conflict } = options;
   const tables = inputs.map(({ table }) => table);
@@ -66,6 +97,7 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   /** By key that several groups make, their rows; the owner's is the first. */
   const contested = new Map<string, Map<string, Row>>();
   const problemsOf = new Map<string, readonly Problem[]>();
+  const failures = new FailureScope(output.name);
   const dirty = new Set<string>();
   let first = true;
   let stopped = false;
@@ -97,18 +129,18 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   };
   const runGroup = (group: string) => {
     const result = compute(group);
-    const before = keysOf.get(group) ?? (owner(group) === group ? [group] : []);
-    const made = new Set<string>();
+    const made = new Map<string, Row>();
     for (const row of result.rows) {
       const key = output.keyOf(row);
-      if (made.has(key)) continue;
-      made.add(key);
-      claim(group, key, row);
+      if (!made.has(key)) made.set(key, row);
     }
+    // nothing below throws: a group changes as a whole or not at all
+    const before = keysOf.get(group) ?? (owner(group) === group ? [group] : []);
+    for (const [key, row] of made) claim(group, key, row);
     for (const key of before) if (!made.has(key)) release(group, key);
     const plain = made.size === 0 || made.size === 1 && made.has(group) && owner(group) === group;
     if (plain) keysOf.delete(group);
-    else keysOf.set(group, [...made]);
+    else keysOf.set(group, [...made.keys()]);
     if (result.problems?.length) problemsOf.set(group, result.problems);
     else problemsOf.delete(group);
   };
@@ -119,23 +151,26 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     if (first) groups.sort();
     first = false;
     dirty.clear();
-    for (const group of groups) runGroup(group);
-    if (!problems) return;
+    for (const group of groups) failures.attempt(group, () => runGroup(group));
+    if (problems) failures.attempt("(problems)", () => problems.replace(findProblems()));
+  };
+  const findProblems = () => {
     const found = [...problemsOf.values()].flat();
     for (const rows of contested.values()) {
       const [owner, ...losers] = [...rows.values()];
       if (conflict) found.push(...losers.flatMap((loser) => conflict(loser, owner!) ?? []));
     }
-    problems.replace(found);
+    return found;
   };
   const touch = (group: string) => {
     dirty.add(group);
     schedule(output.level - 0.5, run);
   };
-  const watches = inputs.map((input) => input.watch(touch));
+  const watches = inputs.map((input) => input.watch(touch, failures));
   return {
     [Symbol.dispose]() {
       stopped = true;
+      failures[Symbol.dispose]();
       disconnect(output);
       if (problems) disconnect(problems);
       for (const watch of watches) watch[Symbol.dispose]();

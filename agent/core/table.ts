@@ -3,16 +3,20 @@
  * tables; a change of one table makes the derivations and reconcilers behind it run.
  */
 
+import { FailureScope } from "./derivation_failures.ts";
 import { equalData } from "./equal.ts";
 import { schedule } from "./schedule.ts";
 
-/** What became of one row since the watcher was last told. */
+/** What became of one row since the last delivery. */
 export type Change<Row> =
   | { kind: "added"; key: string; row: Row }
   | { kind: "updated"; key: string; row: Row; previous: Row }
   | { kind: "deleted"; key: string; previous: Row };
 
-/** Told of the net changes of a microtask: a row that came and went is not among them. */
+/**
+ * Gets the net changes of a microtask: a row that came and went is not among them. When it throws, it
+ * gets the same changes again together with the next ones.
+ */
 export type Listener<Row> = (changes: readonly Change<Row>[]) => void;
 
 /** Options for a {@linkcode Table}. */
@@ -29,6 +33,12 @@ export interface TableOptions<Row> {
   equal?: (a: Row, b: Row) => boolean;
 }
 
+interface Watcher<Row> {
+  listener: Listener<Row>;
+  /** While the listener fails: the rows as they were when it last succeeded. */
+  missed?: { before: Map<string, Row | undefined>; failures: FailureScope };
+}
+
 /** What a table is to those that only read it. */
 export type ReadonlyTable<Row> = Omit<Table<Row>, "set" | "delete" | "replace">;
 
@@ -41,9 +51,9 @@ export class Table<Row> {
   #key: (row: Row) => string;
   #equal: (a: Row, b: Row) => boolean;
   #revision = 0;
-  /** The rows as they were when the watchers were last told; undefined when there was none. */
+  /** The rows as they were at the last delivery; undefined when there was none. */
   #before = new Map<string, Row | undefined>();
-  #listeners = new Set<Listener<Row>>();
+  #watchers = new Set<Watcher<Row>>();
 
   constructor({ name, key, equal = equalData }: TableOptions<Row>) {
     this.name = name;
@@ -64,8 +74,13 @@ export class Table<Row> {
     return this.#key(row);
   }
 
+  /** Rows that cannot be compared differ. */
   equal(a: Row, b: Row): boolean {
-    return this.#equal(a, b);
+    try {
+      return this.#equal(a, b);
+    } catch {
+      return false;
+    }
   }
 
   has(key: string): boolean {
@@ -93,7 +108,7 @@ export class Table<Row> {
    */
   set(row: Row, key: string = this.#key(row)): boolean {
     const previous = this.#rows.get(key);
-    if (previous !== undefined && this.#equal(previous, row)) return false;
+    if (previous !== undefined && this.equal(previous, row)) return false;
     this.#rows.set(key, row);
     this.#touch(key, previous);
     return true;
@@ -107,56 +122,81 @@ export class Table<Row> {
     return true;
   }
 
-  /** Makes `rows` the whole content; only the differences are changes. */
+  /** Makes `rows` the whole content; only the differences are changes. A throw of `rows` changes nothing. */
   replace(rows: Iterable<Row>): void {
+    const all = [...rows];
+    const keys = all.map(this.#key);
     const gone = new Set(this.#rows.keys());
-    for (const row of rows) {
-      const key = this.#key(row);
-      gone.delete(key);
-      this.set(row, key);
+    for (const [i, row] of all.entries()) {
+      gone.delete(keys[i]!);
+      this.set(row, keys[i]);
     }
     for (const key of gone) this.delete(key);
   }
 
   /**
-   * Tells `listener` of later changes, until disposed of. What is in the table now is not told:
+   * Calls `listener` with later changes, until disposed of. What is in the table now is no change:
    * read `rows()`.
    */
   watch(listener: Listener<Row>): Disposable {
     this.#deliver();
-    const own: Listener<Row> = (changes) => listener(changes);
-    this.#listeners.add(own);
-    return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
+    const watcher: Watcher<Row> = { listener };
+    this.#watchers.add(watcher);
+    return {
+      [Symbol.dispose]: () => {
+        this.#watchers.delete(watcher);
+        watcher.missed?.failures[Symbol.dispose]();
+      },
+    };
   }
 
   #touch(key: string, previous: Row | undefined): void {
     this.#revision++;
-    if (this.#listeners.size === 0) return;
+    if (this.#watchers.size === 0) return;
     if (!this.#before.has(key)) this.#before.set(key, previous);
     schedule(this.level, this.#deliver);
   }
 
   #deliver = (): void => {
     if (this.#before.size === 0) return;
+    const before = this.#before;
+    this.#before = new Map();
+    const changes = this.#changesSince(before);
+    for (const watcher of [...this.#watchers]) this.#deliverTo(watcher, before, changes);
+  };
+
+  #deliverTo(
+    watcher: Watcher<Row>,
+    before: ReadonlyMap<string, Row | undefined>,
+    fresh: readonly Change<Row>[],
+  ): void {
+    const { missed } = watcher;
+    for (const [key, row] of missed ? before : []) {
+      if (!missed!.before.has(key)) missed!.before.set(key, row);
+    }
+    const changes = missed ? this.#changesSince(missed.before) : fresh;
+    try {
+      if (changes.length > 0) watcher.listener(changes);
+      missed?.failures.clear("watcher");
+      delete watcher.missed;
+    } catch (error) {
+      watcher.missed ??= { before: new Map(before), failures: new FailureScope(this.name) };
+      watcher.missed.failures.fail("watcher", error);
+    }
+  }
+
+  #changesSince(before: ReadonlyMap<string, Row | undefined>): Change<Row>[] {
     const changes: Change<Row>[] = [];
-    for (const [key, previous] of this.#before) {
+    for (const [key, previous] of before) {
       const row = this.#rows.get(key);
       if (row === undefined) {
         if (previous !== undefined) changes.push({ kind: "deleted", key, previous });
       } else if (previous === undefined) {
         changes.push({ kind: "added", key, row });
-      } else if (!this.#equal(previous, row)) {
+      } else if (!this.equal(previous, row)) {
         changes.push({ kind: "updated", key, row, previous });
       }
     }
-    this.#before.clear();
-    if (changes.length === 0) return;
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener(changes);
-      } catch (error) {
-        reportError(error);
-      }
-    }
-  };
+    return changes;
+  }
 }

@@ -50,6 +50,7 @@ import { EndpointFiles, FileIdentities } from "../cluster/files/published.ts";
 import { openDatabase } from "./database.ts";
 import { type MapRow, mapTable, mapTarget } from "./map_target.ts";
 import { Reconciler, type ReconcilerStatus } from "../core/reconciler.ts";
+import { watchDerivationFailures } from "../core/derivation_failures.ts";
 import { settled } from "../core/schedule.ts";
 
 /** Milliseconds between looks for what has run out in conntrack and NAT. */
@@ -136,6 +137,10 @@ export class Agent implements AgentState, AsyncDisposable {
   async #start(): Promise<void> {
     const { config, log } = this;
     this.#stack.use(keepMemorySmall());
+    this.#stack.use(watchDerivationFailures(({ state, ...failure }) => {
+      if (state === "failed") log.error("derivation failed, rows from before stay", failure);
+      else log.info("derivation recovered", { table: failure.table, key: failure.key });
+    }));
     Deno.mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
     const database = openDatabase(config.stateDir);
     this.#stack.defer(() => database.close());

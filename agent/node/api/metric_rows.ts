@@ -1,6 +1,7 @@
 /** Everything that is counted. The names are Cilium's with our prefix. */
 
 import { formatIp } from "../../../datapath/net/ip.ts";
+import { derivationFailureTotals } from "../../core/derivation_failures.ts";
 import { METRIC_DIRECTIONS, reasonText } from "../observer/names.ts";
 import type { AgentState } from "./agent_state.ts";
 import { rowsInUse } from "./map_usage.ts";
@@ -55,6 +56,10 @@ export async function metricRows(agent: AgentState): Promise<MetricRow[]> {
     add("gauge", "reconciler_pending", "Rows still to be applied", pending, labels);
     add("gauge", "reconciler_errors", "Rows that cannot be applied", errors, labels);
     add("counter", "reconciler_repairs_total", "Rows found changed and put right", repairs, labels);
+  }
+  for (const [table, count] of derivationFailureTotals()) {
+    const help = "Runs that failed and kept the rows from before";
+    add("counter", "derivation_failures_total", help, count, { table });
   }
   for (
     const name of [

@@ -14,6 +14,8 @@ import { VERSION } from "../config.ts";
 import { endpointKey } from "../../api/endpoint.ts";
 import { flushConnections, listConnections } from "../conntrack/connections.ts";
 import { eventTypeName, protocolName } from "../observer/names.ts";
+import { derivationFailures } from "../../core/derivation_failures.ts";
+import { derivationProblems, type Problem } from "../../core/problem.ts";
 import { formatLabels } from "../../cluster/labels.ts";
 import { kernelTables } from "../services/inspect/kernel_view.ts";
 import { rowsInUse } from "./map_usage.ts";
@@ -34,7 +36,6 @@ import type {
   NodeView,
   PolicyView,
   PrefilterView,
-  ProblemView,
   ReconcilerView,
   RuleView,
   StatusView,
@@ -58,6 +59,11 @@ export function health(agent: AgentState): Health {
     const { name, errors, lastError } = failing;
     return { ok: false, reason: `${name}: ${errors} rows in error: ${lastError?.reason}` };
   }
+  const [underived] = derivationFailures();
+  if (underived) {
+    const { table, key, reason } = underived;
+    return { ok: false, reason: `table ${table} not derived${key && ` for ${key}`}: ${reason}` };
+  }
   const failed = agent.manager.table.rows().filter(({ state }) => state === "failed");
   if (failed.length > 0) {
     return { ok: false, reason: `endpoint ${endpointKey(failed[0]!)}: ${failed[0]!.reason}` };
@@ -65,19 +71,16 @@ export function health(agent: AgentState): Health {
   return { ok: true };
 }
 
-function problems(agent: AgentState): ProblemView[] {
+function problems(agent: AgentState): Problem[] {
   return [
+    { rows: derivationProblems },
     agent.model.tables.problems,
     agent.model.nodeTables.problems,
     agent.model.policyTables.problems,
     agent.model.frontendTables.problems,
     agent.model.ipcacheTables.problems,
     agent.model.prefilterProblems,
-  ].flatMap((table) => table.rows()).map(({ source, line, message }) => ({
-    source,
-    ...(line === undefined ? {} : { line }),
-    message,
-  }));
+  ].flatMap((table) => table.rows());
 }
 
 function reconcilerView(status: ReturnType<AgentState["reconcilers"]>[number]): ReconcilerView {

@@ -44,6 +44,13 @@ export interface PolicyRule {
   cookie: number;
 }
 
+/** A part of a policy that is not in force as written. */
+export interface PolicyProblem {
+  /** Path within the manifest. */
+  field: string;
+  message: string;
+}
+
 /** One specification of a policy. */
 export interface CompiledPolicy {
   kind: PolicyResource["kind"];
@@ -57,7 +64,7 @@ export interface CompiledPolicy {
   enforces: Record<Direction, boolean>;
   rules: readonly PolicyRule[];
   /** What of it pilus cannot do. */
-  problems: readonly string[];
+  problems: readonly PolicyProblem[];
 }
 
 const ALL: readonly PortMatch[] = [{ kind: "all", protocol: PROTOCOLS.ANY }];
@@ -189,7 +196,7 @@ function compileCilium(
   cookies: Cookies,
 ): CompiledPolicy {
   const { kind, metadata: { namespace, name } } = resource;
-  const problems: string[] = [];
+  const problems: PolicyProblem[] = [];
   const rules: PolicyRule[] = [];
   const has = (rules: CiliumRule[] | undefined) => (rules ?? []).length > 0;
   const enforces = {
@@ -207,7 +214,8 @@ function compileCilium(
     problems,
   };
   if (!spec.endpointSelector) {
-    problems.push(`${specPath}.nodeSelector: policies for nodes are not supported yet`);
+    const field = `${specPath}.nodeSelector`;
+    problems.push({ field, message: `${field}: policies for nodes are not supported yet` });
     // No endpoint has the label, so the policy is about none.
     return {
       ...result,
@@ -240,7 +248,8 @@ function compileCilium(
       }
       if (unknown.length > 0) {
         const effect = verdict === "deny" ? "denies all peers" : "allows nothing";
-        problems.push(`${path}: ${unknown.join(", ")} not supported yet, so the rule ${effect}`);
+        const message = `${path}: ${unknown.join(", ")} not supported yet, so the rule ${effect}`;
+        problems.push({ field: path, message });
         if (verdict === "allow") continue;
         peers = "any";
       }
@@ -255,7 +264,8 @@ function compileCilium(
         // Without default deny, what the proxy would refuse passes unless it is denied here.
         const denies = verdict === "deny" || !enforces[direction];
         const effect = denies ? "denies all that it is about" : "allows nothing";
-        problems.push(`${path}: ${proxy.join(", ")} not supported yet, so the rule ${effect}`);
+        const message = `${path}: ${proxy.join(", ")} not supported yet, so the rule ${effect}`;
+        problems.push({ field: path, message });
         if (!denies) continue;
         verdict = "deny";
       }

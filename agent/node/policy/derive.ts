@@ -10,7 +10,7 @@ import type {
   PolicyResource,
 } from "../../kubernetes/resources.ts";
 import { type Derivation, derive } from "../../core/derive.ts";
-import { type Problem, problemTable } from "../../core/problem.ts";
+import { formatObject, type Problem, problemTable } from "../../core/problem.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { Table } from "../../core/table.ts";
 import { type CompiledPolicy, compilePolicy, policyCidrs } from "./compile.ts";
@@ -151,12 +151,16 @@ export function derivePolicies(inputs: PolicyInputs): PolicyTables {
     derive(
       [compiled],
       () =>
-        compiled.rows().flatMap(({ kind, namespace, name, problems }) =>
-          problems.map((message) => ({
-            source: `${kind} ${namespace === "" ? name : `${namespace}/${name}`}`,
+        compiled.rows().flatMap(({ kind, namespace, name, problems }) => {
+          const object = { kind, namespace, name };
+          return problems.map(({ field, message }): Problem => ({
+            source: formatObject(object),
+            object,
+            field,
+            reason: "NotSupported",
             message,
-          }))
-        ),
+          }));
+        }),
       problems,
     ),
   ];

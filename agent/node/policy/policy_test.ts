@@ -547,7 +547,10 @@ Deno.test("compilePolicy() says what is not supported, and what it says fails cl
     const all = pods();
     const resolved = resolve(all[0]!, compiled, identitiesFor(all, compiled), cookies);
     const query = { identity: all[1]!.id, direction, protocol: 6, port: 80 };
-    return [evaluate(resolved, query).verdict, compiled[0]!.problems];
+    return [
+      evaluate(resolved, query).verdict,
+      compiled[0]!.problems.map(({ message }) => message),
+    ];
   };
   const http = { toPorts: [{ ports: [{ port: "80" }], rules: { http: [{}] } }] };
   assertEquals(verdictOf({ endpointSelector: {}, egress: [{ toFQDNs: [{}] }] }, "egress"), [

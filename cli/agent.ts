@@ -1,7 +1,8 @@
 /** `pilus agent`: runs the agent until it is told to stop. */
 
 import { Log, type LogLevel } from "../agent/core/log.ts";
-import { Agent, findCgroup } from "../agent/node/agent.ts";
+import { Agent } from "../agent/node/agent.ts";
+import { findCgroup } from "../agent/node/cgroup.ts";
 import {
   type AgentConfig,
   type DsrDispatch,

@@ -5,7 +5,7 @@ import { openPipe } from "../datapath/ffi/libc.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { DatabaseSync } from "node:sqlite";
-import { endpointRoutes } from "../agent/node/api/endpoint_routes.ts";
+import { endpointRoutes } from "../agent/node/endpoints/endpoint_routes.ts";
 import { type ApiServer, serveApi } from "../agent/api/server.ts";
 import { deleteQueueDirectory } from "../agent/api/types.ts";
 import { drainDeleteQueue } from "../agent/node/endpoints/delete_queue.ts";

@@ -8,7 +8,7 @@
 
 import { AgentClient } from "../../agent/api/client.ts";
 import type { StatusView } from "../../agent/api/views.ts";
-import { findCgroup } from "../../agent/node/agent.ts";
+import { findCgroup } from "../../agent/node/cgroup.ts";
 import { mount, umount } from "../../datapath/ffi/libc.ts";
 import type { RoutingMode } from "../../datapath/loader.ts";
 export { checkRequirements } from "../../datapath/loader.ts";

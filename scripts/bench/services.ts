@@ -14,8 +14,16 @@ import { maps as descriptors } from "../../datapath/maps/generated.ts";
 import { setLink } from "../../datapath/net/link.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { readObject } from "../../datapath/objects.ts";
-import { Model } from "../../agent/node/model.ts";
-import { findCgroup } from "../../agent/node/agent.ts";
+import { Cookies } from "../../agent/node/policy/cookies.ts";
+import { derivePolicies, localSubjectTable } from "../../agent/node/policy/derive.ts";
+import { deriveAddressRows } from "../../agent/node/ipcache/ipcache_part.ts";
+import { localAddressTable } from "../../agent/node/ipcache/ipcache.ts";
+import { identifiedTable } from "../../agent/node/identity/endpoint_identities.ts";
+import { deriveNodes } from "../../agent/node/nodes/nodes.ts";
+import { deriveFrontends } from "../../agent/node/services/frontends.ts";
+import { deriveServiceRows } from "../../agent/node/services/kernel/service_rows.ts";
+import { createResourceTables } from "../../agent/kubernetes/resource_tables.ts";
+import { findCgroup } from "../../agent/node/cgroup.ts";
 import type { EndpointSlice, Service } from "../../agent/kubernetes/resources.ts";
 import { MemberMap } from "../../agent/node/services/kernel/member_map.ts";
 import { sameService, ServiceMaps } from "../../agent/node/services/kernel/service_maps.ts";
@@ -86,7 +94,8 @@ function slice(index: number, addresses?: string[]): EndpointSlice {
 
 /** The agent's way from tables to maps, without sources and the rest of the node. */
 class Way implements AsyncDisposable {
-  readonly model: Model;
+  readonly tables = createResourceTables();
+  readonly #derivations = new DisposableStack();
   readonly maps: Record<string, TypedMap<unknown, unknown>> = {};
   readonly object: BpfObject;
   readonly #bpffs = temporaryBpffs();
@@ -109,32 +118,23 @@ class Way implements AsyncDisposable {
       this.maps[descriptor.name] = map as TypedMap<unknown, unknown>;
       return map;
     };
-    this.model = new Model({
-      nodeName: "bench",
-      routing: "native",
-      clusterCidrs: ["10.128.0.0/9"],
-      balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
-      nodePortRange: [30000, 32767],
-    });
-    const self = { name: "bench", local: true, addresses: [], ipv4: new Uint8Array(16) };
-    this.model.settle({ self, tunnel: 0, device: 1, mtu: 1500, services: [] });
+    const { services, addressRows } = this.#derive();
     this.#serviceMaps = new ServiceMaps({
       services: open(descriptors.pilus_services),
       backends: open(descriptors.pilus_backends),
       maglev: open(descriptors.pilus_maglev),
       maglevSize: MAGLEV_SIZE,
     });
-    const { serviceTables, addressRows } = this.model;
     this.#reconcilers = [
       new Reconciler({
         name: "services",
-        desired: serviceTables.services,
+        desired: services,
         target: this.#serviceMaps,
         matches: sameService,
       }),
       new Reconciler({
         name: "members",
-        desired: serviceTables.services,
+        desired: services,
         target: new MemberMap(open(descriptors.pilus_members)),
         matches: sameService,
       }),
@@ -144,6 +144,39 @@ class Way implements AsyncDisposable {
         target: mapTarget(open(descriptors.pilus_ipcache)),
       }),
     ] as unknown as Reconciler<never>[];
+  }
+
+  /** What an agent without pods derives from services. */
+  #derive() {
+    const use = <T extends Disposable>(tables: T) => this.#derivations.use(tables);
+    const { nodes } = use(deriveNodes(this.tables.Node, "bench"));
+    const localAddresses = localAddressTable();
+    const policies = use(derivePolicies({
+      ...this.tables,
+      subjects: localSubjectTable(),
+      cookies: new Cookies(),
+    }));
+    const { frontends } = use(deriveFrontends({ ...this.tables, nodes, localAddresses }, {
+      nodeName: "bench",
+      routing: "native",
+      balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
+      nodePortRange: [30000, 32767],
+    }));
+    const { services, addresses } = use(
+      deriveServiceRows({ frontends, nodes }, {
+        routing: "native",
+        clusterCidrs: ["10.128.0.0/9"],
+        adopted: [],
+      }),
+    );
+    const { addressRows } = use(deriveAddressRows({
+      nodes,
+      published: this.tables.CiliumEndpoint,
+      identity: { identified: identifiedTable(), localAddresses },
+      policy: { tables: policies },
+      services: addresses,
+    }));
+    return { services, addressRows };
   }
 
   async start(): Promise<void> {
@@ -169,7 +202,7 @@ class Way implements AsyncDisposable {
       await (reconciler as unknown as AsyncDisposable)[Symbol.asyncDispose]();
     }
     this.#serviceMaps[Symbol.dispose]();
-    this.model[Symbol.dispose]();
+    this.#derivations.dispose();
     for (const map of Object.values(this.maps)) map[Symbol.dispose]();
     this.object[Symbol.dispose]();
     this.#bpffs[Symbol.dispose]();
@@ -193,11 +226,11 @@ async function sync(count: number, external: boolean, limits: { all: number; mor
   await using way = new Way(external ? 40_000 : 8192);
   await way.start();
   const before = rss();
-  const { model } = way;
+  const { tables } = way;
   const all = await way.time(() => {
     for (let i = 0; i < count; i++) {
-      model.tables.Service.set(service(i, external));
-      model.tables.EndpointSlice.set(slice(i));
+      tables.Service.set(service(i, external));
+      tables.EndpointSlice.set(slice(i));
     }
   });
   report(what, "tables to maps", all, "ms", limits.all);
@@ -205,8 +238,8 @@ async function sync(count: number, external: boolean, limits: { all: number; mor
   for (let i = 0; i < ONE_MORE; i++) {
     more.push(
       await way.time(() => {
-        model.tables.EndpointSlice.set(slice(count + i));
-        model.tables.Service.set(service(count + i, external));
+        tables.EndpointSlice.set(slice(count + i));
+        tables.Service.set(service(count + i, external));
       }),
     );
   }
@@ -277,8 +310,8 @@ async function connections(count: number): Promise<void> {
   await way.start();
   await way.time(() => {
     for (let i = 0; i < count; i++) {
-      way.model.tables.Service.set(service(i, false));
-      way.model.tables.EndpointSlice.set(slice(i, ["127.0.0.1"]));
+      way.tables.Service.set(service(i, false));
+      way.tables.EndpointSlice.set(slice(i, ["127.0.0.1"]));
     }
   });
   using program = way.object.program("connect4");

@@ -56,6 +56,8 @@ export interface EndpointDatapath {
 /** Options for an {@linkcode EndpointManager}. */
 export interface EndpointManagerOptions {
   database: DatabaseSync;
+  /** Shows the endpoints, from now on those that are on disk; nothing else writes to it. @default a new one */
+  table?: Table<Endpoint>;
   /** The node's own pod CIDRs, at most one a family. */
   podCidrs: readonly string[];
   /** The cluster's pod CIDRs, which pods reach with `clusterMtu`. @default {[]} */
@@ -80,6 +82,11 @@ export interface EndpointRequest {
   pod?: string;
 }
 
+/** A table of endpoints by `containerId/ifname`. */
+export function endpointTable(): Table<Endpoint> {
+  return new Table<Endpoint>({ name: "endpoints", key: endpointKey });
+}
+
 /** What restore() found. */
 export interface RestoreReport {
   restored: Endpoint[];
@@ -94,7 +101,7 @@ export interface RestoreReport {
  */
 export class EndpointManager implements Disposable {
   /** The endpoints, by `containerId/ifname`. */
-  readonly table: Table<Endpoint> = new Table<Endpoint>({ name: "endpoints", key: endpointKey });
+  readonly table: Table<Endpoint>;
   readonly #store: EndpointStore;
   readonly #pool: AddressPool;
   readonly #node: NodePlumbing;
@@ -116,6 +123,9 @@ export class EndpointManager implements Disposable {
       options;
     this.#pool = new AddressPool(database, podCidrs);
     this.#store = new EndpointStore(database);
+    this.table = options.table ?? endpointTable();
+    // known before anything may take their rows for strays; restore() says how they are
+    for (const stored of this.#store.all()) this.table.set({ ...stored, state: "creating" });
     this.#node = { router: this.#pool.router, clusterCidrs, clusterMtu };
     this.#mtu = mtu;
     this.#datapath = datapath;
@@ -134,11 +144,6 @@ export class EndpointManager implements Disposable {
   /** How full the node's pod CIDRs are. */
   usage(): RangeUsage[] {
     return this.#pool.usage();
-  }
-
-  /** The endpoints that are on disk: after restore() those of `table`. */
-  stored(): Endpoint[] {
-    return this.#store.all();
   }
 
   /** The endpoint with that number. */
@@ -225,9 +230,9 @@ export class EndpointManager implements Disposable {
       configurePod(netns, endpoint, this.#node);
       rollback.add(() => this.#store.remove(key));
       this.#store.save({ ...endpoint, state: "ready" });
-      rollback.add(() => void this.table.delete(key));
-      this.table.set(endpoint);
       rollback.add(() => this.#datapath.detach(endpoint));
+      rollback.add(() => void this.table.delete(key)); // undone first: rows go with it
+      this.table.set(endpoint);
       await this.#datapath.attach(endpoint);
       // Last: the pod reaches nothing before its programs are there.
       configureHost(this.#host, (work) => inNamespace(this.#netns.fd, work), endpoint, this.#node);
@@ -309,6 +314,7 @@ export class EndpointManager implements Disposable {
   async #remove(endpoint: Endpoint, { force = false } = {}): Promise<void> {
     const key = endpointKey(endpoint);
     const failures: unknown[] = [];
+    this.table.delete(key);
     try {
       await this.#datapath.detach(endpoint);
     } catch (error) {
@@ -320,11 +326,11 @@ export class EndpointManager implements Disposable {
       failures.push(error);
     }
     if (failures.length > 0 && !force) {
+      this.table.set(endpoint);
       throw asEndpointError(failures[0], `Cannot delete endpoint ${key}`);
     }
     this.#store.remove(key);
     this.#pool.release(key);
-    this.table.delete(key);
   }
 
   /** Everything that is wrong with the endpoint in the kernel. */

@@ -1,7 +1,7 @@
 /** The CNI plugin's half of the API: endpoints made, checked and deleted. */
 
 import { EndpointError, type EndpointErrorCode } from "../../api/endpoint.ts";
-import type { EndpointManager } from "../endpoints/endpoint_manager.ts";
+import type { EndpointManager } from "./endpoint_manager.ts";
 import { ApiError, type ApiRoutes } from "../../api/server.ts";
 import type {
   EndpointCreateRequest,

@@ -1,21 +1,28 @@
 /** Services as people see them. */
 
-import { ServiceScope } from "../../../datapath/maps/generated.ts";
-import { formatIp, isLoopback } from "../../../datapath/net/ip.ts";
-import { backendEnd, type Chosen, unpackBackends } from "../services/backends.ts";
-import { type Frontend, isExternal } from "../services/frontends.ts";
-import { serviceKeyText, type ServiceRow } from "../services/kernel/service_maps.ts";
-import { serviceKey } from "../services/kernel/service_numbers.ts";
-import type { AgentState } from "./agent_state.ts";
-import type { ServiceView } from "../../api/views.ts";
+import { ServiceScope } from "../../../../datapath/maps/generated.ts";
+import { formatIp, isLoopback } from "../../../../datapath/net/ip.ts";
+import { backendEnd, type Chosen, unpackBackends } from "../backends.ts";
+import { type Frontend, isExternal } from "../frontends.ts";
+import { serviceKeyText, type ServiceMaps, type ServiceRow } from "../kernel/service_maps.ts";
+import { serviceKey } from "../kernel/service_numbers.ts";
+import type { Table } from "../../../core/table.ts";
+import type { ServiceView } from "../../../api/views.ts";
 
 const { SCOPE_INSIDE, SCOPE_OUTSIDE } = ServiceScope;
 
-/** Every frontend that somebody can reach over a network, by number. */
-export function serviceViews(agent: AgentState): ServiceView[] {
-  return agent.model.frontendTables.frontends.rows()
+/** What the views are made of. */
+export interface ServiceState {
+  frontends: Table<Frontend>;
+  services: Table<ServiceRow>;
+  serviceMaps: ServiceMaps;
+}
+
+/** Every frontend that can be reached over a network, by number. */
+export function serviceViews(state: ServiceState): ServiceView[] {
+  return state.frontends.rows()
     .filter(({ address, kind }) => kind !== "Reserved" && !isLoopback(address))
-    .map((frontend) => serviceView(agent, frontend))
+    .map((frontend) => serviceView(state, frontend))
     .sort((a, b) => a.id - b.id || (frontText(a) < frontText(b) ? -1 : 1));
 }
 
@@ -23,9 +30,9 @@ function frontText({ frontend, port }: ServiceView): string {
   return `${frontend}|${port}`;
 }
 
-function serviceView(agent: AgentState, f: Frontend): ServiceView {
-  const row = agent.model.serviceTables.services.get(serviceKeyText(serviceKey(f)));
-  const hits = row ? hitsOf(agent, f, row) : new Map<string, number>();
+function serviceView(state: ServiceState, f: Frontend): ServiceView {
+  const row = state.services.get(serviceKeyText(serviceKey(f)));
+  const hits = row ? hitsOf(state, f, row) : new Map<string, number>();
   const asked = ({ backends, count }: Chosen) =>
     new Set(unpackBackends(backends).slice(0, count).map(backendEnd));
   const inside = asked(f.inside), outside = asked(f.outside);
@@ -63,11 +70,15 @@ function serviceView(agent: AgentState, f: Frontend): ServiceView {
 }
 
 /** Frontends that ask the same backends share their counts. */
-function hitsOf(agent: AgentState, f: Frontend, row: ServiceRow): Map<string, number> {
+function hitsOf(
+  { serviceMaps }: ServiceState,
+  f: Frontend,
+  row: ServiceRow,
+): Map<string, number> {
   const hits = new Map<string, number>();
   const add = ({ backends }: Chosen, scope: number) => {
     const ends = unpackBackends(backends).map(backendEnd);
-    agent.serviceMaps.hits(row, scope).forEach((count, i) => {
+    serviceMaps.hits(row, scope).forEach((count, i) => {
       const end = ends[i];
       if (end !== undefined) hits.set(end, (hits.get(end) ?? 0) + Number(count));
     });

@@ -1,0 +1,235 @@
+/** Endpoints: the pods' interfaces of this node, and their rows in the kernel. */
+
+import type { DatabaseSync } from "node:sqlite";
+import { formatCidr, formatIp, parseIp } from "../../../datapath/net/ip.ts";
+import { type Endpoint, endpointKey } from "../../api/endpoint.ts";
+import type { EndpointView } from "../../api/types.ts";
+import { EndpointFiles } from "../../cluster/files/published.ts";
+import { formatLabels } from "../../cluster/labels.ts";
+import { derive } from "../../core/derive.ts";
+import type { Log } from "../../core/log.ts";
+import { periodically } from "../../core/periodic.ts";
+import { Reconciler } from "../../core/reconciler.ts";
+import type { Table } from "../../core/table.ts";
+import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
+import type { AgentConfig } from "../config.ts";
+import type { IdentityPart } from "../identity/identity_part.ts";
+import type { IpcachePart } from "../ipcache/ipcache_part.ts";
+import type { Kernel } from "../kernel.ts";
+import { mapTarget } from "../map_target.ts";
+import { gauge } from "../metrics.ts";
+import type { ClusterNode } from "../nodes/nodes.ts";
+import type { Part } from "../part.ts";
+import type { PolicyPart } from "../policy/policy_part.ts";
+import { drainDeleteQueue } from "./delete_queue.ts";
+import { EndpointManager } from "./endpoint_manager.ts";
+import {
+  endpointMapRow,
+  endpointMapTable,
+  endpointMapTarget,
+  namespaceMapTable,
+  slotOf,
+} from "./endpoint_map.ts";
+import { endpointRoutes } from "./endpoint_routes.ts";
+import { findEndpoint } from "./find_endpoint.ts";
+import { derivePublished } from "./published_endpoints.ts";
+
+/** Milliseconds between tries to do the deletions that the CNI plugin has queued. */
+const QUEUE_INTERVAL_MS = 5_000;
+
+/** What {@linkcode endpointsPart} takes. */
+export interface EndpointsPartOptions {
+  config: AgentConfig;
+  log: Log;
+  kernel: Kernel;
+  database: DatabaseSync;
+  resources: ResourceTables;
+  /** The one table of this node's endpoints; the part fills it. */
+  endpoints: Table<Endpoint>;
+  /** This node as it was when the agent started. */
+  self: ClusterNode;
+  /** Of the way to other nodes' pods, in bytes. */
+  clusterMtu: number;
+  identity: IdentityPart;
+  policy: PolicyPart;
+  ipcache: IpcachePart;
+}
+
+/** Wires the runtime's requests to devices, rows and programs of endpoints. */
+export function endpointsPart(options: EndpointsPartOptions): Part {
+  const { config, log, kernel, database, resources, endpoints, self, clusterMtu } = options;
+  const { identity, policy, ipcache } = options;
+  const { identified } = identity;
+  const { assignments } = policy;
+  const stack = new AsyncDisposableStack();
+  const repairIntervalMs = config.repairInterval * 1000;
+
+  const rows = endpointMapTable();
+  stack.use(derive(
+    [identified, assignments],
+    () =>
+      identified.rows().map((row) => endpointMapRow(row, assignments.get(String(row.endpoint.id)))),
+    rows,
+  ));
+  const namespaceRows = namespaceMapTable();
+  stack.use(derive(
+    [identified],
+    () =>
+      identified.rows().map(({ endpoint: { netnsCookie, hostIfindex } }) => ({
+        key: BigInt(netnsCookie),
+        value: hostIfindex,
+      })),
+    namespaceRows,
+  ));
+  const { published } = stack.use(
+    derivePublished({
+      identified,
+      pods: resources.Pod,
+      node: formatIp((self.ipv4 ?? self.ipv6)!),
+    }),
+  );
+
+  const installing = stack.use(
+    new Reconciler({
+      name: "endpoints",
+      desired: rows,
+      target: endpointMapTarget(kernel.maps.pilus_endpoints),
+      repairIntervalMs,
+    }),
+  );
+  const namespaces = kernel.maps.pilus_namespaces
+    ? stack.use(
+      new Reconciler({
+        name: "namespaces",
+        desired: namespaceRows,
+        target: mapTarget(kernel.maps.pilus_namespaces),
+        repairIntervalMs,
+      }),
+    )
+    : undefined;
+  const publishing = stack.use(
+    new Reconciler({
+      name: "published-endpoints",
+      desired: published,
+      target: new EndpointFiles(config.manifests, config.nodeName),
+      repairIntervalMs,
+    }),
+  );
+
+  /** Resolves when the endpoint's row in the kernel is what the tables say. */
+  const installed = async (endpoint: Endpoint) => {
+    await identity.settled();
+    await policy.installer.settled();
+    await installing.flush([String(slotOf(endpoint.hostIfindex))]);
+  };
+  const manager = stack.use(
+    new EndpointManager({
+      database,
+      table: endpoints,
+      podCidrs: [self.podCidrIpv4, self.podCidrIpv6].filter((cidr) => cidr !== undefined)
+        .map(formatCidr),
+      clusterCidrs: config.clusterCidrs,
+      mtu: kernel.deviceMtu,
+      clusterMtu,
+      datapath: {
+        async attach(endpoint) {
+          await installed(endpoint);
+          const addresses = [endpoint.ipv4, endpoint.ipv6].filter((ip) => ip !== undefined);
+          await ipcache.addresses.flush(addresses.map((ip) => formatIp(parseIp(ip))));
+          kernel.loader.attachDevice("pod", endpoint.hostIfindex, endpoint.hostIfname);
+        },
+        async detach(endpoint) {
+          kernel.loader.detachDevice(endpoint.hostIfindex, endpoint.hostIfname);
+          await installed(endpoint);
+        },
+      },
+    }),
+  );
+
+  const restore = async () => {
+    const { restored, dropped } = await manager.restore();
+    for (const { endpoint, reason } of dropped) {
+      log.warn("endpoint not restored", { endpoint: endpointKey(endpoint), reason });
+    }
+    log.info("endpoints restored", { count: restored.length });
+  };
+  const drainQueue = async () => {
+    const { deleted, failed } = await drainDeleteQueue(
+      config.stateDir,
+      (containerId, ifname, before) => manager.delete(containerId, ifname, before),
+    );
+    for (const endpoint of deleted) log.info("queued deletion done", { endpoint });
+    for (const { file, reason } of failed) log.warn("queued deletion failed", { file, reason });
+  };
+
+  const view = (endpoint: Endpoint): EndpointView => {
+    const id = String(endpoint.id);
+    const row = identified.get(id);
+    const wanted = policy.tables.wanted.get(id)?.policy;
+    const assignment = assignments.get(id);
+    return {
+      ...endpoint,
+      identity: row?.identity ?? 0,
+      labels: row ? formatLabels(row.labels) : [],
+      enforcing: {
+        ingress: wanted?.ingress.enforced ?? false,
+        egress: wanted?.egress.enforced ?? false,
+      },
+      policy: assignment?.policy ?? 0,
+      revision: assignment?.revision ?? 0,
+    };
+  };
+
+  return {
+    name: "endpoints",
+    reconcilers: [installing, ...namespaces ? [namespaces] : [], publishing],
+    routes: {
+      "GET /v1/endpoints": () => endpoints.rows().map(view).sort((a, b) => a.id - b.id),
+      "GET /v1/endpoints/{id}": ({ params }) => view(findEndpoint(endpoints, params.id!)),
+      ...endpointRoutes(manager),
+    },
+    maps: {
+      pilus_endpoints: {
+        row: (key, value) =>
+          (value as { ifindex: number }).ifindex === 0 ? undefined : { key, value },
+      },
+    },
+    async start() {
+      await restore();
+      await drainQueue();
+      const onError = (error: unknown) =>
+        log.error("periodic work on endpoints failed", { error: String(error) });
+      stack.use(periodically(QUEUE_INTERVAL_MS, drainQueue, onError));
+      stack.use(periodically(repairIntervalMs, () => void manager.repair(), onError));
+    },
+    metrics: () => [
+      ...Object.entries(Object.groupBy(endpoints.rows(), ({ state }) => state)).map(
+        ([state, list = []]) =>
+          gauge("endpoint_state", "Endpoints by state", list.length, { state }),
+      ),
+      ...manager.usage().flatMap(({ family, range, used, capacity }) => {
+        const labels = { family: String(family), range };
+        return [
+          gauge("ip_addresses", "Addresses given to pods", Number(used), labels),
+          gauge("ipam_capacity", "Addresses there are for pods", Number(capacity), labels),
+        ];
+      }),
+    ],
+    status: () => ({
+      addresses: manager.usage().map(({ family, used, capacity }) => ({
+        family: String(family),
+        used: Number(used),
+        capacity: Number(capacity),
+      })),
+      endpoints: {
+        total: endpoints.size,
+        ready: endpoints.rows().filter(({ state }) => state === "ready").length,
+      },
+    }),
+    health() {
+      const failed = endpoints.rows().find(({ state }) => state === "failed");
+      return failed && `endpoint ${endpointKey(failed)}: ${failed.reason}`;
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}

@@ -1,0 +1,15 @@
+/** Endpoints as users name them. */
+
+import type { Endpoint } from "../../api/endpoint.ts";
+import { ApiError } from "../../api/server.ts";
+import type { Table } from "../../core/table.ts";
+
+/** The endpoint of that number or `namespace/pod`. Throws ApiError 404. */
+export function findEndpoint(endpoints: Table<Endpoint>, reference: string): Endpoint {
+  const found = endpoints.rows().find(({ id, namespace, pod }) =>
+    String(id) === reference || `${namespace}/${pod}` === reference
+  );
+  if (found) return found;
+  const message = `There is no endpoint ${reference}; see \`pilus endpoint list\``;
+  throw new ApiError(404, { code: "not-found", message });
+}

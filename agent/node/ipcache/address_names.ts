@@ -1,0 +1,55 @@
+/** Names of addresses, for people. */
+
+import { formatIp } from "../../../datapath/net/ip.ts";
+import type { Table } from "../../core/table.ts";
+import type { CiliumEndpoint } from "../../kubernetes/resources.ts";
+import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
+import type { ClusterNode } from "../nodes/nodes.ts";
+
+/** What {@linkcode AddressNames} reads. */
+export interface AddressNameTables {
+  nodes: Table<ClusterNode>;
+  published: Table<CiliumEndpoint>;
+  identified: Table<IdentifiedEndpoint>;
+}
+
+/** Who has an address, as an index that is built anew when a table behind it has changed. */
+export class AddressNames {
+  readonly #tables: AddressNameTables;
+  #revision = -1;
+  #names = new Map<string, string>();
+
+  constructor(tables: AddressNameTables) {
+    this.#tables = tables;
+  }
+
+  /** `namespace/pod` that has an address, or the node's name. */
+  get(ip: string): string | undefined {
+    const { nodes, published, identified } = this.#tables;
+    const revision = nodes.revision + published.revision + identified.revision;
+    if (revision !== this.#revision) this.#names = index(this.#tables);
+    this.#revision = revision;
+    return this.#names.get(ip);
+  }
+}
+
+function index({ nodes, published, identified }: AddressNameTables): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const { name, addresses, routerIpv4, routerIpv6 } of nodes.rows()) {
+    for (const ip of [...addresses, routerIpv4, routerIpv6]) if (ip) names.set(formatIp(ip), name);
+  }
+  for (const { metadata, status } of published.rows()) {
+    for (const { ipv4, ipv6 } of status.networking.addressing) {
+      for (const ip of [ipv4, ipv6]) {
+        if (ip) names.set(ip, `${metadata.namespace}/${metadata.name}`);
+      }
+    }
+  }
+  for (const { endpoint } of identified.rows()) {
+    if (endpoint.pod === "") continue;
+    for (const ip of [endpoint.ipv4, endpoint.ipv6]) {
+      if (ip) names.set(ip, `${endpoint.namespace}/${endpoint.pod}`);
+    }
+  }
+  return names;
+}

@@ -1,0 +1,139 @@
+/** What each address is: from nodes, endpoints and policies' prefixes to the maps. */
+
+import { formatCidr, formatIp, isLoopback, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import type { IpcacheView } from "../../api/views.ts";
+import { derive } from "../../core/derive.ts";
+import { deriveGroups, groupInput, rowsOf } from "../../core/derive_groups.ts";
+import { Reconciler } from "../../core/reconciler.ts";
+import type { Table } from "../../core/table.ts";
+import type { CiliumEndpoint } from "../../kubernetes/resources.ts";
+import type { AgentConfig } from "../config.ts";
+import type { IdentityPart } from "../identity/identity_part.ts";
+import type { Kernel } from "../kernel.ts";
+import { mapTarget } from "../map_target.ts";
+import type { ClusterNode } from "../nodes/nodes.ts";
+import type { Part } from "../part.ts";
+import type { PolicyPart } from "../policy/policy_part.ts";
+import { deriveIpcache, isAddress } from "./ipcache.ts";
+import {
+  type AddressRow,
+  addressRow,
+  cidrMapTable,
+  ipcacheMapTable,
+  prefixRows,
+} from "./ipcache_maps.ts";
+
+/** See the module. */
+export interface IpcachePart extends Part {
+  addresses: Reconciler<AddressRow>;
+}
+
+/** The tables of what addresses are, and of the rows of both maps. */
+export function deriveAddressRows(
+  { nodes, published, identity: { identified, localAddresses }, policy, services }: {
+    nodes: Table<ClusterNode>;
+    published: Table<CiliumEndpoint>;
+    identity: Pick<IdentityPart, "identified" | "localAddresses">;
+    policy: { tables: Pick<PolicyPart["tables"], "cidrs"> };
+    /** Addresses with some frontend, as text. */
+    services: Table<{ address: Uint8Array<ArrayBuffer> }>;
+  },
+) {
+  const stack = new DisposableStack();
+  const { ipcache, problems } = stack.use(
+    deriveIpcache({
+      nodes,
+      endpoints: published,
+      local: localAddresses,
+      cidrs: policy.tables.cidrs,
+    }),
+  );
+  const addressRows = ipcacheMapTable();
+  const cidrRows = cidrMapTable();
+  const ifindexOf = (id: number) => identified.get(String(id))?.endpoint.hostIfindex;
+  stack.use(deriveGroups<AddressRow>({
+    inputs: [
+      groupInput(ipcache, (change) => rowsOf(change).every(isAddress) ? [change.key] : []),
+      groupInput(
+        identified,
+        (change) =>
+          [...rowsOf(change)].flatMap(({ endpoint: { ipv4, ipv6 } }) =>
+            [ipv4, ipv6].filter((ip) => ip !== undefined).map((ip) => formatIp(parseIp(ip)))
+          ),
+      ),
+      groupInput(services, (change) => [change.key]),
+    ],
+    output: addressRows,
+    compute(text) {
+      const service = services.get(text);
+      const row = ipcache.get(text);
+      // a node's loopback and a reserved port are no addresses of the network
+      const known = service && !isLoopback(service.address);
+      return { rows: row || known ? [addressRow(text, row, !!known, ifindexOf)] : [] };
+    },
+  }));
+  stack.use(derive([ipcache], () => prefixRows(ipcache.rows()), cidrRows));
+  return {
+    ipcache,
+    problems,
+    addressRows,
+    cidrRows,
+    [Symbol.dispose]: () => stack.dispose(),
+  };
+}
+
+/** Wires the ipcache to its maps. */
+export function ipcachePart(
+  { config, kernel: { maps }, policy, ...inputs }:
+    & { config: AgentConfig; kernel: Kernel; policy: PolicyPart }
+    & Parameters<typeof deriveAddressRows>[0],
+): IpcachePart {
+  const stack = new AsyncDisposableStack();
+  const { ipcache, problems, addressRows, cidrRows } = stack.use(
+    deriveAddressRows({ policy, ...inputs }),
+  );
+  const repairIntervalMs = config.repairInterval * 1000;
+  const addresses = stack.use(
+    new Reconciler({
+      name: "ipcache",
+      desired: addressRows,
+      target: mapTarget(maps.pilus_ipcache),
+      repairIntervalMs,
+    }),
+  );
+  const cidrs = stack.use(
+    new Reconciler({
+      name: "cidrs",
+      desired: cidrRows,
+      target: mapTarget(maps.pilus_cidrs),
+      repairIntervalMs,
+    }),
+  );
+  const view = (): IpcacheView[] =>
+    ipcache.rows().map((row) => ({
+      // a policy's prefix, even of one address, is shown as one
+      prefix: isAddress(row) && row.kind === "cidr"
+        ? formatCidr(parseCidr(row.prefix))
+        : row.prefix,
+      identity: row.identity,
+      kind: row.kind,
+      ...(row.tunnel ? { tunnel: formatIp(row.tunnel) } : {}),
+    }));
+  return {
+    name: "ipcache",
+    addresses,
+    reconcilers: [addresses, cidrs],
+    problems: [problems],
+    routes: { "GET /v1/ipcache": view },
+    start() {
+      // an address that changes hands: what was allowed to the one before is not to the next
+      stack.use(ipcache.watch((changes) => {
+        const other = changes.some((change) =>
+          change.kind === "updated" && change.row.identity !== change.previous.identity
+        );
+        if (other) policy.installer.rejudge();
+      }));
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}

@@ -1,0 +1,170 @@
+/** The cluster's nodes: the routes to their pods, and what programs know of this one. */
+
+import type { Node as NodeValue } from "../../../datapath/maps/generated.ts";
+import { formatCidr, formatIp } from "../../../datapath/net/ip.ts";
+import type { NodeView } from "../../api/views.ts";
+import { derive, type Input } from "../../core/derive.ts";
+import { Reconciler } from "../../core/reconciler.ts";
+import type { Table } from "../../core/table.ts";
+import type { AgentConfig } from "../config.ts";
+import type { Kernel } from "../kernel.ts";
+import { type MapRow, mapTable, mapTarget } from "../map_target.ts";
+import { gauge } from "../metrics.ts";
+import type { Part } from "../part.ts";
+import type { ClusterNode, NodeTables } from "./nodes.ts";
+import { type NodeRoute, routeTable, routeTarget } from "./route_target.ts";
+
+const NO_ADDRESS = new Uint8Array(16);
+
+/** The row of pilus_node before anything is known. */
+const NO_NODE: NodeValue = {
+  ipv4: NO_ADDRESS,
+  ipv6: NO_ADDRESS,
+  routerIpv4: NO_ADDRESS,
+  routerIpv6: NO_ADDRESS,
+  denied: 0,
+  hostBackends: 0,
+};
+
+/** What {@linkcode nodesPart} takes. */
+export interface NodesPartOptions {
+  config: AgentConfig;
+  kernel: Kernel;
+  nodes: NodeTables;
+  /** This node as it was when the agent started. */
+  self: ClusterNode;
+  /** Of the way to other nodes' pods, in bytes. */
+  clusterMtu: number;
+  /** Prefixes of the prefilter: programs look at its map only when there are some. */
+  denied: Input & { readonly size: number };
+  /** Frontends that this node itself answers. */
+  hostFrontends: Table<string>;
+}
+
+/** Wires nodes to routes and to the node's own row. */
+export function nodesPart(
+  { config, kernel, nodes: { nodes, problems }, self, clusterMtu, denied, hostFrontends }:
+    NodesPartOptions,
+): Part {
+  const stack = new AsyncDisposableStack();
+  const current = () => nodes.get(config.nodeName);
+  const routes = routeTable();
+  stack.use(derive(
+    [nodes],
+    () => nodes.rows().flatMap((node) => routesTo(node, { kernel, self, clusterMtu })),
+    routes,
+  ));
+  const nodeRows = mapTable<number, NodeValue>("node", String);
+  stack.use(derive(
+    [nodes, hostFrontends, denied],
+    () => nodeRow(current(), { denied: denied.size, hostBackends: hostFrontends.size > 0 ? 1 : 0 }),
+    nodeRows,
+  ));
+  const repairIntervalMs = config.repairInterval * 1000;
+  const node = stack.use(
+    new Reconciler({
+      name: "node",
+      desired: nodeRows,
+      target: mapTarget(kernel.maps.pilus_node, {
+        none: {
+          value: NO_NODE,
+          is: ({ ipv4, ipv6 }) => [...ipv4, ...ipv6].every((byte) => byte === 0),
+        },
+      }),
+      repairIntervalMs,
+    }),
+  );
+  const routing = stack.use(
+    new Reconciler({
+      name: "routes",
+      desired: routes,
+      target: routeTarget(kernel.netlink),
+      repairIntervalMs,
+    }),
+  );
+  return {
+    name: "nodes",
+    reconcilers: [node, routing],
+    problems: [problems],
+    routes: { "GET /v1/nodes": () => nodes.rows().map(nodeView) },
+    metrics() {
+      const { ipv4 } = current() ?? {};
+      return [gauge("node_info", "This node", 1, {
+        node: config.nodeName,
+        routing: config.routing,
+        ...(ipv4 ? { ipv4: formatIp(ipv4) } : {}),
+      })];
+    },
+    status: () => ({ nodes: nodes.size, podCidrs: podCidrs(current()) }),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+function podCidrs(node: ClusterNode | undefined): string[] {
+  return [node?.podCidrIpv4, node?.podCidrIpv6].filter((cidr) => cidr !== undefined)
+    .map(formatCidr);
+}
+
+function nodeView(node: ClusterNode): NodeView {
+  return {
+    name: node.name,
+    local: node.local,
+    ...(node.ipv4 ? { ipv4: formatIp(node.ipv4) } : {}),
+    ...(node.ipv6 ? { ipv6: formatIp(node.ipv6) } : {}),
+    podCidrs: podCidrs(node),
+  };
+}
+
+function nodeRow(
+  self: ClusterNode | undefined,
+  counts: Pick<NodeValue, "denied" | "hostBackends">,
+): MapRow<number, NodeValue>[] {
+  if (!self) return [];
+  return [{
+    key: 0,
+    value: {
+      ipv4: self.ipv4 ?? NO_ADDRESS,
+      ipv6: self.ipv6 ?? NO_ADDRESS,
+      routerIpv4: self.routerIpv4 ?? NO_ADDRESS,
+      routerIpv6: self.routerIpv6 ?? NO_ADDRESS,
+      ...counts,
+    },
+  }];
+}
+
+/** The routes to another node's pods: through the tunnel, or by the node itself. */
+function routesTo(
+  node: ClusterNode,
+  { kernel: { tunnel, devices }, self, clusterMtu }: Pick<
+    NodesPartOptions,
+    "kernel" | "self" | "clusterMtu"
+  >,
+): NodeRoute[] {
+  if (node.local) return [];
+  const routes: NodeRoute[] = [];
+  for (const family of ["Ipv4", "Ipv6"] as const) {
+    const cidr = node[`podCidr${family}`];
+    if (!cidr) continue;
+    const destination = formatCidr(cidr);
+    if (tunnel) {
+      const source = self[`router${family}`];
+      routes.push({
+        destination,
+        ifindex: tunnel,
+        mtu: clusterMtu,
+        ...(source ? { source: formatIp(source) } : {}),
+      });
+      continue;
+    }
+    const via = family === "Ipv4" ? node.ipv4 : node.ipv6;
+    const source = family === "Ipv4" ? self.ipv4 : self.ipv6;
+    if (!via) continue;
+    routes.push({
+      destination,
+      ifindex: devices[0]!.ifindex,
+      via: formatIp(via),
+      ...(source ? { source: formatIp(source) } : {}),
+    });
+  }
+  return routes;
+}

@@ -1,0 +1,182 @@
+/** Services: from resources to the load balancer in the kernel. */
+
+import { cidrContains } from "../../../datapath/net/ip.ts";
+import type { Endpoint } from "../../api/endpoint.ts";
+import type { Log } from "../../core/log.ts";
+import { Reconciler } from "../../core/reconciler.ts";
+import type { Table } from "../../core/table.ts";
+import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
+import type { AgentConfig } from "../config.ts";
+import type { IdentityPart } from "../identity/identity_part.ts";
+import type { AddressNames } from "../ipcache/address_names.ts";
+import type { Kernel } from "../kernel.ts";
+import { mapTarget } from "../map_target.ts";
+import type { NodeTables } from "../nodes/nodes.ts";
+import type { Part } from "../part.ts";
+import { deriveFrontends } from "./frontends.ts";
+import { HealthCheckServers } from "./health_checks.ts";
+import { balancerRoutes } from "./inspect/balancer_routes.ts";
+import { balancerMapDisplays } from "./inspect/map_displays.ts";
+import { serviceViews } from "./inspect/service_views.ts";
+import { MemberMap } from "./kernel/member_map.ts";
+import { sameService, ServiceMaps } from "./kernel/service_maps.ts";
+import { deriveServiceRows } from "./kernel/service_rows.ts";
+import { SeveredBackends } from "./stale_sockets.ts";
+
+/** See the module. */
+export interface ServicesPart extends Part {
+  /** Addresses with some frontend, as text. */
+  addresses: Table<{ address: Uint8Array<ArrayBuffer> }>;
+  /** Keys of frontends that this node itself answers. */
+  hostFrontends: Table<string>;
+}
+
+/** What {@linkcode servicesPart} takes. */
+export interface ServicesPartOptions {
+  config: AgentConfig;
+  log: Log;
+  kernel: Kernel;
+  resources: ResourceTables;
+  nodes: NodeTables;
+  endpoints: Table<Endpoint>;
+  identity: IdentityPart;
+  names: AddressNames;
+}
+
+/** Wires services to their maps, to health checks and to sockets of backends that are gone. */
+export function servicesPart(
+  { config, log, kernel: { maps }, resources, nodes: { nodes }, endpoints, identity, names }:
+    ServicesPartOptions,
+): ServicesPart {
+  const stack = new AsyncDisposableStack();
+  const { routing, clusterCidrs, maglevSize } = config;
+  const { localAddresses, identified } = identity;
+  const { frontends, problems, healthChecks } = stack.use(
+    deriveFrontends({ ...resources, nodes, localAddresses }, {
+      nodeName: config.nodeName,
+      routing,
+      balancing: {
+        mode: config.lbMode,
+        dispatch: config.dsrDispatch,
+        algorithm: config.lbAlgorithm,
+      },
+      nodePortRange: config.nodePortRange,
+    }),
+  );
+  const { services, sourceRanges, tunnelled, addresses, hostFrontends } = stack.use(
+    deriveServiceRows({ frontends, nodes }, {
+      routing,
+      clusterCidrs,
+      adopted: maps.pilus_services.entries(), // what an agent before has left
+    }),
+  );
+  let servicesWithoutTable = 0;
+  const serviceMaps = stack.use(
+    new ServiceMaps({
+      services: maps.pilus_services,
+      backends: maps.pilus_backends,
+      maglev: maps.pilus_maglev,
+      maglevSize,
+      onShortage(count) {
+        servicesWithoutTable = count;
+        if (count === 0) return;
+        log.warn("no room for Maglev tables: backends are chosen at random", {
+          services: count,
+          fix: "start the agent with a larger --map-size pilus_maglev",
+        });
+      },
+    }),
+  );
+  const repairIntervalMs = config.repairInterval * 1000;
+  const installing = stack.use(
+    new Reconciler({
+      name: "services",
+      desired: services,
+      target: serviceMaps,
+      matches: sameService,
+      repairIntervalMs,
+    }),
+  );
+  const members = stack.use(
+    new Reconciler({
+      name: "service-members",
+      desired: services,
+      target: new MemberMap(maps.pilus_members),
+      matches: sameService,
+      repairIntervalMs,
+    }),
+  );
+  const ranges = stack.use(
+    new Reconciler({
+      name: "source-ranges",
+      desired: sourceRanges,
+      target: mapTarget(maps.pilus_source_ranges),
+      repairIntervalMs,
+    }),
+  );
+  const tunnelling = stack.use(
+    new Reconciler({
+      name: "tunnelled",
+      desired: tunnelled,
+      target: mapTarget(maps.pilus_tunnelled),
+      repairIntervalMs,
+    }),
+  );
+
+  const isPodAddress = (ip: Uint8Array) =>
+    nodes.rows().some(({ podCidrIpv4, podCidrIpv6 }) =>
+      [podCidrIpv4, podCidrIpv6].some((cidr) => cidr && cidrContains(cidr, ip))
+    );
+  /** Ends the sockets of backends that are gone. */
+  const endStaleSockets = () =>
+    new SeveredBackends({
+      frontends,
+      before: maps.pilus_reverse.keys().filter(({ backend }) => isPodAddress(backend)).flatMap(
+        ({ backend, port }) =>
+          [6, 17].map((protocol) => ({ address: backend.slice(), port, protocol })),
+      ),
+      pods: [identified, resources.CiliumEndpoint],
+      lives: (ip) => names.get(ip) !== undefined,
+      namespaces: () => endpoints.rows().map(({ netns }) => netns),
+      onError: (error) => log.warn("sockets to backends not ended", { error: String(error) }),
+      onSevered(peers, sockets) {
+        if (sockets > 0) {
+          log.info("sockets to backends ended", { backends: peers.length, sockets });
+        }
+      },
+    });
+
+  return {
+    name: "services",
+    addresses,
+    hostFrontends,
+    reconcilers: [installing, members, ranges, tunnelling],
+    problems: [problems],
+    routes: {
+      "GET /v1/services": () => serviceViews({ frontends, services, serviceMaps }),
+      ...balancerRoutes({
+        maps,
+        maglevSize,
+        endpoints,
+        self: () => nodes.get(config.nodeName),
+      }),
+    },
+    maps: balancerMapDisplays(maps, maglevSize, serviceMaps),
+    start() {
+      stack.use(endStaleSockets());
+      stack.use(
+        new HealthCheckServers(
+          healthChecks,
+          ({ namespace, name, port }, error) =>
+            log.warn("health check port not served", {
+              service: `${namespace}/${name}`,
+              port,
+              error: String(error),
+            }),
+        ),
+      );
+    },
+    status: () => ({ services: frontends.size, servicesWithoutTable }),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}

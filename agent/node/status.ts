@@ -1,0 +1,109 @@
+/** What an agent says of itself: its parts' answers put together. */
+
+import { type MetricRow, METRICS_CONTENT_TYPE, metricsText } from "../api/metrics_text.ts";
+import type { ApiRoutes } from "../api/server.ts";
+import type { Health, ReconcilerView, StatusView } from "../api/views.ts";
+import type { Problem } from "../core/problem.ts";
+import type { ReconcilerStatus } from "../core/reconciler.ts";
+import { type AgentConfig, VERSION } from "./config.ts";
+import { counter, gauge } from "./metrics.ts";
+import type { Part } from "./part.ts";
+
+/** See the module. */
+export class AgentStatus {
+  readonly #config: AgentConfig;
+  readonly #startedAt: Date;
+  readonly #parts: readonly Part[];
+
+  constructor(config: AgentConfig, startedAt: Date, parts: readonly Part[]) {
+    this.#config = config;
+    this.#startedAt = startedAt;
+    this.#parts = parts;
+  }
+
+  #reconcilers(): ReconcilerStatus[] {
+    return this.#parts.flatMap(({ reconcilers = [] }) => reconcilers)
+      .map((reconciler) => reconciler.status());
+  }
+
+  /** Well, when every reconciler is done and every part is. */
+  health(): Health {
+    const failing = this.#reconcilers().find(({ errors }) => errors > 0);
+    if (failing) {
+      const { name, errors, lastError } = failing;
+      return { ok: false, reason: `${name}: ${errors} rows in error: ${lastError?.reason}` };
+    }
+    for (const part of this.#parts) {
+      const reason = part.health?.();
+      if (reason !== undefined) return { ok: false, reason };
+    }
+    return { ok: true };
+  }
+
+  #problems(): Problem[] {
+    return this.#parts.flatMap(({ problems = [] }) => problems).flatMap((table) => table.rows());
+  }
+
+  async status(): Promise<StatusView> {
+    const { nodeName, routing, masquerade, cniConfDir, cniBinDir } = this.#config;
+    const fields = await Promise.all(this.#parts.map((part) => part.status?.() ?? {}));
+    const own = {
+      version: VERSION,
+      node: nodeName,
+      pid: Deno.pid,
+      uptime: Math.round((Date.now() - this.#startedAt.getTime()) / 1000),
+      health: this.health(),
+      routing,
+      masquerade,
+      reconcilers: this.#reconcilers().map(reconcilerView),
+      problems: this.#problems(),
+      ...(cniConfDir ? { cni: { config: cniConfDir, binary: cniBinDir } } : {}),
+      memory: { rss: Deno.memoryUsage().rss },
+    };
+    return Object.assign({}, ...fields, own) as StatusView;
+  }
+
+  /** Everything that the agent counts, now. */
+  async metrics(): Promise<MetricRow[]> {
+    const rows = await Promise.all(this.#parts.map((part) => part.metrics?.() ?? []));
+    return [
+      ...rows.flatMap((samples) => [...samples]),
+      ...this.#reconcilers().flatMap(({ name, rows, pending, errors, repairs }) => {
+        const labels = { reconciler: name };
+        return [
+          gauge("reconciler_rows", "Rows desired", rows, labels),
+          gauge("reconciler_pending", "Rows still to be applied", pending, labels),
+          gauge("reconciler_errors", "Rows that cannot be applied", errors, labels),
+          counter("reconciler_repairs_total", "Rows found changed and put right", repairs, labels),
+        ];
+      }),
+      gauge("process_resident_memory_bytes", "Memory of the agent", Deno.memoryUsage().rss),
+    ];
+  }
+
+  /** Metrics for Prometheus. */
+  async metricsResponse(): Promise<Response> {
+    return new Response(metricsText(await this.metrics()), {
+      headers: { "content-type": METRICS_CONTENT_TYPE },
+    });
+  }
+
+  /** The routes of all parts and of the agent itself. */
+  routes(): ApiRoutes {
+    return {
+      ...Object.assign({}, ...this.#parts.map(({ routes }) => routes ?? {})) as ApiRoutes,
+      "GET /v1/health": () => this.health(),
+      "GET /v1/status": () => this.status(),
+      "GET /v1/metrics": () => this.metrics(),
+      "GET /metrics": () => this.metricsResponse(),
+    };
+  }
+}
+
+function reconcilerView({ lastSync, lastError, ...counts }: ReconcilerStatus): ReconcilerView {
+  return {
+    ...counts,
+    ...(lastSync ? { lastSync: lastSync.toISOString() } : {}),
+    ...(lastError ? { lastError: { ...lastError, at: lastError.at.toISOString() } } : {}),
+  };
+}

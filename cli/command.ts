@@ -1,21 +1,8 @@
 /** Commands as data: what help, completion and the parser all read. */
 
-/** An option of a command. */
-export interface Option {
-  /** Long name without the dashes. */
-  name: string;
-  short?: string;
-  /** `list` may be given more than once or with commas. */
-  type: "string" | "number" | "boolean" | "list";
-  summary: string;
-  /** What the value is called in help: FILE, SECONDS. */
-  placeholder?: string;
-  default?: string | number | boolean;
-  /** The only values that are taken. */
-  values?: readonly string[];
-  /** Least and greatest number that is taken. @default [0, Infinity] */
-  range?: readonly [number, number];
-}
+import type { Option } from "../agent/core/option.ts";
+
+export type { Option } from "../agent/core/option.ts";
 
 /** A positional argument. */
 export interface Argument {
@@ -27,12 +14,17 @@ export interface Argument {
 }
 
 /** Values of the options by long name; `list` options are arrays, and missing ones are undefined. */
-export type OptionValues = Record<string, string | number | boolean | string[] | undefined>;
+export type OptionValues = Record<
+  string,
+  string | number | boolean | readonly string[] | undefined
+>;
 
 /** What a command gets. */
 export interface Invocation {
   args: string[];
   options: OptionValues;
+  /** Names of the options that the command line has; the others have their defaults. */
+  given: ReadonlySet<string>;
 }
 
 /** Headings of the help page, in their order. */
@@ -52,8 +44,11 @@ export interface Command {
   examples?: readonly string[];
   /** Left out of help. */
   hidden?: boolean;
-  /** Resolves to the exit code, 0 when it gives none. */
-  run(invocation: Invocation): Promise<number | void> | number | void;
+  /** Resolves to the exit code, 0 when it gives none. `commands` are all that there are. */
+  run(
+    invocation: Invocation,
+    commands: readonly Command[],
+  ): Promise<number | void> | number | void;
 }
 
 /** Exit codes by kind of error; in `pilus help` too. */
@@ -67,11 +62,11 @@ export const EXIT = {
   unreachable: 3,
   /** What was asked for does not exist. */
   notFound: 4,
-  /** The kernel or its permissions refuse. */
+  /** The kernel or its permissions do not allow it. */
   refused: 5,
 } as const;
 
-/** A wrong command line: told with a pointer to help, exit code 2. */
+/** A wrong command line: printed with a pointer to help, exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

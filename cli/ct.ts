@@ -4,7 +4,7 @@ import type { ConnectionView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { ipOption, protocolOption } from "./filter.ts";
-import { printRows, write } from "./output.ts";
+import { print, printError, printRows } from "./output.ts";
 import { endText } from "./service.ts";
 
 /** More rows than any table has: what --limit counts is what is left of them by the filters. */
@@ -33,7 +33,7 @@ export async function listConnections({ options }: Invocation): Promise<void> {
     { title: "BYTES", value: (c) => c.bytes.join("/"), align: "right" },
   ], "No connections");
   if (matching.length > Number(limit)) {
-    console.error(`${limit} of ${matching.length} connections; --limit shows more`);
+    printError(`${limit} of ${matching.length} connections; --limit shows more`);
   }
 }
 
@@ -44,5 +44,5 @@ export async function flushConnections({ options }: Invocation): Promise<void> {
     );
   }
   const { deleted } = await ask<{ deleted: number }>(options, "/v1/ct", { method: "DELETE" });
-  write(`${deleted} connection${deleted === 1 ? "" : "s"} forgotten\n`);
+  print(`${deleted} connection${deleted === 1 ? "" : "s"} forgotten\n`);
 }

@@ -5,7 +5,7 @@ import type { FlowView } from "../agent/api/views.ts";
 import { EXIT, type Invocation } from "./command.ts";
 import { checkRequirements, Lab, type LabPod, tearDownLab } from "./lab/lab.ts";
 import { formatFlow } from "./monitor.ts";
-import { formatTable, write } from "./output.ts";
+import { formatTable, print } from "./output.ts";
 
 /** Where the demo lives, so that `--end` finds it. */
 const DIRECTORY = "/run/pilus-demo";
@@ -36,7 +36,7 @@ export async function runDemo({ options }: Invocation): Promise<number> {
   checkRequirements(undefined);
   if (options.end) {
     await tearDownLab(DIRECTORY);
-    write("The demo is gone.\n");
+    print("The demo is gone.\n");
     return EXIT.ok;
   }
   await tearDownLab(DIRECTORY); // what a demo that was killed has left
@@ -80,7 +80,7 @@ function ownProgram(): string[] {
 }
 
 function step(text: string): void {
-  write(`${bold(cyan("==>"))} ${text}\n`);
+  print(`${bold(cyan("==>"))} ${text}\n`);
 }
 
 async function play(lab: Lab): Promise<number> {
@@ -92,7 +92,7 @@ async function play(lab: Lab): Promise<number> {
   await lab.startAgents();
   for (const node of lab.nodes) {
     const status = await node.status();
-    write(
+    print(
       `    ${node.name}  ${node.ipv4}  pods in ${
         status.podCidrs.join(", ")
       }  routing ${status.routing}\n`,
@@ -108,7 +108,7 @@ async function play(lab: Lab): Promise<number> {
     b.addPod("demo", "guest"),
   ]);
   for (const pod of [webA, webB, client, guest]) {
-    write(`    ${pod.name.padEnd(12)} on ${pod.node.name}  ${pod.ipv4}  ${pod.ipv6}\n`);
+    print(`    ${pod.name.padEnd(12)} on ${pod.node.name}  ${pod.ipv4}  ${pod.ipv6}\n`);
   }
   for (const pod of [webA, webB]) {
     pod.spawn([...lab.program, "demo-server", pod.podName, String(WEB_PORT)], {}, {
@@ -119,7 +119,7 @@ async function play(lab: Lab): Promise<number> {
   for (const pod of [webA, webB]) await listening(lab, pod);
 
   step("A service in front of both web servers, and a policy: only the client may reach them");
-  write(dim(indent(Deno.readTextFileSync(new URL("policy.yaml", EXAMPLES)))));
+  print(dim(indent(Deno.readTextFileSync(new URL("policy.yaml", EXAMPLES)))));
 
   const stop = new AbortController();
   const flows: FlowView[] = [];
@@ -148,7 +148,7 @@ async function play(lab: Lab): Promise<number> {
   );
   for (const type of ["drop", "verdict"] as const) {
     const flow = flows.find((f) => f.type === type && f.rule);
-    if (flow) write(indent(formatFlow(flow)));
+    if (flow) print(indent(formatFlow(flow)));
   }
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
   step(
@@ -205,7 +205,7 @@ async function tryAll(list: readonly Trial[], program: readonly string[]): Promi
       if (ok || !allowed || Date.now() > deadline) return { ...trial, seen, ok };
     }
   }));
-  write(indent(formatTable([
+  print(indent(formatTable([
     { title: "FROM", value: (o) => `${o.from.podName} (${o.from.node.name})` },
     { title: "TO", value: (o) => o.what },
     { title: "EXPECTED", value: (o) => o.expected.join(" or ") || "no answer" },
@@ -223,7 +223,7 @@ function tellHowToPlay(lab: Lab): void {
   const program = lab.program.join(" ");
   const node = lab.nodes[0]!;
   step("The demo stays up. Play with it:");
-  write(indent([
+  print(indent([
     `export PILUS_SOCKET=${node.socket}`,
     `${program} status`,
     `${program} monitor --drops`,
@@ -248,7 +248,7 @@ export async function serveDemo({ args }: Invocation): Promise<void> {
 export async function fetchDemo({ args }: Invocation): Promise<number> {
   try {
     const response = await fetch(args[0]!, { signal: AbortSignal.timeout(1000) });
-    write(await response.text());
+    print(await response.text());
     return EXIT.ok;
   } catch {
     return EXIT.failed;

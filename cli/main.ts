@@ -2,7 +2,7 @@
 
 import { type Command, EXIT, UsageError } from "./command.ts";
 import { groupPage, overview, page } from "./help.ts";
-import { write } from "./output.ts";
+import { print, printError } from "./output.ts";
 import { commandsOf, findCommand, parseInvocation } from "./parse.ts";
 import { COMMANDS } from "./registry.ts";
 
@@ -12,12 +12,12 @@ export async function run(args: string[]): Promise<number> {
   try {
     if (args.length === 0 || asksForHelp(args)) {
       const { words, named } = helpTopic(args);
-      write(helpText(words));
+      print(helpText(words));
       return named ? EXIT.ok : EXIT.usage;
     }
     const { command, rest } = findCommand(COMMANDS, args[0] === "--version" ? ["version"] : args);
     help = `pilus ${command.words} --help`;
-    return await command.run(parseInvocation(command, rest)) ?? EXIT.ok;
+    return await command.run(parseInvocation(command, rest), COMMANDS) ?? EXIT.ok;
   } catch (error) {
     return tell(error, help);
   }
@@ -46,11 +46,11 @@ function helpText(words: readonly string[]): string {
 /** One line for people, the fix below it when there is one; the stack with PILUS_DEBUG=1. */
 function tell(error: unknown, help: string): number {
   const { message, hint, stack } = error as Error & { hint?: string };
-  console.error(`pilus: ${message ?? error}`);
+  printError(`pilus: ${message ?? error}`);
   // a KernelError has its hint in the message
-  if (hint && !message.includes(hint)) console.error(`  ${hint}`);
-  if (error instanceof UsageError) console.error(`See \`${help}\`.`);
-  if (Deno.env.get("PILUS_DEBUG") === "1" && stack) console.error(stack);
+  if (hint && !message.includes(hint)) printError(`  ${hint}`);
+  if (error instanceof UsageError) printError(`See \`${help}\`.`);
+  if (Deno.env.get("PILUS_DEBUG") === "1" && stack) printError(stack);
   return exitCode(error);
 }
 

@@ -173,6 +173,9 @@ Deno.test("pilus ends with a code and a message by the kind of error", async (t)
       throw new ApiError(500, { code: "internal", message: "out of luck", hint: "try again" });
     },
   };
+  routes["GET /v1/nodes"] = () => {
+    throw new ApiError(500, { code: "internal", message: "no \u001b]0;owned\u0007 here" });
+  };
   await withAgent(routes, async (socket, directory) => {
     await t.step("0: help", async () => {
       for (const args of [["help"], ["--help"], ["help", "map"], ["map", "--help"], ["-h"]]) {
@@ -184,6 +187,12 @@ Deno.test("pilus ends with a code and a message by the kind of error", async (t)
     await t.step("1: the agent cannot, and its hint", async () => {
       const { code, stderr } = await pilus(socket, "identity", "list");
       assertEquals([code, stderr], [1, "pilus: out of luck\n  try again\n"]);
+    });
+    await t.step("1: a message from outside cannot control the terminal", async () => {
+      const { code, stderr } = await pilus(socket, "node", "list");
+      assertEquals([code, stderr], [1, "pilus: no \\x1b]0;owned\\x07 here\n"]);
+      const argument = await pilus(socket, "\u001b[2J");
+      assertStringIncludes(argument.stderr, "Unknown command `\\x1b[2J`");
     });
     await t.step("2: wrong usage", async () => {
       const { code, stderr } = await pilus(socket, "node", "lsit");

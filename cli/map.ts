@@ -3,7 +3,7 @@
 import type { MapView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
-import { formatFields, printData, printRows } from "./output.ts";
+import { formatFields, printData, printError, printRows } from "./output.ts";
 
 interface Row {
   key: unknown;
@@ -48,7 +48,7 @@ export async function dumpMap({ args: [map], options }: Invocation): Promise<voi
     { title: "VALUE", value: (r) => flat(r.value) },
   ], `Map ${map} is empty`);
   if (rows.length === options.limit) {
-    console.error(`The first ${rows.length} rows; --limit shows more`);
+    printError(`The first ${rows.length} rows; --limit shows more`);
   }
 }
 

@@ -7,7 +7,7 @@ import { agentClient } from "./ask.ts";
 import type { Invocation, OptionValues } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";
 import { ipOption, podOption, protocolOption } from "./filter.ts";
-import { hasColor, write } from "./output.ts";
+import { hasColor, print, write } from "./output.ts";
 import { endText } from "./service.ts";
 
 export async function monitor({ options }: Invocation): Promise<void> {
@@ -22,7 +22,8 @@ export async function monitor({ options }: Invocation): Promise<void> {
   try {
     for await (const flow of agentClient(options).stream<FlowView>(path, { signal: stop.signal })) {
       if (!matches(flow)) continue;
-      write(options.output === "json" ? JSON.stringify(flow) + "\n" : formatFlow(flow));
+      if (options.output === "json") write(JSON.stringify(flow) + "\n");
+      else print(formatFlow(flow));
       if (--left <= 0) return;
     }
     throw new AgentUnreachableError("The agent has ended");

@@ -4,7 +4,7 @@ import type { MappingView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
 import { protocolOption } from "./filter.ts";
-import { printRows } from "./output.ts";
+import { printError, printRows } from "./output.ts";
 
 /** More rows than any table has: what --limit counts is what is left of them by the filters. */
 const ALL = 10_000_000;
@@ -22,5 +22,5 @@ export async function listMappings({ options }: Invocation): Promise<void> {
     { title: "STATE", value: (m) => m.state },
     { title: "IDLE", value: (m) => `${m.idle}s`, align: "right" },
   ], "No mappings");
-  if (rows.length > limit) console.error(`${limit} of ${rows.length} mappings; --limit shows more`);
+  if (rows.length > limit) printError(`${limit} of ${rows.length} mappings; --limit shows more`);
 }

@@ -1,5 +1,6 @@
 /** Tables, JSON and YAML from the same rows. */
 
+import { printable } from "../agent/core/printable.ts";
 import type { OptionValues } from "./command.ts";
 
 /** One column of a table. */
@@ -23,10 +24,7 @@ const MAX_WORD = 32;
  * than its column goes on in the next line: nothing is left out.
  */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
-  // Messages of errors are cells too, and may have line breaks.
-  const cells = rows.map((row) =>
-    columns.map((c) => String(c.value(row) ?? "").replaceAll(/\s+/g, " ").trim())
-  );
+  const cells = rows.map((row) => columns.map((c) => oneLine(String(c.value(row) ?? ""))));
   const widths = columns.map((c, i) =>
     cells.reduce((width, line) => Math.max(width, line[i]!.length), c.title.length)
   );
@@ -48,6 +46,11 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
     for (let n = 0; n < height; n++) lines.push(line(parts.map((part) => part[n] ?? "")));
   }
   return lines.join("\n") + "\n";
+}
+
+/** Any text within a line: blanks in place of line breaks, which messages of errors have, no controls. */
+export function oneLine(text: string): string {
+  return printable(text.replaceAll(/\s+/g, " ").trim());
 }
 
 /** Takes from the widest columns until the line fits; none gets narrower than its `least`. */
@@ -95,7 +98,7 @@ export function formatFields(fields: readonly (readonly [string, string | undefi
   const shown = fields.filter(([, text]) => text);
   const indent = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
   return shown.map(([name, text]) => {
-    const [first, ...rest] = wrap(text!, TABLE_WIDTH - indent);
+    const [first, ...rest] = wrap(printable(text!), TABLE_WIDTH - indent);
     return [`${name}:`.padEnd(indent) + first, ...rest.map((part) => " ".repeat(indent) + part)]
       .join("\n") + "\n";
   }).join("");
@@ -109,8 +112,8 @@ export async function printRows<Row>(
   empty = "none",
 ): Promise<void> {
   if (options.output !== "table") return await printData(options, rows, () => "");
-  if (rows.length === 0) console.error(empty);
-  else write(formatTable(columns, rows));
+  if (rows.length === 0) printError(empty);
+  else print(formatTable(columns, rows));
 }
 
 /** Prints one value as JSON or YAML; as a table it is printed by `asText`. */
@@ -120,9 +123,27 @@ export async function printData<Data>(
   asText: (data: Data) => string,
 ): Promise<void> {
   if (options.output === "json") return write(JSON.stringify(data, null, 2) + "\n");
-  if (options.output !== "yaml") return write(asText(data));
+  if (options.output !== "yaml") return print(asText(data));
   const { stringify } = await import("@std/yaml");
   write(stringify(JSON.parse(JSON.stringify(data)))); // YAML has no undefined
+}
+
+/** A colour or weight of `@std/fmt/colors`, or the end of a line. */
+const STYLE = new RegExp(`(\n|${String.fromCharCode(27)}\\[[0-9;]*m)`);
+
+/** The text with other control characters than line breaks and colours as escapes. */
+function forPeople(text: string): string {
+  return text.split(STYLE).map((part, i) => i % 2 === 1 ? part : printable(part)).join("");
+}
+
+/** Writes a text for people to stdout: what is in it from outside cannot control the terminal. */
+export function print(text: string): void {
+  write(forPeople(text));
+}
+
+/** Writes a line, or lines, for people to stderr. */
+export function printError(text: string): void {
+  console.error(forPeople(text));
 }
 
 /** Writes to stdout, all of it, before the next line of the program. A reader that left ends the program quietly. */

@@ -35,6 +35,13 @@ Deno.test("formatTable() breaks lines between words before it breaks a name", ()
   assert(text.includes("\na-name-of-thirty-characters-00  words words"), text);
 });
 
+Deno.test("formatTable() and formatFields() show control characters as escapes", () => {
+  const name = "demo/\u001b]0;owned\u0007\u009b2J";
+  const safe = "demo/\\x1b]0;owned\\x07\\x9b2J";
+  assertEquals(formatTable([{ title: "POD", value: () => name }], [{}]), `POD\n${safe}\n`);
+  assertEquals(formatFields([["Pod", name]]), `Pod: ${safe}\n`);
+});
+
 Deno.test("formatTable() puts a message with line breaks into its column", () => {
   assertEquals(
     formatTable([{ title: "WHY", value: () => "Cannot load:\n  0: r1 = 0\n" }], [{}]),

@@ -1,7 +1,8 @@
 /** From argv to a command and its options. */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { levenshteinDistance } from "@std/text/levenshtein-distance";
+import { didYouMean } from "../agent/core/nearest.ts";
+import { OptionError, readList, readValue } from "../agent/core/option.ts";
 import {
   type Command,
   type Invocation,
@@ -9,14 +10,6 @@ import {
   type OptionValues,
   UsageError,
 } from "./command.ts";
-
-/** ` did you mean …?` when one of the known words is close to the given one, else nothing. */
-function didYouMean(given: string, known: readonly string[]): string {
-  const near = known.map((word) => ({ word, distance: levenshteinDistance(given, word) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  if (!near || near.distance > Math.max(2, given.length / 3)) return "";
-  return `; did you mean \`${near.word}\`?`;
-}
 
 /** The commands whose first word is `noun`, as `endpoint list` and `endpoint get` of `endpoint`. */
 export function commandsOf(commands: readonly Command[], noun: string): Command[] {
@@ -106,12 +99,20 @@ export function parseInvocation(command: Command, rest: readonly string[]): Invo
     );
   }
   const values: OptionValues = {};
+  const given = new Set<string>();
   for (const option of options) {
-    values[option.name] = option.type === "boolean"
-      ? switchValue(option, parsed[option.name], flags)
-      : optionValue(option, parsed[option.name]);
+    const { name } = option;
+    const raw = parsed[name];
+    const mentioned = option.type === "boolean"
+      ? isMentioned(option, flags)
+      : option.type === "list"
+      ? Array.isArray(raw) && raw.length > 0
+      : raw !== undefined;
+    if (mentioned) given.add(name);
+    values[name] = mentioned ? optionValue(option, raw) : option.default;
+    if (option.type === "list") values[name] ??= [];
   }
-  return { args, options: values };
+  return { args, options: values, given };
 }
 
 /** `-ojson` as `-o json`, which parseArgs would take for five switches. */
@@ -124,41 +125,23 @@ function apart(flags: readonly string[], options: readonly Option[]): string[] {
   );
 }
 
-/** parseArgs gives false for a switch that nobody mentioned; that one has its default. */
-function switchValue(
-  { name, short, default: preset }: Option,
-  given: unknown,
-  flags: readonly string[],
-): OptionValues[string] {
-  const mentioned = flags.some((flag) =>
+/** parseArgs gives false for a switch that is not there. */
+function isMentioned({ name, short }: Option, flags: readonly string[]): boolean {
+  return flags.some((flag) =>
     flag === `--${name}` || flag.startsWith(`--${name}=`) || flag === `--no-${name}` ||
     (short !== undefined && /^-[a-zA-Z]/.test(flag) && flag.includes(short))
   );
-  return mentioned ? given === true : preset;
 }
 
-function optionValue(option: Option, given: unknown): OptionValues[string] {
-  if (option.type === "list") {
-    return (Array.isArray(given) ? given : []).flatMap((value) => String(value).split(","))
-      .filter((value) => value !== "").map((value) => String(oneValue(option, value)));
+/** Throws UsageError that names the option. */
+function optionValue(option: Option, raw: unknown): OptionValues[string] {
+  const texts = (Array.isArray(raw) ? raw : [raw]).map(String);
+  try {
+    if (option.type === "boolean") return raw === true;
+    if (option.type === "list") return readList(option, texts);
+    return readValue(option, texts.at(-1)!);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    throw new UsageError(`--${option.name} ${error.message}`);
   }
-  if (given === undefined) return option.default;
-  return oneValue(option, String(Array.isArray(given) ? given.at(-1) : given));
-}
-
-function oneValue({ name, type, summary, values, range }: Option, text: string): string | number {
-  if (text === "") throw new UsageError(`--${name} needs a value: ${summary}`);
-  if (values && !values.includes(text)) {
-    throw new UsageError(
-      `--${name} takes ${values.join(", ")}, not \`${text}\`${didYouMean(text, values)}`,
-    );
-  }
-  if (type !== "number") return text;
-  const number = /^-?[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : NaN;
-  const [least, most] = range ?? [0, Infinity];
-  if (!(number >= least && number <= most)) {
-    const limits = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
-    throw new UsageError(`--${name} takes a number ${limits}, not \`${text}\``);
-  }
-  return number;
 }

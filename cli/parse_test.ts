@@ -38,6 +38,13 @@ const sample: Command = {
 };
 const parse = (...rest: string[]) => parseInvocation(sample, rest);
 
+Deno.test("parseInvocation() says which options were given", () => {
+  assertEquals(
+    parse("x", "-n", "3", "--no-loud", "--item", "a").given,
+    new Set(["number", "loud", "item"]),
+  );
+});
+
 Deno.test("findCommand() takes the longest command that the words are", () => {
   assertEquals(find("endpoint get 7"), "endpoint get");
   assertEquals(find("status -o json"), "status");
@@ -58,6 +65,7 @@ Deno.test("parseInvocation() gives defaults, short names, lists and switches", (
   assertEquals(parse("x"), {
     args: ["x"],
     options: { number: 3, kind: "one", item: [], quiet: false, loud: true },
+    given: new Set<string>(),
   });
   assertEquals(
     parse("x", "-q", "-n", "5", "--item", "a,b", "--item=c", "--no-loud", "--kind", "two").options,

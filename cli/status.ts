@@ -5,7 +5,15 @@ import { AgentUnreachableError } from "../agent/api/client.ts";
 import type { StatusView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import { EXIT, type Invocation, type OptionValues } from "./command.ts";
-import { formatFields, formatTable, hasColor, printData, TABLE_WIDTH, wrap } from "./output.ts";
+import {
+  formatFields,
+  formatTable,
+  hasColor,
+  oneLine,
+  printData,
+  TABLE_WIDTH,
+  wrap,
+} from "./output.ts";
 
 /** Milliseconds between two looks of `--wait`. */
 const WAIT_STEP = 100;
@@ -87,7 +95,7 @@ export function statusText(s: StatusView): string {
     ? yellow(bold("ok, but see below"))
     : green(bold("ok"));
   const lines = wrong.flatMap(({ grave, text }) => {
-    const [first, ...rest] = wrap(text.replaceAll(/\s+/g, " "), TABLE_WIDTH - 4);
+    const [first, ...rest] = wrap(oneLine(text), TABLE_WIDTH - 4);
     return [`  ${grave ? red("!") : yellow("-")} ${first}`, ...rest.map((part) => `    ${part}`)];
   });
   const fields: [string, string][] = [

@@ -118,14 +118,6 @@ declare module "@std/path" {
   export function toFileUrl(path: string): URL;
 }
 
-declare module "@std/text/closest-string" {
-  export function closestString(
-    given: string,
-    candidates: readonly string[],
-    options?: { caseSensitive?: boolean },
-  ): string;
-}
-
 declare module "@std/text/levenshtein-distance" {
   export function levenshteinDistance(a: string, b: string): number;
 }

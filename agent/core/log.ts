@@ -1,5 +1,7 @@
 /** Log lines on stderr: time, level, message, then key=value. Secrets have no place here. */
 
+import { printable } from "./printable.ts";
+
 export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
 
 export type LogLevel = typeof LOG_LEVELS[number];
@@ -35,11 +37,11 @@ export class Log {
     const pairs = Object.entries(fields).filter(([, v]) => v !== undefined).map(([k, v]) =>
       `${k}=${quote(String(v))}`
     );
-    console.error([new Date().toISOString(), level, message, ...pairs].join(" "));
+    console.error([new Date().toISOString(), level, printable(message), ...pairs].join(" "));
   }
 }
 
 /** As it is when it is one word, else as a JSON string: one event stays one line. */
 function quote(value: string): string {
-  return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value);
+  return printable(/^[^\s"=]+$/.test(value) ? value : JSON.stringify(value));
 }

@@ -3,7 +3,7 @@
  * An optional field whose value is null counts as missing.
  */
 
-import { closestString } from "@std/text/closest-string";
+import { didYouMean } from "../core/nearest.ts";
 
 /** A field's name, or an index of a list. */
 export type Step = string | number;
@@ -92,9 +92,7 @@ export function text(
 export function oneOf(...values: string[]): Schema {
   return (value) => {
     if (typeof value === "string" && values.includes(value)) return NONE;
-    const hint = typeof value === "string"
-      ? `; did you mean ${closestString(value, values, { caseSensitive: false })}?`
-      : "";
+    const hint = typeof value === "string" ? didYouMean(value, values) : "";
     return fault(`is ${describe(value)}, and must be one of ${values.join(", ")}${hint}`);
   };
 }
@@ -152,7 +150,7 @@ export function object(fields: Record<string, Schema>, options: ObjectOptions = 
       if (schema) {
         if (value !== null) faults.push(...within(name, schema(value)));
       } else if (!open && !unused.includes(name)) {
-        const message = `is not a field known here; did you mean ${closestString(name, known)}?`;
+        const message = `is not a field known here${didYouMean(name, known)}`;
         faults.push({ path: [name], about: "field", message });
       }
     }

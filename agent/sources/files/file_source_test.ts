@@ -133,7 +133,7 @@ Deno.test("parseManifest() follows aliases, but not into more than memory holds"
 
 Deno.test("parseManifest() says line, field and fix of what is wrong", () => {
   assertEquals(problemsOf(POLICY.replace("podSelector: {}", "podSelecter: {}")), [
-    "6: NetworkPolicy web: spec.podSelecter is not a field known here; did you mean podSelector?",
+    "6: NetworkPolicy web: spec.podSelecter is not a field known here; did you mean `podSelector`?",
     "6: NetworkPolicy web: spec.podSelector is missing, and must be there",
   ]);
   assertEquals(problemsOf(POLICY.replace("port: 80", "port: 80000")), [

@@ -1,0 +1,135 @@
+/** Kinds of options: how a value is checked, and what becomes of it in the agent's configuration. */
+
+import { type Option, OptionError } from "../core/option.ts";
+import { didYouMean } from "../core/nearest.ts";
+import { parseCidr } from "../../datapath/net/ip.ts";
+
+/** An option with its default and what its value becomes. */
+export interface AgentOption<Given, Value> extends Option {
+  default?: Given & (string | number | boolean | readonly string[]);
+  /** The default where it is found on the node. May throw. */
+  find?: () => Given;
+  required?: true;
+  /** Throws OptionError. */
+  read(given: Given): Value;
+}
+
+/** What is said of an option beside its kind. */
+export type About<Given> = Omit<AgentOption<Given, unknown>, "type" | "read">;
+
+/** Any text. */
+export function text(about: About<string>): AgentOption<string, string> {
+  return { ...about, type: "string", read: (given) => given };
+}
+
+/** One of some texts. */
+export function choice<const Value extends string>(
+  values: readonly Value[],
+  about: About<NoInfer<Value>>,
+): AgentOption<Value, Value> {
+  return { ...about, type: "string", values, read: (given) => given };
+}
+
+/** One of some numbers. */
+export function numberChoice<const Value extends number>(
+  values: readonly Value[],
+  about: About<`${NoInfer<Value>}`>,
+): AgentOption<`${Value}`, number> {
+  return { ...about, type: "string", values: values.map(String), read: Number };
+}
+
+export function number(
+  range: readonly [number, number],
+  about: About<number>,
+): AgentOption<number, number> {
+  return { ...about, type: "number", range, read: (given) => given };
+}
+
+/** A UDP or TCP port. */
+export function port(about: About<number>): AgentOption<number, number> {
+  const read = (given: number) => {
+    if (Number.isInteger(given)) return given;
+    throw new OptionError(`takes a whole number, not \`${given}\``);
+  };
+  return { ...about, type: "number", range: [1, 65535], read };
+}
+
+export function toggle(about: About<boolean>): AgentOption<boolean, boolean> {
+  return { ...about, type: "boolean", read: (given) => given };
+}
+
+export function list(about: About<readonly string[]>): AgentOption<readonly string[], string[]> {
+  return { ...about, type: "list", read: (given) => [...given] };
+}
+
+/** Prefixes of both families. */
+export function cidrs(about: About<readonly string[]>): AgentOption<readonly string[], string[]> {
+  const check = (given: string) => {
+    try {
+      parseCidr(given);
+    } catch {
+      throw new OptionError(`takes prefixes such as 10.60.0.0/16 or fd60::/16, not \`${given}\``);
+    }
+    return given;
+  };
+  return { ...about, type: "list", read: (given) => given.map(check) };
+}
+
+/** A directory, or `none`, which becomes an empty text. */
+export function directoryOrNone(about: About<string>): AgentOption<string, string> {
+  const read = (given: string) => given === "none" ? "" : given;
+  return { ...about, placeholder: "DIR", type: "string", read };
+}
+
+/** FIRST-LAST, both of them included. */
+export function portRange(
+  about: About<string>,
+): AgentOption<string, readonly [first: number, last: number]> {
+  const read = (given: string) => {
+    const [first = 0, last = 0] = /^[0-9]+-[0-9]+$/.test(given) ? given.split("-").map(Number) : [];
+    if (first < 1 || last < first || last > 65535) {
+      throw new OptionError(`takes FIRST-LAST, such as 30000-32767, not \`${given}\``);
+    }
+    return [first, last] as const;
+  };
+  return { ...about, placeholder: "FIRST-LAST", type: "string", read };
+}
+
+/** HOST:PORT, the host in brackets when it is IPv6; an empty text: none. */
+export function hostPort(about: About<string>): AgentOption<string, string> {
+  const read = (given: string) => {
+    const port = Number(/^(?:\[[^\]]+\]|[^:]*):([0-9]{1,5})$/.exec(given)?.[1]);
+    if (given === "" || port <= 65535) return given;
+    throw new OptionError(`takes HOST:PORT, such as 127.0.0.1:9962, not \`${given}\``);
+  };
+  return { ...about, placeholder: "HOST:PORT", type: "string", read };
+}
+
+/** The most that the kernel takes as max_entries. */
+const MAX_ROWS = 2 ** 32 - 1;
+
+/** NAME=ROWS for each of some maps. */
+export function mapSizes<Name extends string>(
+  names: readonly Name[],
+  about: About<readonly string[]>,
+): AgentOption<readonly string[], Partial<Record<Name, number>>> {
+  const isName = (name: string): name is Name => (names as readonly string[]).includes(name);
+  const read = (given: readonly string[]) => {
+    const sizes: Partial<Record<Name, number>> = {};
+    for (const item of given) {
+      const [name = "", rows = ""] = item.split("=");
+      if (!isName(name)) {
+        const near = didYouMean(name, names);
+        throw new OptionError(
+          `takes NAME=ROWS, not \`${item}\`; the names are ${names.join(", ")}${near}`,
+        );
+      }
+      if (!/^[1-9][0-9]*$/.test(rows) || Number(rows) > MAX_ROWS) {
+        throw new OptionError(`takes NAME=ROWS, from 1 to ${MAX_ROWS} rows, not \`${item}\``);
+      }
+      sizes[name] = Number(rows);
+    }
+    return sizes;
+  };
+  return { ...about, placeholder: "NAME=ROWS", type: "list", read };
+}

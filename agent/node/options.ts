@@ -1,0 +1,200 @@
+/**
+ * The agent's options: the one place that says what each is called, what it takes and what applies
+ * without it. The command line, its help and completion, the environment (PILUS_NODE_NAME for
+ * `node-name`), files for --config, the documentation and {@linkcode AgentConfig} come from here. Loads
+ * nothing of the kernel.
+ */
+
+import type { RoutingMode } from "../../datapath/loader.ts";
+import type { LocalPathChoice } from "../../datapath/local_path.ts";
+import type { XdpChoice } from "../../datapath/wire.ts";
+import { DEFAULT_STATE_DIR } from "../api/types.ts";
+import { LOG_LEVELS } from "../core/log.ts";
+import { findCgroup } from "./cgroup.ts";
+import { SIZED_MAPS } from "./map_sizes.ts";
+import {
+  type AgentOption,
+  choice,
+  cidrs,
+  directoryOrNone,
+  hostPort,
+  list,
+  mapSizes,
+  number,
+  numberChoice,
+  port,
+  portRange,
+  text,
+  toggle,
+} from "./option_kinds.ts";
+
+/** Primes that a Maglev table may have as its size; the same as Cilium's. */
+export const MAGLEV_SIZES = [
+  ...[251, 509, 1021, 2039, 4093, 8191],
+  ...[16381, 32749, 65521, 131071],
+] as const;
+
+/** By the name that the value has in {@linkcode AgentConfig}, in the order of help. */
+export const OPTIONS = {
+  nodeName: text({
+    name: "node-name",
+    summary: "This node, as its manifest calls it; the host name by default",
+    placeholder: "NAME",
+    find: () => Deno.hostname(),
+  }),
+  manifests: text({
+    name: "manifests",
+    summary: "Directory of Kubernetes manifests, watched",
+    placeholder: "DIR",
+    required: true,
+  }),
+  stateDir: text({
+    name: "state-dir",
+    summary: "What must survive the agent",
+    placeholder: "DIR",
+    default: DEFAULT_STATE_DIR,
+  }),
+  runDir: text({
+    name: "run-dir",
+    summary: "Has the socket pilus.sock",
+    placeholder: "DIR",
+    default: "/run/pilus",
+  }),
+  bpffs: text({
+    name: "bpffs",
+    summary: "Directory for pins, on a bpffs",
+    placeholder: "DIR",
+    default: "/sys/fs/bpf/pilus",
+  }),
+  cgroup: text({
+    name: "cgroup",
+    summary: "Services are translated at the sockets of this cgroup v2; the root by default",
+    placeholder: "DIR",
+    find: findCgroup,
+  }),
+  devices: list({
+    name: "device",
+    summary: "The node's devices; those with a default route by default",
+    placeholder: "NAME",
+    default: [],
+  }),
+  xdp: choice(["auto", "best", "native", "generic", "off"] satisfies XdpChoice[], {
+    name: "xdp",
+    summary: "Where packets of the devices are met: in the driver, after it, or by tc alone",
+    default: "auto",
+  }),
+  localPath: choice(["auto", "on", "off"] satisfies LocalPathChoice[], {
+    name: "local-path",
+    summary: "TCP within the node goes from socket to socket; auto: where the kernel does it well",
+    default: "auto",
+  }),
+  prefilter: text({
+    name: "prefilter",
+    summary: "Prefixes that are dropped before anything else, one a line; watched",
+    placeholder: "FILE",
+    default: "",
+  }),
+  routing: choice(["vxlan", "native"] satisfies RoutingMode[], {
+    name: "routing",
+    summary: "How pods of other nodes are reached",
+    default: "vxlan",
+  }),
+  tunnelPort: port({
+    name: "tunnel-port",
+    summary: "UDP port of the tunnel",
+    default: 8472,
+  }),
+  clusterCidrs: cidrs({
+    name: "cluster-cidr",
+    summary: "Where all pods' addresses come from; routes to them have the tunnel's MTU",
+    placeholder: "CIDR",
+    default: [],
+  }),
+  masquerade: toggle({
+    name: "masquerade",
+    summary: "Pods take the node's address outside; --no-masquerade: they keep theirs",
+    default: true,
+  }),
+  lbMode: choice(["snat", "dsr", "hybrid"], {
+    name: "lb-mode",
+    summary: "How clients outside reach backends elsewhere; hybrid: DSR for TCP, SNAT for UDP",
+    default: "snat",
+  }),
+  dsrDispatch: choice(["ipip", "option"], {
+    name: "dsr-dispatch",
+    summary: "What carries the frontend to a backend's node: an IP tunnel, or an IP option",
+    default: "ipip",
+  }),
+  lbAlgorithm: choice(["maglev", "random"], {
+    name: "lb-algorithm",
+    summary: "How a backend is chosen for clients outside: by table, or at random",
+    default: "maglev",
+  }),
+  maglevSize: numberChoice(MAGLEV_SIZES, {
+    name: "maglev-size",
+    summary: "Slots of a Maglev table; a hundred times the backends of a service, or more",
+    default: "16381",
+  }),
+  nodePortRange: portRange({
+    name: "node-port-range",
+    summary: "Where node ports are taken from",
+    default: "30000-32767",
+  }),
+  natPortRange: portRange({
+    name: "nat-port-range",
+    summary: "Source ports that a flow gets here when its own is taken",
+    default: "1024-65535",
+  }),
+  cniConfDir: directoryOrNone({
+    name: "cni-conf-dir",
+    summary: "Where the CNI configuration is written; `none`: nowhere",
+    default: "/etc/cni/net.d",
+  }),
+  cniBinDir: directoryOrNone({
+    name: "cni-bin-dir",
+    summary: "Where the plugin is installed; `none`: nowhere",
+    default: "/opt/cni/bin",
+  }),
+  mapSizes: mapSizes(SIZED_MAPS, {
+    name: "map-size",
+    summary: "Room in a map, as pilus_ct=1048576",
+    default: [],
+  }),
+  repairInterval: number([1, 86_400], {
+    name: "repair-interval",
+    summary: "Time between comparisons with the kernel",
+    placeholder: "SECONDS",
+    default: 30,
+  }),
+  logLevel: choice(LOG_LEVELS, {
+    name: "log-level",
+    summary: "What is logged",
+    default: "info",
+  }),
+  metrics: hostPort({
+    name: "metrics",
+    summary: "Serves /metrics there; nowhere by default",
+    default: "",
+  }),
+};
+
+/** A value as options have it, before it becomes part of the configuration. */
+export type Given = string | number | boolean | readonly string[];
+
+/** The options, for code that takes them one as the other. */
+export const ALL_OPTIONS = Object.values(OPTIONS) as unknown as readonly AgentOption<
+  Given,
+  unknown
+>[];
+
+type Options = typeof OPTIONS;
+
+/** What an agent is started with. */
+export type AgentConfig = {
+  [Key in keyof Options]: Options[Key] extends AgentOption<infer _, infer Value> ? Value : never;
+};
+
+/** The option as a variable of the environment. */
+export function variableOf({ name }: { name: string }): string {
+  return `PILUS_${name.toUpperCase().replaceAll("-", "_")}`;
+}

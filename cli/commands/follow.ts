@@ -1,0 +1,51 @@
+/** Commands that show what happens. */
+
+import { AGENT_OPTIONS, type Command, type Option } from "../command.ts";
+import { IP, PORT, PROTOCOL } from "./shared.ts";
+
+const MONITOR: readonly Option[] = [
+  { name: "drops", type: "boolean", summary: "Drops alone" },
+  {
+    name: "type",
+    type: "list",
+    values: ["drop", "trace", "verdict"],
+    summary: "These alone; may be given more than once, or with commas",
+  },
+  { name: "pod", type: "string", placeholder: "NS/POD", summary: "From or to the pod" },
+  { name: "from-pod", type: "string", placeholder: "NS/POD", summary: "From the pod" },
+  { name: "to-pod", type: "string", placeholder: "NS/POD", summary: "To the pod" },
+  IP,
+  { name: "from-ip", type: "string", placeholder: "IP", summary: "From the address" },
+  { name: "to-ip", type: "string", placeholder: "IP", summary: "To the address" },
+  PORT,
+  PROTOCOL,
+  { name: "identity", type: "number", summary: "From or to the identity" },
+  { name: "verdict", type: "string", values: ["forwarded", "dropped"], summary: "Of that verdict" },
+  {
+    name: "count",
+    short: "n",
+    type: "number",
+    summary: "End after so many",
+    range: [1, Infinity],
+  },
+  {
+    name: "output",
+    short: "o",
+    type: "string",
+    values: ["compact", "json"],
+    summary: "How to print",
+    default: "compact",
+  },
+  ...AGENT_OPTIONS,
+];
+
+export const FOLLOW: readonly Command[] = [
+  {
+    words: "monitor",
+    group: "Follow",
+    summary: "Drops, verdicts and traces as they happen",
+    options: MONITOR,
+    examples: ["pilus monitor --drops", "pilus monitor --pod demo/web -o json"],
+    run: async (i) => (await import("../monitor.ts")).monitor(i),
+  },
+];

@@ -1,0 +1,68 @@
+/** Commands that run as something: the agent, the plugin, the demo. */
+
+import { ALL_OPTIONS, OPTIONS } from "../../agent/node/options.ts";
+import { type Command, OUTPUT_OPTIONS } from "../command.ts";
+import { CONFIG } from "./shared.ts";
+
+export const ROLES: readonly Command[] = [
+  {
+    words: "agent",
+    group: "Roles",
+    summary: "Run the node agent",
+    description:
+      "Loads the programs, serves pods and stays until SIGTERM. The datapath outlives it.",
+    options: [
+      ...ALL_OPTIONS,
+      CONFIG,
+      {
+        name: "print-config",
+        type: "boolean",
+        summary: "Print what is in force and where it is from, and end",
+      },
+      ...OUTPUT_OPTIONS,
+    ],
+    examples: [
+      "pilus agent --manifests /etc/pilus/manifests",
+      "pilus agent --config /etc/pilus/agent.yaml --print-config",
+    ],
+    run: async (i) => (await import("../agent.ts")).runAgent(i),
+  },
+  {
+    words: "cni",
+    group: "Roles",
+    summary: "Act as CNI plugin, as with CNI_COMMAND set",
+    run: async () => (await import("../cni/cni.ts")).runCni(),
+  },
+  {
+    words: "demo",
+    group: "Roles",
+    summary: "Two nodes, pods, a service and a policy on this machine, and who reaches whom",
+    description: "Needs root. Leaves nothing behind, unless --keep says so.",
+    options: [
+      { name: "keep", type: "boolean", summary: "Leave it up to play with" },
+      { name: "end", type: "boolean", summary: "End a demo that was kept" },
+      OPTIONS.routing,
+      { name: "color", type: "boolean", summary: "--no-color: plain text", default: true },
+    ],
+    run: async (i) => (await import("../demo.ts")).runDemo(i),
+  },
+  {
+    words: "demo-server",
+    group: "Roles",
+    hidden: true,
+    summary: "A web server of the demo",
+    arguments: [
+      { name: "NAME", summary: "what it answers", required: true },
+      { name: "PORT", summary: "where it listens", required: true },
+    ],
+    run: async (i) => (await import("../demo.ts")).serveDemo(i),
+  },
+  {
+    words: "demo-fetch",
+    group: "Roles",
+    hidden: true,
+    summary: "A web client of the demo",
+    arguments: [{ name: "URL", summary: "what it asks for", required: true }],
+    run: async (i) => (await import("../demo.ts")).fetchDemo(i),
+  },
+];

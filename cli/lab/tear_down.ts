@@ -1,0 +1,45 @@
+/** The end of a lab. All of it can be found by its directory, so that what a killed process left is removed too. */
+
+import { delay } from "@std/async";
+import { findCgroup } from "../../agent/node/cgroup.ts";
+import { umount } from "../../datapath/ffi/libc.ts";
+
+const MNT_DETACH = 2;
+
+/** The cgroup of the lab in `directory`. */
+export function cgroupOf(directory: string): string {
+  return `${findCgroup()}/${directory.slice(directory.lastIndexOf("/") + 1)}`;
+}
+
+/** Ends all processes of the lab in `directory` and removes everything that it made. */
+export async function tearDownLab(directory: string): Promise<void> {
+  const cgroup = cgroupOf(directory);
+  if (exists(cgroup)) await removeCgroup(cgroup);
+  for (const path of mountsUnder(directory).reverse()) umount(path, MNT_DETACH);
+  if (exists(directory)) Deno.removeSync(directory, { recursive: true });
+}
+
+async function removeCgroup(cgroup: string): Promise<void> {
+  Deno.writeTextFileSync(`${cgroup}/cgroup.kill`, "1");
+  while (Deno.readTextFileSync(`${cgroup}/cgroup.events`).includes("populated 1")) await delay(5);
+  for (const entry of Deno.readDirSync(cgroup)) {
+    if (entry.isDirectory) Deno.removeSync(`${cgroup}/${entry.name}`);
+  }
+  Deno.removeSync(cgroup);
+}
+
+function mountsUnder(directory: string): string[] {
+  return Deno.readTextFileSync("/proc/self/mounts").split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => path.startsWith(`${directory}/`));
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+/** What pilus has put into file systems: state, socket, CNI configuration and plugin, publications. */
+
+import { join } from "@std/path";
+import { PUBLISHED } from "../../cluster/files/published.ts";
+import { CNI_CONFIG_NAME } from "../endpoints/cni_config.ts";
+import { isThere, ownDirectory, pathRemoval } from "./paths.ts";
+import type { Left, Removal, UninstallPlan } from "./removal.ts";
+
+/** Where the agent's options have put files. */
+export interface InstalledFiles {
+  stateDir: string;
+  runDir: string;
+  /** Empty: no configuration was written. */
+  cniConfDir: string;
+  /** Empty: no plugin was installed. */
+  cniBinDir: string;
+  /** Empty: not known. */
+  manifests: string;
+  nodeName: string;
+}
+
+/** Names within the state directory. */
+const STATE = /^(pilus\.db(-wal|-shm|-journal)?|last-good|delete-queue)$/;
+
+export function filesPlan(installed: InstalledFiles): UninstallPlan {
+  const parts = [
+    cniFiles(installed),
+    publications(installed),
+    ownDirectory(installed.runDir, (name) => name === "pilus.sock"),
+    ownDirectory(installed.stateDir, (name) => STATE.test(name)),
+  ];
+  return {
+    removals: parts.flatMap(({ removals }) => removals),
+    left: parts.flatMap(({ left }) => left),
+  };
+}
+
+function cniFiles({ cniConfDir, cniBinDir }: InstalledFiles): UninstallPlan {
+  const removals: Removal[] = [], left: Left[] = [];
+  const config = join(cniConfDir, CNI_CONFIG_NAME);
+  if (cniConfDir && isThere(config)) {
+    if (namesPilus(config)) removals.push(pathRemoval(config));
+    else left.push({ what: config, why: "it does not name pilus as its plugin" });
+  }
+  const plugin = join(cniBinDir, "pilus");
+  if (cniBinDir && isThere(plugin)) {
+    if (plugin !== Deno.execPath()) removals.push(pathRemoval(plugin));
+    else left.push({ what: plugin, why: "it is the program that runs now" });
+  }
+  return { removals, left };
+}
+
+function namesPilus(config: string): boolean {
+  try {
+    const { plugins } = JSON.parse(Deno.readTextFileSync(config));
+    return plugins[0].type === "pilus";
+  } catch {
+    return false;
+  }
+}
+
+function publications({ manifests, nodeName }: InstalledFiles): UninstallPlan {
+  if (!manifests) {
+    const what = "endpoints that this node has published to others";
+    return { removals: [], left: [{ what, why: "--manifests does not say where" }] };
+  }
+  const endpoints = join(manifests, PUBLISHED, "endpoints", nodeName);
+  const identities = join(manifests, PUBLISHED, "identities");
+  return {
+    removals: isThere(endpoints) ? [pathRemoval(endpoints)] : [],
+    left: isThere(identities) ? [{ what: identities, why: "the nodes share it" }] : [],
+  };
+}

@@ -1,0 +1,162 @@
+/** What pilus has put into the kernel: programs, maps, devices, routes and addresses. */
+
+import {
+  BpfLink,
+  features,
+  isBpffs,
+  type MapDescriptor,
+  openTc,
+  TypedMap,
+  unpin,
+} from "../../../datapath/bpf/mod.ts";
+import { maps } from "../../../datapath/maps/generated.ts";
+import { deleteAddress, listAddresses } from "../../../datapath/net/address.ts";
+import { equalIp, formatCidr, formatIp } from "../../../datapath/net/ip.ts";
+import { deleteLink, findLink, listLinks } from "../../../datapath/net/link.ts";
+import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
+import { readSysctl } from "../../../datapath/net/netns.ts";
+import { deleteRoute, listRoutes } from "../../../datapath/net/route.ts";
+import { withExpeditedGracePeriods } from "../../../datapath/rcu.ts";
+import { TUNNEL_DEVICE } from "../config.ts";
+import { HOST_IFNAME } from "../endpoints/plumbing.ts";
+import { ROUTE_PROTOCOL } from "../nodes/route_target.ts";
+import { directoryRemoval, isThere, namesIn } from "./paths.ts";
+import type { Left, Removal, UninstallPlan } from "./removal.ts";
+
+/** Sysctls that the agent sets, with their values. */
+const SYSCTLS = [
+  ["net.ipv4.ip_forward", "1"],
+  ["net.ipv6.conf.all.forwarding", "1"],
+  ["net.ipv4.conf.all.rp_filter", "0"],
+] as const;
+
+/** A pod's pins are named after its device, and so are those of the node's devices. */
+const LINK_PIN = /^(.+-(ingress|egress|xdp)|socket-.+|local-path|sockmap)$/;
+
+/** `podOf` names the pod behind a device, for people. */
+export function kernelPlan(
+  netlink: NetlinkSocket,
+  bpffs: string,
+  podOf: (device: string) => string | undefined,
+): UninstallPlan {
+  const ours = isBpffs(bpffs);
+  const filters = ours ? clsactFilters(`${bpffs}/maps`) : [];
+  const removals = [
+    ...ours ? links(`${bpffs}/links`) : [],
+    ...filters,
+    ...podDevices(netlink, podOf),
+    ...tunnel(netlink),
+    ...routes(netlink),
+    ...ours ? routerAddresses(netlink, `${bpffs}/maps`) : [],
+    ...ours ? pinnedMaps(`${bpffs}/maps`) : [],
+    ...ours ? pinDirectories(bpffs) : [],
+  ];
+  const left: Left[] = SYSCTLS.filter(([name, value]) => readSysctl(pathOf(name)) === value)
+    .map(([name, value]) => ({ what: `${name} = ${value}`, why: "others may need it by now" }));
+  if (filters.length > 0) {
+    left.push({ what: "clsact qdiscs of devices", why: "others may have filters there" });
+  }
+  return { removals, left };
+}
+
+function pathOf(sysctl: string): string {
+  return sysctl.replace("net.", "").replaceAll(".", "/");
+}
+
+function links(directory: string): Removal[] {
+  return namesIn(directory).filter((name) => LINK_PIN.test(name)).map((name) => ({
+    kind: "program",
+    what: `${directory}/${name}`,
+    remove: () =>
+      withExpeditedGracePeriods(() => {
+        using link = BpfLink.tryOpenPinned(`${directory}/${name}`);
+        link?.detach();
+      }),
+  }));
+}
+
+/** Before tcx, programs are filters of devices, without pins. */
+function clsactFilters(directory: string): Removal[] {
+  if (features().tcx) return [];
+  using devices = openMap(directory, maps.pilus_devices);
+  const ifindexes = devices ? [...devices.keys()] : [];
+  return ifindexes.flatMap((ifindex) =>
+    (["ingress", "egress"] as const).filter((direction) =>
+      openTc({ ifindex, direction, mode: "clsact" }) !== undefined
+    ).map((direction): Removal => ({
+      kind: "program",
+      what: `filter at the ${direction} of interface ${ifindex}`,
+      remove: () => openTc({ ifindex, direction, mode: "clsact" })?.detach(),
+    }))
+  );
+}
+
+function podDevices(
+  netlink: NetlinkSocket,
+  podOf: (device: string) => string | undefined,
+): Removal[] {
+  return listLinks(netlink).filter(({ name, kind }) => kind === "veth" && HOST_IFNAME.test(name))
+    .map(({ name }) => {
+      const pod = podOf(name);
+      return {
+        kind: "pod",
+        what: pod ? `${name} (${pod})` : name,
+        remove: () => void deleteLink(netlink, name),
+      };
+    });
+}
+
+function tunnel(netlink: NetlinkSocket): Removal[] {
+  if (findLink(netlink, TUNNEL_DEVICE)?.kind !== "vxlan") return [];
+  return [{
+    kind: "device",
+    what: TUNNEL_DEVICE,
+    remove: () => void deleteLink(netlink, TUNNEL_DEVICE),
+  }];
+}
+
+function routes(netlink: NetlinkSocket): Removal[] {
+  return listRoutes(netlink).filter(({ protocol }) => protocol === ROUTE_PROTOCOL)
+    .map((route) => ({
+      kind: "route",
+      what: formatCidr(route.destination),
+      remove: () => {
+        // the tunnel device has taken its routes along
+        if (route.ifindex && !findLink(netlink, route.ifindex)) return;
+        deleteRoute(netlink, route);
+      },
+    }));
+}
+
+/** The kernel's own row says which addresses of lo are the router's. */
+function routerAddresses(netlink: NetlinkSocket, directory: string): Removal[] {
+  using node = openMap(directory, maps.pilus_node);
+  const row = node?.get(0);
+  const lo = findLink(netlink, "lo");
+  if (!row || !lo) return [];
+  const routers = [row.routerIpv4, row.routerIpv6];
+  return listAddresses(netlink, { ifindex: lo.ifindex })
+    .filter(({ cidr }) => routers.some((router) => equalIp(router, cidr.address)))
+    .map(({ cidr }) => ({
+      kind: "address",
+      what: `${formatIp(cidr.address)} of lo`,
+      remove: () => void deleteAddress(netlink, { ifindex: lo.ifindex, cidr }),
+    }));
+}
+
+function pinnedMaps(directory: string): Removal[] {
+  return namesIn(directory).filter((name) => name.startsWith("pilus_")).map((name) => ({
+    kind: "map",
+    what: `${directory}/${name}`,
+    remove: () => void unpin(`${directory}/${name}`),
+  }));
+}
+
+function pinDirectories(bpffs: string): Removal[] {
+  return [`${bpffs}/links`, `${bpffs}/maps`, bpffs].filter(isThere).map(directoryRemoval);
+}
+
+function openMap<Key, Value>(directory: string, descriptor: MapDescriptor<Key, Value>) {
+  const path = `${directory}/${descriptor.name}`;
+  return isThere(path) ? TypedMap.openPinned(path, descriptor) : undefined;
+}

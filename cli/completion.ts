@@ -42,6 +42,11 @@ function flags({ name, short }: Option): string[] {
   return [`--${name}`, ...short ? [`-${short}`] : []];
 }
 
+/** Long forms: of a switch that is on by default also the one that turns it off. */
+function longNames({ name, type, default: preset }: Option): string[] {
+  return type === "boolean" && preset === true ? [name, `no-${name}`] : [name];
+}
+
 function bash(commands: readonly Command[]): string {
   const tree = nouns(commands);
   const verbs = [...tree].filter(([, verbs]) => verbs.length > 0).map(([noun, verbs]) =>
@@ -62,7 +67,11 @@ function bash(commands: readonly Command[]): string {
   const words = commands.map(({ words, options = [], arguments: args = [] }) => {
     const choices = args.flatMap(({ values = [] }) => values);
     return `    "${words}") choices="${
-      [...choices, ...options.map(({ name }) => `--${name}`), "--help"].join(" ")
+      [
+        ...choices,
+        ...options.flatMap(longNames).map((name) => `--${name}`),
+        "--help",
+      ].join(" ")
     }" ;;`;
   });
   return `_pilus() {
@@ -114,13 +123,16 @@ function fish(commands: readonly Command[]): string {
     }
     for (const { values } of args) if (values) offer(seen, "-a", quote(values.join(" ")));
     for (const option of options) {
-      const { name, short, values } = option;
+      const { short, values } = option;
       const value = values
         ? ["-x", "-a", quote(values.join(" "))]
         : takesValue(option)
         ? ["-r"]
         : [];
-      offer(seen, "-l", name, ...short ? ["-s", short] : [], ...value, "-d", quote(option.summary));
+      const letter = short ? ["-s", short] : [];
+      for (const name of longNames(option)) {
+        offer(seen, "-l", name, ...letter, ...value, "-d", quote(option.summary));
+      }
     }
   }
   return lines.join("\n") + "\n";

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { ALL_OPTIONS } from "../agent/node/options.ts";
 import { completion } from "./completion.ts";
 import { COMMANDS } from "./registry.ts";
 
@@ -34,6 +35,9 @@ for (
     ["pilus completion f", ["fish"]],
     ["pilus help serv", ["service"]],
     ["pilus agent --manifests ", [""]], // names of files
+    ["pilus agent --no-m", ["--no-masquerade"]],
+    ["pilus agent --print", ["--print-config"]],
+    ["pilus uninstall --d", ["--dry-run"]],
     ["pilus nothing ", [""]],
   ] as const
 ) {
@@ -41,6 +45,13 @@ for (
     assertEquals(await offers(...line.split(" ")), [...expected]);
   });
 }
+
+Deno.test("completion() makes bash offer each option of the agent, and the values of those that have some", async () => {
+  for (const { name, values } of ALL_OPTIONS) {
+    assert((await offers("pilus", "agent", `--${name}`)).includes(`--${name}`), name);
+    if (values) assertEquals(await offers("pilus", "agent", `--${name}`, ""), [...values]);
+  }
+});
 
 Deno.test("completion() is a script that bash takes, and that names every command for each shell", async () => {
   await bash("-n", "-c", completion(COMMANDS, "bash"));

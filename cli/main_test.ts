@@ -1,6 +1,7 @@
 import { openPipe } from "../datapath/ffi/libc.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ApiError, type ApiRoutes, serveApi } from "../agent/api/server.ts";
+import { VERSION } from "../agent/node/config.ts";
 import { argv, command, environment, pilus } from "./testdata/program.ts";
 import { ROUTES, unwell } from "./testdata/views.ts";
 
@@ -144,6 +145,16 @@ Deno.test("pilus status tells problems first, ends with 1, and waits for health"
     assertEquals([waited.code, waited.stdout.split("\n")[0]], [0, "node-a: ok"]);
     assertEquals(asked, 4);
   });
+});
+
+Deno.test("pilus version says which pilus, Deno and kernel", async () => {
+  const { code, stdout } = await pilus("/nowhere", "version");
+  assertEquals(code, 0);
+  for (const part of [VERSION, Deno.version.deno, Deno.osRelease()]) {
+    assertStringIncludes(stdout, part);
+  }
+  const json = JSON.parse((await pilus("/nowhere", "version", "-o", "json")).stdout);
+  assertEquals([json.version, json.kernel], [VERSION, Deno.osRelease()]);
 });
 
 Deno.test("pilus monitor ends on SIGINT without an error", async () => {

@@ -6,7 +6,7 @@ export const HELP: readonly Command[] = [
   {
     words: "version",
     group: "Help",
-    summary: "The version",
+    summary: "The version, that of the runtime, and the kernel",
     options: OUTPUT_OPTIONS,
     run: async (i) => (await import("../version.ts")).version(i),
   },

@@ -1,12 +1,11 @@
 /** Nodes of a lab. */
 
-import { delay } from "@std/async";
 import { AgentClient } from "../../agent/api/client.ts";
 import type { StatusView } from "../../agent/api/views.ts";
 import type { RoutingMode } from "../../datapath/loader.ts";
 import { setLink } from "../../datapath/net/link.ts";
 import { createNamespace } from "../../datapath/net/netns.ts";
-import { finish, LabHost, type RunResult } from "./host.ts";
+import { delay, finish, LabHost, type RunResult } from "./host.ts";
 import { LabPod } from "./pod.ts";
 
 const START_TIMEOUT_MS = 15_000;

@@ -1,7 +1,7 @@
 /** The end of a lab. All of it can be found by its directory, so that what a killed process left is removed too. */
 
-import { delay } from "@std/async";
 import { findCgroup } from "../../agent/node/cgroup.ts";
+import { delay } from "./host.ts";
 import { umount } from "../../datapath/ffi/libc.ts";
 
 const MNT_DETACH = 2;

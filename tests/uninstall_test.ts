@@ -21,9 +21,9 @@ function networkOf(node: LabNode) {
   }));
 }
 
-function uninstall(node: LabNode, ...more: string[]) {
+function words(node: LabNode): string[] {
   const { directory } = node;
-  return node.exec([
+  return [
     ...pilus(),
     "uninstall",
     ...["--bpffs", `${directory}/bpf/pilus`],
@@ -33,8 +33,16 @@ function uninstall(node: LabNode, ...more: string[]) {
     ...["--cni-bin-dir", `${directory}/bin`],
     ...["--manifests", node.lab.manifests],
     ...["--node-name", node.name],
-    ...more,
-  ]);
+  ];
+}
+
+function uninstall(node: LabNode, ...more: string[]) {
+  return node.exec([...words(node), ...more]);
+}
+
+/** With a terminal, and these answers. */
+function answering(node: LabNode, answers: string) {
+  return node.exec(["script", "-qec", words(node).join(" "), "/dev/null"], { input: answers });
 }
 
 /** Names below a directory of the node. */
@@ -89,7 +97,26 @@ Deno.test("pilus uninstall takes everything off the node, and only that", async 
       assertEquals(networkOf(a), installed);
     });
 
+    await t.step("not when the answer is no", async () => {
+      const { code, stdout } = await answering(a, "n\n");
+      assertEquals(code, 1);
+      assertStringIncludes(stdout, "demo/here");
+      assertStringIncludes(stdout, "Nothing was removed");
+      assertEquals(networkOf(a), installed);
+    });
+
+    await t.step("pods keep their devices when the second answer is no", async () => {
+      const { code, stdout } = await answering(a, "y\nn\n");
+      assertEquals(code, 0);
+      assertStringIncludes(stdout, "A pod loses its network. Remove the devices too?");
+      assertMatch(stdout, /pods need it, and were to be kept/);
+      const { links } = networkOf(a);
+      assert(links.includes(here.hostDevice) && !links.includes("pilus_vxlan"));
+      assertEquals((await tcp(a, here.ipv4)).ok, true);
+    });
+
     await t.step("all that is ours goes", async () => {
+      Deno.mkdirSync(`${a.directory}/state`);
       Deno.writeTextFileSync(`${a.directory}/state/notes`, "of the node's owner");
       const { code, stdout, stderr } = await uninstall(a, "--yes");
       assertEquals([code, stderr], [0, ""]);

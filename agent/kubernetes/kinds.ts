@@ -341,7 +341,7 @@ const icmps = list(object({
     }, { required: ["type"] }),
     ({ family, type }) => {
       if (typeof type === "number" || /^[0-9]{1,3}$/.test(type)) return undefined;
-      if (type in ICMP_TYPES[family ?? "IPv4"]) return undefined;
+      if (Object.hasOwn(ICMP_TYPES[family ?? "IPv4"], type)) return undefined;
       return `has the unknown ${family ?? "IPv4"} ICMP type ${type}; give its number`;
     },
   )),

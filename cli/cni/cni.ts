@@ -255,13 +255,13 @@ function isTimeout(error: unknown): error is DOMException {
 }
 
 /** CNI codes of the agent's refusals. */
-const AGENT_CODES: Record<string, number> = {
-  "invalid": CNI_ERROR.invalidConfig,
-  "netns": CNI_ERROR.invalidEnvironment,
-  "not-found": CNI_ERROR.unknownContainer,
-  "exhausted": CNI_ERROR.tryAgainLater,
-  "unhealthy": CNI_ERROR.unhealthy,
-};
+const AGENT_CODES = new Map<string, number>([
+  ["invalid", CNI_ERROR.invalidConfig],
+  ["netns", CNI_ERROR.invalidEnvironment],
+  ["not-found", CNI_ERROR.unknownContainer],
+  ["exhausted", CNI_ERROR.tryAgainLater],
+  ["unhealthy", CNI_ERROR.unhealthy],
+]);
 
 function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error;
@@ -269,7 +269,7 @@ function toCniError(error: unknown): CniError {
     return new CniError(CNI_ERROR.notAvailable, error.message);
   }
   if (error instanceof AgentError) {
-    return new CniError(AGENT_CODES[error.code] ?? CNI_ERROR.failed, error.message, error.hint);
+    return new CniError(AGENT_CODES.get(error.code) ?? CNI_ERROR.failed, error.message, error.hint);
   }
   if (isTimeout(error)) {
     return new CniError(CNI_ERROR.tryAgainLater, "The agent did not answer in time", error.message);

@@ -12,7 +12,7 @@ import {
 import { maps } from "../../../datapath/maps/generated.ts";
 import { deleteAddress, listAddresses } from "../../../datapath/net/address.ts";
 import { equalIp, formatCidr, formatIp } from "../../../datapath/net/ip.ts";
-import { deleteLink, findLink, listLinks } from "../../../datapath/net/link.ts";
+import { deleteLink, findLink, type Link, listLinks } from "../../../datapath/net/link.ts";
 import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import { readSysctl } from "../../../datapath/net/netns.ts";
 import { deleteRoute, listRoutes } from "../../../datapath/net/route.ts";
@@ -47,7 +47,7 @@ export function kernelPlan(
     ...podDevices(netlink, podOf),
     ...tunnel(netlink),
     ...routes(netlink),
-    ...ours ? routerAddresses(netlink, `${bpffs}/maps`) : [],
+    ...routerAddresses(netlink, `${bpffs}/maps`),
     ...ours ? pinnedMaps(`${bpffs}/maps`) : [],
     ...ours ? pinDirectories(bpffs) : [],
   ];
@@ -91,19 +91,22 @@ function clsactFilters(directory: string): Removal[] {
   );
 }
 
+function podLinks(netlink: NetlinkSocket): Link[] {
+  return listLinks(netlink).filter(({ name, kind }) => kind === "veth" && HOST_IFNAME.test(name));
+}
+
 function podDevices(
   netlink: NetlinkSocket,
   podOf: (device: string) => string | undefined,
 ): Removal[] {
-  return listLinks(netlink).filter(({ name, kind }) => kind === "veth" && HOST_IFNAME.test(name))
-    .map(({ name }) => {
-      const pod = podOf(name);
-      return {
-        kind: "pod",
-        what: pod ? `${name} (${pod})` : name,
-        remove: () => void deleteLink(netlink, name),
-      };
-    });
+  return podLinks(netlink).map(({ name }) => {
+    const pod = podOf(name);
+    return {
+      kind: "pod",
+      what: pod ? `${name} (${pod})` : name,
+      remove: () => void deleteLink(netlink, name),
+    };
+  });
 }
 
 function tunnel(netlink: NetlinkSocket): Removal[] {
@@ -128,13 +131,18 @@ function routes(netlink: NetlinkSocket): Removal[] {
     }));
 }
 
-/** The kernel's own row says which addresses of lo are the router's. */
+/** The node's row says which addresses of lo are the router's, and so do the sources of routes to pods. */
 function routerAddresses(netlink: NetlinkSocket, directory: string): Removal[] {
+  const lo = findLink(netlink, "lo");
+  if (!lo) return [];
   using node = openMap(directory, maps.pilus_node);
   const row = node?.get(0);
-  const lo = findLink(netlink, "lo");
-  if (!row || !lo) return [];
-  const routers = [row.routerIpv4, row.routerIpv6];
+  const pods = new Set(podLinks(netlink).map(({ ifindex }) => ifindex));
+  const routers = [
+    ...row ? [row.routerIpv4, row.routerIpv6] : [],
+    ...listRoutes(netlink).filter(({ ifindex }) => pods.has(ifindex ?? 0))
+      .map(({ source }) => source).filter((source) => source !== undefined),
+  ];
   return listAddresses(netlink, { ifindex: lo.ifindex })
     .filter(({ cidr }) => routers.some((router) => equalIp(router, cidr.address)))
     .map(({ cidr }) => ({

@@ -95,12 +95,22 @@ export function portRange(
   return { ...about, placeholder: "FIRST-LAST", type: "string", read };
 }
 
-/** HOST:PORT, the host in brackets when it is IPv6; an empty text: none. */
-export function hostPort(about: About<string>): AgentOption<string, string> {
+/** Where something listens. */
+export interface HostPort {
+  hostname: string;
+  port: number;
+}
+
+/** HOST:PORT, the host in brackets when it is IPv6, the loopback when it is missing. Empty: undefined. */
+export function hostPort(about: About<string>): AgentOption<string, HostPort | undefined> {
   const read = (given: string) => {
-    const port = Number(/^(?:\[[^\]]+\]|[^:]*):([0-9]{1,5})$/.exec(given)?.[1]);
-    if (given === "" || port <= 65535) return given;
-    throw new OptionError(`takes HOST:PORT, such as 127.0.0.1:9962, not \`${given}\``);
+    if (given === "") return undefined;
+    const match = /^(?:\[([^\]]+)\]|([^:]*)):([0-9]{1,5})$/.exec(given);
+    const port = Number(match?.[3]);
+    if (!match || port > 65535) {
+      throw new OptionError(`takes HOST:PORT, such as 127.0.0.1:9962, not \`${given}\``);
+    }
+    return { hostname: match[1] ?? (match[2] || "127.0.0.1"), port };
   };
   return { ...about, placeholder: "HOST:PORT", type: "string", read };
 }

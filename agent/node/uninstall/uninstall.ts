@@ -42,8 +42,9 @@ export function planUninstall(installation: Installation): Uninstall {
 function podNames(stateDir: string): Map<string, string> {
   const path = `${stateDir}/pilus.db`;
   if (!isThere(path)) return new Map();
+  let database: DatabaseSync | undefined;
   try {
-    using database = new DatabaseSync(path, { readOnly: true });
+    database = new DatabaseSync(path, { readOnly: true });
     const rows = database.prepare("SELECT endpoint FROM endpoints").all() as { endpoint: string }[];
     return new Map(
       rows.map(({ endpoint }) => JSON.parse(endpoint) as Endpoint)
@@ -51,5 +52,7 @@ function podNames(stateDir: string): Map<string, string> {
     );
   } catch {
     return new Map();
+  } finally {
+    database?.close();
   }
 }

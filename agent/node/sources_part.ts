@@ -31,30 +31,34 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
     tables,
   });
   let ended = false;
+  let finding: Promise<ClusterNode> | undefined;
+  const find = async ({ nodes }: NodeTables) => {
+    await source.start();
+    await settled();
+    for (let warned = false; !ended; warned = true) {
+      const self = nodes.get(config.nodeName);
+      if (self && (self.podCidrIpv4 || self.podCidrIpv6)) return self;
+      if (!warned) {
+        log.warn("waiting for the node's manifest with podCIDRs", {
+          node: config.nodeName,
+          manifests: config.manifests,
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, SELF_INTERVAL_MS));
+    }
+    throw new Error("The agent ends");
+  };
   return {
     name: "sources",
     problems: [tables.problems],
     tables,
     source,
-    async findSelf({ nodes }) {
-      await source.start();
-      await settled();
-      for (let warned = false; !ended; warned = true) {
-        const self = nodes.get(config.nodeName);
-        if (self && (self.podCidrIpv4 || self.podCidrIpv6)) return self;
-        if (!warned) {
-          log.warn("waiting for the node's manifest with podCIDRs", {
-            node: config.nodeName,
-            manifests: config.manifests,
-          });
-        }
-        await new Promise((resolve) => setTimeout(resolve, SELF_INTERVAL_MS));
-      }
-      throw new Error("The agent ends");
-    },
+    findSelf: (nodes) => finding = find(nodes),
     status: () => ({ source: `files:${config.manifests}` }),
     async [Symbol.asyncDispose]() {
       ended = true;
+      // a source that is still starting would go on after its end
+      await finding?.catch(() => {});
       await source[Symbol.asyncDispose]();
     },
   };

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { evaluate, type PolicyEntry, type ResolvedPolicy } from "../agent/node/policy/resolve.ts";
+import { evaluate } from "../agent/node/policy/evaluate.ts";
+import type { PolicyEntry, ResolvedPolicy } from "../agent/node/policy/resolve.ts";
 import { temporaryBpffs, temporaryVeth } from "./bpf/testdata/lab.ts";
 import { Loader } from "./loader.ts";
 import { CtFlags, DropReason, EventType, ObservationPoint } from "./maps/generated.ts";

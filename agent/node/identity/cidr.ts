@@ -14,28 +14,49 @@ export interface CidrIdentity {
   labels: LabelMap;
 }
 
+/** The prefix without host bits, as text: the same for all ways to write it. */
+export function cidrKey(cidr: Cidr): string {
+  return formatCidr(maskCidr(cidr));
+}
+
 /**
- * Numbers the prefixes, each counted once whatever its host bits. A number comes from a hash of
- * the prefix, so it is the same after a restart without being stored; only of two prefixes with one
- * hash does the second depend on the first being there.
+ * Numbers of prefixes. A number comes from a hash of the prefix, so it is the same after a restart
+ * without being stored; only of two prefixes with one hash does the later one get another.
  */
-export function numberCidrs(cidrs: Iterable<Cidr>): CidrIdentity[] {
-  const byText = new Map<string, Cidr>();
-  for (const cidr of cidrs) {
-    const masked = maskCidr(cidr);
-    byText.set(formatCidr(masked), masked);
-  }
-  const taken = new Set<number>();
-  const result: CidrIdentity[] = [];
-  for (const [text, cidr] of [...byText].sort(([a], [b]) => a < b ? -1 : 1)) {
-    let offset = hash32(text) % NUMBERS;
-    while (taken.has(offset)) offset = (offset + 1) % NUMBERS;
-    taken.add(offset);
-    result.push({
+export class CidrNumbers {
+  #offsets = new Map<string, number>();
+  #taken = new Set<number>();
+
+  /** The identity of a prefix, which keeps its number until it is released. */
+  identity(cidr: Cidr): CidrIdentity {
+    const text = cidrKey(cidr);
+    let offset = this.#offsets.get(text);
+    if (offset === undefined) {
+      offset = hash32(text) % NUMBERS;
+      while (this.#taken.has(offset)) offset = (offset + 1) % NUMBERS;
+      this.#offsets.set(text, offset);
+      this.#taken.add(offset);
+    }
+    return {
       id: CIDR_IDENTITY_SCOPE + 1 + offset,
-      cidr,
+      cidr: maskCidr(cidr),
       labels: { [`cidr:${text}`]: "", [`reserved:world-ipv${isIpv4Cidr(cidr) ? 4 : 6}`]: "" },
-    });
+    };
   }
-  return result;
+
+  /** Gives back the number of a prefix by its {@linkcode cidrKey}. */
+  release(text: string): void {
+    const offset = this.#offsets.get(text);
+    if (offset === undefined) return;
+    this.#offsets.delete(text);
+    this.#taken.delete(offset);
+  }
+}
+
+/** Numbers the prefixes, each counted once whatever its host bits, in the order of their texts. */
+export function numberCidrs(cidrs: Iterable<Cidr>): CidrIdentity[] {
+  const numbers = new CidrNumbers();
+  const byText = new Map([...cidrs].map((cidr) => [cidrKey(cidr), cidr]));
+  return [...byText].sort(([a], [b]) => a < b ? -1 : 1)
+    .map(([, cidr]) => numbers.identity(cidr));
 }

@@ -9,7 +9,8 @@ import type { Table } from "../../core/table.ts";
 import type { AgentConfig } from "../config.ts";
 import { type LocalAddress, localAddressTable } from "../ipcache/ipcache.ts";
 import type { Part } from "../part.ts";
-import { type LocalSubject, localSubjectTable } from "../policy/derive.ts";
+import { localSubjectTable } from "../policy/derive.ts";
+import type { LocalSubject } from "../policy/policy_sets.ts";
 import type { SourcesPart } from "../sources_part.ts";
 import {
   EndpointIdentities,

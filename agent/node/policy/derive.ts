@@ -1,30 +1,19 @@
 /** From policies, identities and endpoints to what each endpoint is to be judged by. */
 
+import type { Cidr } from "../../../datapath/net/ip.ts";
 import { reservedIdentities } from "../../cluster/identities.ts";
-import { type CidrIdentity, numberCidrs } from "../identity/cidr.ts";
-import type { LabelMap } from "../../cluster/labels.ts";
-import type {
-  CiliumEndpoint,
-  CiliumIdentity,
-  NamedPort,
-  PolicyResource,
-} from "../../kubernetes/resources.ts";
-import { type Derivation, derive } from "../../core/derive.ts";
+import { type CidrIdentity, cidrKey, CidrNumbers } from "../identity/cidr.ts";
+import type { PolicyResource } from "../../kubernetes/resources.ts";
+import { deriveGroups, type GroupInput, groupInput } from "../../core/derive_groups.ts";
 import { formatObject, type Problem, problemTable } from "../../core/problem.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
-import { Table } from "../../core/table.ts";
+import { type Change, Table } from "../../core/table.ts";
 import { type CompiledPolicy, compilePolicy, policyCidrs } from "./compile.ts";
 import type { Cookies } from "./cookies.ts";
 import type { WantedPolicy } from "./installer.ts";
-import { policiesFor, policyHash, type PolicyIdentity, resolve } from "./resolve.ts";
-
-/** An endpoint of this node, as policies see it. */
-export interface LocalSubject {
-  /** The endpoint's number. */
-  id: number;
-  labels: LabelMap;
-  namedPorts: readonly NamedPort[];
-}
+import { NamedPortsByIdentity } from "./named_ports.ts";
+import type { PolicyIdentity } from "./peers.ts";
+import { type LocalSubject, PolicySets } from "./policy_sets.ts";
 
 /** A table of this node's endpoints. */
 export function localSubjectTable(): Table<LocalSubject> {
@@ -52,127 +41,165 @@ export interface PolicyTables extends Disposable {
   wanted: Table<WantedPolicy>;
   /** What of the policies is not in force as written. */
   problems: Table<Problem>;
-  derivations: readonly Derivation[];
 }
 
-function namedPortsByIdentity(endpoints: readonly CiliumEndpoint[]): Map<number, NamedPort[]> {
-  const byIdentity = new Map<number, Map<string, NamedPort>>();
-  for (const { status } of endpoints) {
-    for (const port of status["named-ports"] ?? []) {
-      let ports = byIdentity.get(status.identity.id);
-      if (!ports) byIdentity.set(status.identity.id, ports = new Map());
-      ports.set(`${port.name}/${port.protocol}/${port.port}`, port);
+/** The prefixes that policies name, and how often. */
+class PrefixUses {
+  #uses = new Map<string, { cidr: Cidr; count: number }>();
+
+  /** Returns the texts of the prefixes that a policy's change is about. */
+  apply(change: Change<CompiledPolicy>): string[] {
+    const before = change.kind === "added" ? [] : policyCidrs([change.previous]);
+    const after = change.kind === "deleted" ? [] : policyCidrs([change.row]);
+    const texts = [...before, ...after].map(cidrKey);
+    for (const [i, cidr] of [...before, ...after].entries()) {
+      const text = texts[i]!;
+      const count = (this.#uses.get(text)?.count ?? 0) + (i < before.length ? -1 : 1);
+      if (count > 0) this.#uses.set(text, { cidr, count });
+      else this.#uses.delete(text);
     }
+    return texts;
   }
-  return new Map(
-    [...byIdentity].map(([id, ports]) => [
-      id,
-      [...ports].sort(([a], [b]) => a < b ? -1 : 1).map(([, port]) => port),
-    ]),
-  );
+
+  get(text: string): Cidr | undefined {
+    return this.#uses.get(text)?.cidr;
+  }
 }
 
-function clusterIdentity(
-  { metadata, "security-labels": labels }: CiliumIdentity,
-  ports: ReadonlyMap<number, NamedPort[]>,
-): PolicyIdentity {
-  const id = Number(metadata.name);
-  const namedPorts = ports.get(id);
-  return { id, labels, ...(namedPorts ? { namedPorts } : {}) };
+function problemsOf({ kind, namespace, name, problems }: CompiledPolicy): Problem[] {
+  const object = { kind, namespace, name };
+  return problems.map(({ field, message }) => ({
+    source: formatObject(object),
+    object,
+    field,
+    reason: "NotSupported",
+    message,
+  }));
 }
 
-/** Wires the derivations; see the module. */
-export function derivePolicies(inputs: PolicyInputs): PolicyTables {
-  const { subjects, cookies } = inputs;
-  const policyTables: { rows(): PolicyResource[] }[] = [
-    inputs.NetworkPolicy,
-    inputs.CiliumNetworkPolicy,
-    inputs.CiliumClusterwideNetworkPolicy,
-  ];
+/** Policies of all kinds as rules; each is compiled when it changes. */
+function deriveCompiled(inputs: PolicyInputs) {
   const compiled = new Table<CompiledPolicy>({
     name: "compiled-policies",
     key: ({ kind, namespace, name, path }) => `${kind}/${namespace}/${name}/${path}`,
     equal: (a, b) => a === b,
   });
-  const cidrs = new Table<CidrIdentity>({
-    name: "cidr-identities",
-    key: ({ id }) => String(id),
+  const problems = problemTable("policy-problems");
+  const find = (group: string): PolicyResource | undefined => {
+    const slash = group.indexOf("/");
+    const kind = group.slice(0, slash) as PolicyResource["kind"];
+    return inputs[kind].get(group.slice(slash + 1));
+  };
+  const input = <Row extends PolicyResource>(kind: PolicyResource["kind"], table: Table<Row>) =>
+    groupInput(table, ({ key }) => [`${kind}/${key}`]);
+  const derivation = deriveGroups<CompiledPolicy>({
+    inputs: [
+      input("NetworkPolicy", inputs.NetworkPolicy),
+      input("CiliumNetworkPolicy", inputs.CiliumNetworkPolicy),
+      input("CiliumClusterwideNetworkPolicy", inputs.CiliumClusterwideNetworkPolicy),
+    ],
+    output: compiled,
+    problems,
+    compute(group) {
+      const resource = find(group);
+      if (!resource) return { rows: [] };
+      const rows = compilePolicy(resource, inputs.cookies);
+      return { rows, problems: rows.flatMap(problemsOf) };
+    },
   });
+  return { compiled, problems, derivation };
+}
+
+/** Identities of the prefixes that policies name. */
+function deriveCidrs(compiled: Table<CompiledPolicy>) {
+  const cidrs = new Table<CidrIdentity>({ name: "cidr-identities", key: ({ id }) => String(id) });
+  const uses = new PrefixUses();
+  const numbers = new CidrNumbers();
+  const derivation = deriveGroups<CidrIdentity>({
+    inputs: [groupInput(compiled, (change) => uses.apply(change))],
+    output: cidrs,
+    compute(text) {
+      const cidr = uses.get(text);
+      if (cidr) return { rows: [numbers.identity(cidr)] };
+      numbers.release(text);
+      return { rows: [] };
+    },
+  });
+  return { cidrs, derivation };
+}
+
+/** All identities: the reserved ones, the cluster's, and those of prefixes. */
+function deriveIdentities(inputs: PolicyInputs, cidrs: Table<CidrIdentity>) {
   const identities = new Table<PolicyIdentity>({
     name: "policy-identities",
     key: ({ id }) => String(id),
   });
+  const ports = new NamedPortsByIdentity();
+  const reserved = new Map(reservedIdentities().map((row) => [String(row.id), row]));
+  const constant: GroupInput = {
+    table: cidrs,
+    watch(touch) {
+      for (const id of reserved.keys()) touch(id);
+      return { [Symbol.dispose]: () => {} };
+    },
+  };
+  const derivation = deriveGroups<PolicyIdentity>({
+    inputs: [
+      constant,
+      groupInput(cidrs, ({ key }) => [key]),
+      groupInput(inputs.CiliumIdentity, ({ key }) => [key]),
+      groupInput(inputs.CiliumEndpoint, (change) => ports.apply(change)),
+    ],
+    output: identities,
+    compute(key) {
+      const row = inputs.CiliumIdentity.get(key);
+      const other = cidrs.get(key) ?? (row ? undefined : reserved.get(key));
+      if (other) return { rows: [other] };
+      if (!row) return { rows: [] };
+      const id = Number(key);
+      const namedPorts = ports.get(id);
+      const labels = row["security-labels"];
+      return { rows: [{ id, labels, ...(namedPorts ? { namedPorts } : {}) }] };
+    },
+  });
+  return { identities, derivation };
+}
+
+/** Wires the derivations; see the module. */
+export function derivePolicies(inputs: PolicyInputs): PolicyTables {
+  const { subjects, cookies } = inputs;
+  using stack = new DisposableStack();
+  const { compiled, problems, derivation: compiling } = deriveCompiled(inputs);
+  stack.use(compiling);
+  const { cidrs, derivation: numbering } = deriveCidrs(compiled);
+  stack.use(numbering);
+  const { identities, derivation: identifying } = deriveIdentities(inputs, cidrs);
+  stack.use(identifying);
   const wanted = new Table<WantedPolicy>({
     name: "wanted-policies",
     key: ({ endpoint }) => String(endpoint),
     equal: (a, b) => a.hash === b.hash,
   });
-  const problems = problemTable("policy-problems");
-
-  // A policy is compiled once for as long as its row is the same.
-  const known = new WeakMap<PolicyResource, CompiledPolicy[]>();
-  const compileOnce = (resource: PolicyResource) => {
-    let result = known.get(resource);
-    if (!result) known.set(resource, result = compilePolicy(resource, cookies));
-    return result;
-  };
-
-  const derivations = [
-    derive(
-      [inputs.NetworkPolicy, inputs.CiliumNetworkPolicy, inputs.CiliumClusterwideNetworkPolicy],
-      () => policyTables.flatMap((table) => table.rows()).flatMap(compileOnce),
-      compiled,
-    ),
-    derive([compiled], () => numberCidrs(policyCidrs(compiled.rows())), cidrs),
-    derive([inputs.CiliumIdentity, inputs.CiliumEndpoint, cidrs], () => {
-      const ports = namedPortsByIdentity(inputs.CiliumEndpoint.rows());
-      return [
-        ...reservedIdentities(),
-        ...inputs.CiliumIdentity.rows().map((row) => clusterIdentity(row, ports)),
-        ...cidrs.rows(),
-      ];
-    }, identities),
-    derive([compiled, identities, subjects], () => {
-      const policies = compiled.rows();
-      const all = identities.rows();
-      const indexes = new Map(policies.map((policy, i) => [policy, i]));
-      const results = new Map<string, Omit<WantedPolicy, "endpoint">>();
-      return subjects.rows().map(({ id, labels, namedPorts }) => {
-        const own = policiesFor(labels, policies);
-        const key = JSON.stringify([own.map((policy) => indexes.get(policy)), namedPorts]);
-        let result = results.get(key);
-        if (!result) {
-          const policy = resolve({ labels, namedPorts }, own, all, cookies);
-          results.set(key, result = { hash: policyHash(policy), policy });
-        }
-        return { endpoint: id, ...result };
-      });
-    }, wanted),
-    derive(
-      [compiled],
-      () =>
-        compiled.rows().flatMap(({ kind, namespace, name, problems }) => {
-          const object = { kind, namespace, name };
-          return problems.map(({ field, message }): Problem => ({
-            source: formatObject(object),
-            object,
-            field,
-            reason: "NotSupported",
-            message,
-          }));
-        }),
-      problems,
-    ),
-  ];
+  const sets = new PolicySets(cookies);
+  stack.use(deriveGroups<WantedPolicy>({
+    inputs: [
+      groupInput(compiled, (change) => sets.policyChanged(change)),
+      groupInput(identities, (change) => sets.identityChanged(change)),
+      groupInput(subjects, (change) => sets.subjectChanged(change)),
+    ],
+    output: wanted,
+    compute(key) {
+      const resolved = sets.resolve(key);
+      return { rows: resolved ? [{ endpoint: Number(key), ...resolved }] : [] };
+    },
+  }));
+  const moved = stack.move();
   return {
     compiled,
     cidrs,
     identities,
     wanted,
     problems,
-    derivations,
-    [Symbol.dispose]() {
-      for (const derivation of derivations) derivation[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => moved.dispose(),
   };
 }

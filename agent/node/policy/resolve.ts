@@ -1,25 +1,14 @@
 /** What policies come to for one set of labels: entries by identity, protocol and port. */
 
-import { createHash } from "node:crypto";
-import { type Cidr, cidrContainsCidr, isIpv4Cidr } from "../../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import type { LabelMap } from "../../cluster/labels.ts";
 import type { NamedPort } from "../../kubernetes/resources.ts";
-import { type CompiledPolicy, type Peer, type PolicyRule, PROTOCOLS } from "./compile.ts";
+import { type CompiledPolicy, type PolicyRule, PROTOCOLS } from "./compile.ts";
 import type { Cookies, Direction } from "./cookies.ts";
+import { namesPeer, type PolicyIdentity } from "./peers.ts";
 import { selects } from "./selector.ts";
 
-/** An identity as policies see it. */
-export interface PolicyIdentity {
-  id: number;
-  labels: LabelMap;
-  /** Of one that stands for a prefix. */
-  cidr?: Cidr;
-  /** Of its pods. */
-  namedPorts?: readonly NamedPort[];
-}
-
-/** Whom policies are about. */
+/** What policies are about. */
 export interface PolicySubject {
   labels: LabelMap;
   namedPorts: readonly NamedPort[];
@@ -55,78 +44,20 @@ export interface PolicySide {
 export interface ResolvedPolicy {
   ingress: PolicySide;
   egress: PolicySide;
-  entries: PolicyEntry[];
+  entries: readonly PolicyEntry[];
+}
+
+/** The identities that rules are resolved against. */
+export interface PeerSource {
+  get(id: number): PolicyIdentity | undefined;
+  /** Those that the rule names as peers. */
+  peersOf(rule: PolicyRule): Iterable<PolicyIdentity>;
+  /** Those that have named ports. */
+  withPorts(): Iterable<PolicyIdentity>;
 }
 
 /** Deny wins over allow, and the node's own host over both: kubelet's probes must get through. */
 export const PRECEDENCE = { allow: 1, deny: 2, host: 3 } as const;
-
-/** Which identities a rule's peers are, remembered for as long as the list of identities is the same. */
-const peersOf = new WeakMap<
-  readonly PolicyIdentity[],
-  Map<PolicyRule, readonly PolicyIdentity[]>
->();
-
-function isWorld(identity: PolicyIdentity, family?: 4 | 6): boolean {
-  const { world, "world-ipv4": v4, "world-ipv6": v6 } = RESERVED_IDENTITIES;
-  if (identity.cidr) {
-    return family === undefined || isIpv4Cidr(identity.cidr) === (family === 4);
-  }
-  if (family === undefined) return [world, v4, v6].includes(identity.id as typeof world);
-  return identity.id === (family === 4 ? v4 : v6);
-}
-
-/**
- * Whether the identity is one of the peers. A prefix is about addresses outside the cluster, as in
- * Cilium: pods and nodes are known by their labels, whatever their addresses.
- */
-function isPeer(peer: Peer, identity: PolicyIdentity): boolean {
-  switch (peer.kind) {
-    case "selector":
-      return !identity.cidr && selects(peer.selector, identity.labels);
-    case "cidr": {
-      const cidr = identity.cidr;
-      // In the 16-byte form ::/0 holds the IPv4 addresses too, which is not what it says.
-      if (!cidr || isIpv4Cidr(cidr) !== isIpv4Cidr(peer.cidr)) return false;
-      return cidrContainsCidr(peer.cidr, cidr) &&
-        !peer.except.some((except) => cidrContainsCidr(except, cidr));
-    }
-    case "entity":
-      switch (peer.entity) {
-        case "none":
-          return false;
-        case "world":
-          return isWorld(identity);
-        case "world-ipv4":
-          return isWorld(identity, 4);
-        case "world-ipv6":
-          return isWorld(identity, 6);
-        case "cluster":
-        case "cluster-mesh":
-          return !isWorld(identity);
-        default:
-          return Object.hasOwn(identity.labels, `reserved:${peer.entity}`);
-      }
-  }
-}
-
-const ANY_IDENTITY: readonly PolicyIdentity[] = [{ id: 0, labels: {} }];
-
-function rulePeers(
-  rule: PolicyRule,
-  identities: readonly PolicyIdentity[],
-): readonly PolicyIdentity[] {
-  const { peers } = rule;
-  if (peers === "any") return ANY_IDENTITY;
-  let known = peersOf.get(identities);
-  if (!known) peersOf.set(identities, known = new Map());
-  let result = known.get(rule);
-  if (!result) {
-    result = identities.filter((identity) => peers.some((peer) => isPeer(peer, identity)));
-    known.set(rule, result);
-  }
-  return result;
-}
 
 /** Splits a range of ports, both ends within it, into the fewest prefixes. */
 export function portPrefixes(
@@ -151,56 +82,8 @@ export function policiesFor(
   return policies.filter(({ subject }) => selects(subject, labels));
 }
 
-function addRule(
-  rule: PolicyRule,
-  subject: PolicySubject,
-  identities: readonly PolicyIdentity[],
-  add: (entry: PolicyEntry) => void,
-): void {
-  const { direction, verdict, cookie } = rule;
-  const precedence = PRECEDENCE[verdict];
-  const addPorts = (identity: number, protocol: number, first: number, last: number) => {
-    for (const { port, prefixLength } of portPrefixes(first, last)) {
-      add({ identity, direction, protocol, port, prefixLength, verdict, precedence, cookie });
-    }
-  };
-  for (const match of rule.ports) {
-    if (match.kind === "name") {
-      const fits = ({ name, protocol }: NamedPort) =>
-        name === match.name && (match.protocol === 0 || PROTOCOLS[protocol] === match.protocol);
-      // A name is of the responder: of the subject for ingress, of each peer for egress.
-      const responders = direction === "egress" && rule.peers === "any"
-        ? identities
-        : rulePeers(rule, identities);
-      for (const identity of responders) {
-        const ports = direction === "ingress" ? subject.namedPorts : identity.namedPorts ?? [];
-        for (const { port, protocol } of ports.filter(fits)) {
-          addPorts(identity.id, PROTOCOLS[protocol], port, port);
-        }
-      }
-      continue;
-    }
-    for (const { id } of rulePeers(rule, identities)) {
-      if (match.kind === "range") {
-        addPorts(id, match.protocol, match.first, match.last);
-      } else {
-        const { protocol } = match;
-        add({
-          identity: id,
-          direction,
-          protocol,
-          port: 0,
-          prefixLength: 0,
-          verdict,
-          precedence,
-          cookie,
-        });
-      }
-    }
-  }
-}
-
-function side(
+/** What happens to what no entry of the direction matches. */
+export function sideOf(
   direction: Direction,
   policies: readonly CompiledPolicy[],
   cookies: Cookies,
@@ -228,6 +111,167 @@ function side(
   return { enforced: true, defaultCookie };
 }
 
+/** Stands for any identity. */
+const ANY_IDENTITY: PolicyIdentity = { id: 0, labels: {} };
+
+/** Whether the rule is about any peer and has entries for each one that has named ports. */
+export function needsPorts({ direction, peers, ports }: PolicyRule): boolean {
+  return peers === "any" && direction === "egress" && ports.some(({ kind }) => kind === "name");
+}
+
+/** Calls `add` with each entry of the rule that is for the identity. */
+function addRule(
+  rule: PolicyRule,
+  identity: PolicyIdentity,
+  subject: Pick<PolicySubject, "namedPorts">,
+  add: (entry: PolicyEntry) => void,
+): void {
+  const { direction, verdict, cookie } = rule;
+  const precedence = PRECEDENCE[verdict];
+  const addPort = (protocol: number, port: number, prefixLength: number) =>
+    add({
+      identity: identity.id,
+      direction,
+      protocol,
+      port,
+      prefixLength,
+      verdict,
+      precedence,
+      cookie,
+    });
+  const addPorts = (protocol: number, first: number, last: number) => {
+    for (const { port, prefixLength } of portPrefixes(first, last)) {
+      addPort(protocol, port, prefixLength);
+    }
+  };
+  for (const match of rule.ports) {
+    // A name is of the responder: of the subject for ingress, of each peer for egress.
+    const ofPeer = match.kind === "name" && direction === "egress";
+    const single = rule.peers !== "any" || ofPeer;
+    if (single === (identity.id === 0)) continue;
+    if (match.kind === "all") {
+      addPort(match.protocol, 0, 0);
+    } else if (match.kind === "range") {
+      addPorts(match.protocol, match.first, match.last);
+    } else {
+      for (const port of (ofPeer ? identity.namedPorts : subject.namedPorts) ?? []) {
+        const protocol = PROTOCOLS[port.protocol];
+        if (port.name !== match.name) continue;
+        if (match.protocol === 0 || match.protocol === protocol) {
+          addPorts(protocol, port.port, port.port);
+        }
+      }
+    }
+  }
+}
+
+/** The order of the entries of a policy. */
+export function compareEntries(a: PolicyEntry, b: PolicyEntry): number {
+  return (a.direction < b.direction ? -1 : a.direction > b.direction ? 1 : 0) ||
+    a.identity - b.identity || a.protocol - b.protocol || a.port - b.port ||
+    a.prefixLength - b.prefixLength;
+}
+
+/** The entries of one identity, the best one of each key, not sorted. */
+function entriesOf(
+  identity: PolicyIdentity,
+  rules: Iterable<PolicyRule>,
+  subject: Pick<PolicySubject, "namedPorts">,
+): PolicyEntry[] {
+  const best = new Map<string, PolicyEntry>();
+  for (const rule of rules) {
+    addRule(rule, identity, subject, (entry) => {
+      const { direction, protocol, port, prefixLength } = entry;
+      const key = `${direction}|${protocol}|${port}|${prefixLength}`;
+      const other = best.get(key);
+      if (
+        !other || entry.precedence > other.precedence ||
+        (entry.precedence === other.precedence && entry.cookie < other.cookie)
+      ) {
+        best.set(key, entry);
+      }
+    });
+  }
+  return [...best.values()];
+}
+
+/** The entries of all identities by identity, those of {@linkcode hostEntry} not among them. */
+export function allEntries(
+  policies: readonly CompiledPolicy[],
+  subject: Pick<PolicySubject, "namedPorts">,
+  source: PeerSource,
+): Map<number, PolicyEntry[]> {
+  const rulesOf = new Map<PolicyIdentity, PolicyRule[]>();
+  const note = (identity: PolicyIdentity, rule: PolicyRule) => {
+    const rules = rulesOf.get(identity);
+    if (rules) rules.push(rule);
+    else rulesOf.set(identity, [rule]);
+  };
+  for (const { rules } of policies) {
+    for (const rule of rules) {
+      if (rule.peers === "any") note(ANY_IDENTITY, rule);
+      for (const identity of needsPorts(rule) ? source.withPorts() : source.peersOf(rule)) {
+        note(identity, rule);
+      }
+    }
+  }
+  return new Map(
+    [...rulesOf].map(([identity, rules]) => [identity.id, entriesOf(identity, rules, subject)]),
+  );
+}
+
+/** The entries of one identity, as in {@linkcode allEntries}. */
+export function entriesOfIdentity(
+  id: number,
+  policies: readonly CompiledPolicy[],
+  subject: Pick<PolicySubject, "namedPorts">,
+  source: PeerSource,
+): PolicyEntry[] {
+  const identity = id === 0 ? ANY_IDENTITY : source.get(id);
+  if (!identity) return [];
+  const rules = policies.flatMap(({ rules }) =>
+    rules.filter((rule) => rule.peers === "any" || namesPeer(rule, identity))
+  );
+  return entriesOf(identity, rules, subject);
+}
+
+/** The identities that the rules of these policies have entries for. */
+export function identitiesOf(policies: Iterable<CompiledPolicy>, source: PeerSource): Set<number> {
+  const ids = new Set<number>();
+  for (const { rules } of policies) {
+    for (const rule of rules) {
+      if (rule.peers === "any") ids.add(0);
+      for (const { id } of needsPorts(rule) ? source.withPorts() : source.peersOf(rule)) {
+        ids.add(id);
+      }
+    }
+  }
+  return ids;
+}
+
+/** The entries of the node's own host: those of the rules, and one before them. */
+export function hostEntries(entries: readonly PolicyEntry[], cookies: Cookies): PolicyEntry[] {
+  const always: PolicyEntry = {
+    identity: RESERVED_IDENTITIES.host,
+    direction: "ingress",
+    protocol: 0,
+    port: 0,
+    prefixLength: 0,
+    verdict: "allow",
+    precedence: PRECEDENCE.host,
+    cookie: cookies.number({
+      kind: "pilus",
+      namespace: "",
+      name: "host",
+      direction: "ingress",
+      verdict: "allow",
+      path: "",
+      text: "allowed because a node may always reach its own pods",
+    }),
+  };
+  return [...entries.filter((entry) => compareEntries(entry, always) !== 0), always];
+}
+
 /** What `policies`, all of them about the subject, come to. */
 export function resolve(
   subject: PolicySubject,
@@ -235,102 +279,17 @@ export function resolve(
   identities: readonly PolicyIdentity[],
   cookies: Cookies,
 ): ResolvedPolicy {
-  const best = new Map<string, PolicyEntry>();
-  const add = (entry: PolicyEntry) => {
-    const { direction, identity, protocol, port, prefixLength } = entry;
-    const key = `${direction}|${identity}|${protocol}|${port}|${prefixLength}`;
-    const other = best.get(key);
-    if (
-      !other || entry.precedence > other.precedence ||
-      (entry.precedence === other.precedence && entry.cookie < other.cookie)
-    ) {
-      best.set(key, entry);
-    }
-  };
-  for (const { rules } of policies) {
-    for (const rule of rules) addRule(rule, subject, identities, add);
+  const { host } = RESERVED_IDENTITIES;
+  const byIdentity = allEntries(policies, subject, {
+    get: (id) => identities.find((identity) => identity.id === id),
+    peersOf: (rule) => identities.filter((identity) => namesPeer(rule, identity)),
+    withPorts: () => identities,
+  });
+  const ingress = sideOf("ingress", policies, cookies);
+  const egress = sideOf("egress", policies, cookies);
+  const denies = [...byIdentity.values()].flat().some(({ verdict }) => verdict === "deny");
+  if (ingress.enforced || denies) {
+    byIdentity.set(host, hostEntries(byIdentity.get(host) ?? [], cookies));
   }
-  const ingress = side("ingress", policies, cookies);
-  const egress = side("egress", policies, cookies);
-  if (ingress.enforced || [...best.values()].some(({ verdict }) => verdict === "deny")) {
-    add({
-      identity: RESERVED_IDENTITIES.host,
-      direction: "ingress",
-      protocol: 0,
-      port: 0,
-      prefixLength: 0,
-      verdict: "allow",
-      precedence: PRECEDENCE.host,
-      cookie: cookies.number({
-        kind: "pilus",
-        namespace: "",
-        name: "host",
-        direction: "ingress",
-        verdict: "allow",
-        path: "",
-        text: "allowed because a node may always reach its own pods",
-      }),
-    });
-  }
-  const order = (a: PolicyEntry, b: PolicyEntry) =>
-    (a.direction < b.direction ? -1 : a.direction > b.direction ? 1 : 0) ||
-    a.identity - b.identity || a.protocol - b.protocol || a.port - b.port ||
-    a.prefixLength - b.prefixLength;
-  return { ingress, egress, entries: [...best.values()].sort(order) };
-}
-
-/** SHA-256 of the policy in hexadecimal: equal for equal policies. */
-export function policyHash({ ingress, egress, entries }: ResolvedPolicy): string {
-  const hash = createHash("sha256");
-  const sides = [ingress, egress].map((s) => `${Number(s.enforced)},${s.defaultCookie}`);
-  const lines = entries.map((e) =>
-    `${e.direction},${e.identity},${e.protocol},${e.port},${e.prefixLength},${e.verdict},` +
-    `${e.precedence},${e.cookie}`
-  );
-  return hash.update([...sides, ...lines].join("\n")).digest("hex");
-}
-
-/** A connection's first packet as a policy sees it. */
-export interface PolicyQuery {
-  /** Of the other side. */
-  identity: number;
-  direction: Direction;
-  protocol: number;
-  /** Of the responder; the type for ICMP. */
-  port: number;
-}
-
-/** The verdict and what decided it. */
-export interface PolicyVerdict {
-  verdict: "allow" | "deny";
-  cookie: number;
-  /** Undefined when no entry matched. */
-  entry: PolicyEntry | undefined;
-}
-
-/**
- * The kernel's algorithm. Among all entries of the direction whose identity is the query's or 0,
- * whose protocol is the query's or 0, and whose port prefix holds the query's port, the highest
- * precedence wins; then an entry with a protocol over one for any; then the longer port prefix; then
- * the specific identity. When none matches it is denied if the direction is enforced.
- */
-export function evaluate(policy: ResolvedPolicy, query: PolicyQuery): PolicyVerdict {
-  let best: PolicyEntry | undefined;
-  for (const entry of policy.entries) {
-    if (entry.direction !== query.direction) continue;
-    if (entry.identity !== 0 && entry.identity !== query.identity) continue;
-    if (entry.protocol !== 0 && entry.protocol !== query.protocol) continue;
-    if ((entry.port ^ query.port) >>> (16 - entry.prefixLength) !== 0) continue;
-    if (!best || beats(entry, best)) best = entry;
-  }
-  if (best) return { verdict: best.verdict, cookie: best.cookie, entry: best };
-  const { enforced, defaultCookie } = policy[query.direction];
-  return { verdict: enforced ? "deny" : "allow", cookie: defaultCookie, entry: undefined };
-}
-
-function beats(a: PolicyEntry, b: PolicyEntry): boolean {
-  if (a.precedence !== b.precedence) return a.precedence > b.precedence;
-  if ((a.protocol === 0) !== (b.protocol === 0)) return b.protocol === 0;
-  if (a.prefixLength !== b.prefixLength) return a.prefixLength > b.prefixLength;
-  return a.identity !== 0 && b.identity === 0;
+  return { ingress, egress, entries: [...byIdentity.values()].flat().sort(compareEntries) };
 }

@@ -1,0 +1,148 @@
+/** A resolved policy that follows changes of identities and of the policies behind it. */
+
+import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
+import { equalData } from "../../core/equal.ts";
+import type { NamedPort } from "../../kubernetes/resources.ts";
+import type { CompiledPolicy } from "./compile.ts";
+import type { Cookies } from "./cookies.ts";
+import { PolicyHash, rangeOf } from "./policy_hash.ts";
+import {
+  allEntries,
+  compareEntries,
+  entriesOfIdentity,
+  hostEntries,
+  identitiesOf,
+  type PeerSource,
+  type PolicyEntry,
+  type ResolvedPolicy,
+  sideOf,
+} from "./resolve.ts";
+
+/** What all endpoints with the same policies and, where those name ports, the same named ports share. */
+export interface PolicySetKey {
+  policies: readonly CompiledPolicy[];
+  namedPorts: readonly NamedPort[];
+}
+
+const { host } = RESERVED_IDENTITIES;
+
+function countDenies(entries: readonly PolicyEntry[]): number {
+  let count = 0;
+  for (const { verdict } of entries) if (verdict === "deny") count++;
+  return count;
+}
+
+/** What has been resolved so far. */
+interface State {
+  policy: ResolvedPolicy;
+  hashes: PolicyHash;
+  /** Entries that deny, those of the host not counted: while there are any, the host is allowed. */
+  denies: number;
+}
+
+/** See the module. */
+export class Resolution {
+  readonly #key: PolicySetKey;
+  readonly #source: PeerSource;
+  readonly #cookies: Cookies;
+  #state: State;
+  #hash: string;
+
+  /** @param state of which identities are to be taken in; default: everything resolved now */
+  constructor(key: PolicySetKey, source: PeerSource, cookies: Cookies, state?: State) {
+    this.#key = key;
+    this.#source = source;
+    this.#cookies = cookies;
+    this.#state = state ?? this.#whole();
+    this.#hash = this.#state.hashes.digest(this.#state.policy);
+  }
+
+  get policy(): ResolvedPolicy {
+    return this.#state.policy;
+  }
+
+  /** In hexadecimal. */
+  get hash(): string {
+    return this.#hash;
+  }
+
+  /** Takes in that these identities have changed, come or gone. */
+  update(identities: Iterable<number>): void {
+    const ids = new Set(identities);
+    this.#state = this.#isMany(ids) ? this.#whole() : this.#patched(ids);
+    this.#hash = this.#state.hashes.digest(this.#state.policy);
+  }
+
+  /**
+   * The resolution of other policies, made from this one where they differ. `changed` are identities
+   * that this one has not taken in yet.
+   */
+  with(key: PolicySetKey, changed: Iterable<number>): Resolution {
+    const before = new Set(this.#key.policies), after = new Set(key.policies);
+    const ids = identitiesOf(before.symmetricDifference(after), this.#source);
+    for (const id of changed) ids.add(id);
+    const samePorts = equalData(key.namedPorts, this.#key.namedPorts);
+    if (!samePorts || this.#isMany(ids)) return new Resolution(key, this.#source, this.#cookies);
+    const { policy, denies, hashes } = this.#state;
+    const state = { policy, denies, hashes: hashes.clone() };
+    const result = new Resolution(key, this.#source, this.#cookies, state);
+    result.update(ids);
+    return result;
+  }
+
+  #isMany(ids: ReadonlySet<number>): boolean {
+    return ids.size * 4 > this.#state.policy.entries.length + 64;
+  }
+
+  #whole(): State {
+    const byIdentity = allEntries(this.#key.policies, this.#key, this.#source);
+    const ofHost = byIdentity.get(host) ?? [];
+    byIdentity.delete(host);
+    const others = [...byIdentity.values()].flat();
+    const denies = countDenies(others);
+    const sides = this.#sides();
+    const entries = [...others, ...this.#host(ofHost, sides, denies)].sort(compareEntries);
+    return { policy: { ...sides, entries }, hashes: new PolicyHash(entries), denies };
+  }
+
+  #patched(ids: Set<number>): State {
+    const { policies } = this.#key;
+    const { policy, hashes } = this.#state;
+    let { denies } = this.#state;
+    const entries = policy.entries.slice();
+    const put = (id: number, list: readonly PolicyEntry[]) => {
+      for (const direction of ["egress", "ingress"] as const) {
+        const [start, end] = rangeOf(entries, direction, id, id + 1);
+        const own = list.filter((entry) => entry.direction === direction).sort(compareEntries);
+        if (id !== host) denies += countDenies(own) - countDenies(entries.slice(start, end));
+        entries.splice(start, end - start, ...own);
+      }
+    };
+    for (const id of ids) {
+      if (id !== host) put(id, entriesOfIdentity(id, policies, this.#key, this.#source));
+    }
+    const sides = this.#sides();
+    const ofHost = entriesOfIdentity(host, policies, this.#key, this.#source);
+    put(host, this.#host(ofHost, sides, denies));
+    hashes.update(entries, ids.add(host));
+    return { policy: { ...sides, entries }, hashes, denies };
+  }
+
+  #sides(): Pick<ResolvedPolicy, "ingress" | "egress"> {
+    const { policies } = this.#key;
+    return {
+      ingress: sideOf("ingress", policies, this.#cookies),
+      egress: sideOf("egress", policies, this.#cookies),
+    };
+  }
+
+  /** @param denies of the other identities */
+  #host(
+    entries: readonly PolicyEntry[],
+    { ingress }: Pick<ResolvedPolicy, "ingress">,
+    denies: number,
+  ): readonly PolicyEntry[] {
+    const needed = ingress.enforced || denies + countDenies(entries) > 0;
+    return needed ? hostEntries(entries, this.#cookies) : entries;
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * What one more row costs in the agent's derivations when there are many already, beside deriving
+ * everything from the same tables. No kernel. Every figure is the median of some rounds, in
+ * milliseconds from the change of the table until all that follows from it is derived.
+ *
+ * Usage: deno run -A scripts/bench/derivations.ts. Writes dist/bench/derivations.json; exits 1 when a
+ * limit is not kept.
+ */
+
+import { identityLabels } from "../../agent/cluster/labels.ts";
+import { settled } from "../../agent/core/schedule.ts";
+import { createResourceTables } from "../../agent/kubernetes/resource_tables.ts";
+import type {
+  CiliumClusterwideNetworkPolicy,
+  CiliumEndpoint,
+  CiliumIdentity,
+  NetworkPolicy,
+} from "../../agent/kubernetes/resources.ts";
+import { Cookies } from "../../agent/node/policy/cookies.ts";
+import { derivePolicies, localSubjectTable } from "../../agent/node/policy/derive.ts";
+import type { LocalSubject } from "../../agent/node/policy/policy_sets.ts";
+
+const NAMESPACES = 500, APPS = 40, POLICIES = 10, PODS = 50_000, SUBJECTS = 100, ROUNDS = 21;
+
+/** Milliseconds that one more row may cost. */
+const LIMIT_MS = 5;
+
+interface Row {
+  case: string;
+  metric: string;
+  value: number;
+  unit: string;
+  /** Everything derived from the same tables. */
+  floor: number;
+  ratio: number;
+}
+
+const rows: Row[] = [];
+let failed = false;
+
+function report(name: string, metric: string, value: number, whole: number): void {
+  rows.push({ case: name, metric, value, unit: "ms", floor: whole, ratio: value / whole });
+  const kept = metric === "all" || value < LIMIT_MS;
+  failed ||= !kept;
+  console.log(
+    `${name.padEnd(34)} ${metric.padEnd(30)} ${value.toFixed(2).padStart(9)} ms  ` +
+      `(1/${Math.round(whole / value)} of ${Math.round(whole)} ms)${kept ? "" : "  TOO SLOW"}`,
+  );
+}
+
+async function timed(change: () => void): Promise<number> {
+  const start = performance.now();
+  change();
+  await settled();
+  return performance.now() - start;
+}
+
+/** The median of adding a row and taking it away again. */
+async function oneMore(add: (round: number) => void, remove: (round: number) => void) {
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    times.push(await timed(() => add(round)), await timed(() => remove(round)));
+  }
+  return times.sort((a, b) => a - b)[times.length >> 1]!;
+}
+
+const labelsOf = (namespace: number, app: number | string) =>
+  identityLabels(
+    { metadata: { name: "p", namespace: `ns${namespace}`, labels: { app: `app${app}` } } },
+    {
+      kind: "Namespace",
+      metadata: {
+        name: `ns${namespace}`,
+        namespace: "",
+        labels: { team: `team${namespace % 50}` },
+      },
+    },
+  );
+
+function identity(id: number, namespace: number, app: number | string): CiliumIdentity {
+  return {
+    kind: "CiliumIdentity",
+    metadata: { name: String(id), namespace: "", labels: {} },
+    "security-labels": labelsOf(namespace, app),
+  };
+}
+
+function endpoint(index: number, id: number): CiliumEndpoint {
+  return {
+    kind: "CiliumEndpoint",
+    metadata: { name: `pod${index}`, namespace: `ns${index % NAMESPACES}`, labels: {} },
+    status: {
+      id: index,
+      identity: { id, labels: [] },
+      networking: {
+        addressing: [{ ipv4: `10.${index >> 16}.${index >> 8 & 255}.${index & 255}` }],
+        node: "192.168.0.1",
+      },
+      state: "ready",
+      "named-ports": index % 4 === 0 ? [{ name: "http", port: 8080, protocol: "TCP" }] : [],
+    },
+  };
+}
+
+/** Allows an app from another one of its namespace, from a team, and sometimes from a prefix. */
+function policy(namespace: number, index: number | string, app: number): NetworkPolicy {
+  const prefix = namespace % 5 === 0
+    ? [{ ipBlock: { cidr: `172.${16 + app % 16}.${namespace & 255}.0/24` } }]
+    : [];
+  return {
+    kind: "NetworkPolicy",
+    metadata: { name: `p${index}`, namespace: `ns${namespace}`, labels: {} },
+    spec: {
+      podSelector: { matchLabels: { app: `app${app}` } },
+      ingress: [{
+        from: [
+          { podSelector: { matchLabels: { app: `app${app + 1}` } } },
+          {
+            namespaceSelector: { matchLabels: { team: `team${namespace % 50}` } },
+            podSelector: { matchLabels: { app: "app0" } },
+          },
+          ...prefix,
+        ],
+        ports: [{ port: 8080 }, { protocol: "UDP", port: "http" }],
+      }],
+    },
+  };
+}
+
+const wholeCluster: CiliumClusterwideNetworkPolicy = {
+  kind: "CiliumClusterwideNetworkPolicy",
+  metadata: { name: "cluster", namespace: "", labels: {} },
+  spec: { endpointSelector: {}, ingress: [{ fromEntities: ["cluster"] }] },
+};
+
+/** Policies with 20,000 identities, 5,000 policies, 50,000 pods and 100 endpoints on this node. */
+async function policies(name: string, clusterwide: boolean): Promise<void> {
+  const tables = createResourceTables();
+  const subjects = localSubjectTable();
+  const at = (index: number) => ({
+    namespace: index % NAMESPACES,
+    app: Math.floor(index / NAMESPACES) % APPS,
+  });
+  const idOf = (index: number) => 256 + index % (NAMESPACES * APPS);
+  const count = NAMESPACES * APPS;
+  for (let i = 0; i < count; i++) {
+    tables.CiliumIdentity.set(identity(256 + i, at(i).namespace, at(i).app));
+  }
+  for (let i = 0; i < PODS; i++) tables.CiliumEndpoint.set(endpoint(i, idOf(i)));
+  for (let namespace = 0; namespace < NAMESPACES; namespace++) {
+    for (let i = 0; i < POLICIES; i++) {
+      tables.NetworkPolicy.set(policy(namespace, i, i * 3));
+    }
+  }
+  const subject = (id: number): LocalSubject => ({
+    id,
+    labels: labelsOf(id % 20 * 5, Math.floor(id / 20) * 3 % APPS),
+    namedPorts: [{ name: "http", port: 8080, protocol: "TCP" }],
+  });
+  for (let i = 1; i <= SUBJECTS; i++) subjects.set(subject(i));
+  if (clusterwide) tables.CiliumClusterwideNetworkPolicy.set(wholeCluster);
+  await settled();
+  const derive = () => derivePolicies({ ...tables, subjects, cookies: new Cookies() });
+  const wholes: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const start = performance.now();
+    using _ = derive();
+    await settled();
+    wholes.push(performance.now() - start);
+  }
+  const whole = wholes.sort((a, b) => a - b)[1]!;
+  report(name, "all", whole, whole);
+
+  using _derived = derive();
+  await settled();
+  const { CiliumIdentity, CiliumEndpoint, NetworkPolicy } = tables;
+  report(
+    name,
+    "one more identity",
+    await oneMore(
+      (i) => CiliumIdentity.set(identity(60_000 + i, 5, `0`)),
+      (i) => CiliumIdentity.delete(`${60_000 + i}`),
+    ),
+    whole,
+  );
+  report(
+    name,
+    "one more pod elsewhere",
+    await oneMore(
+      (i) => CiliumEndpoint.set(endpoint((PODS + i) * 4, idOf(i))),
+      (i) => CiliumEndpoint.delete(CiliumEndpoint.keyOf(endpoint((PODS + i) * 4, idOf(i)))),
+    ),
+    whole,
+  );
+  report(
+    name,
+    "one more pod here",
+    await oneMore(
+      (i) => subjects.set(subject(1000 + i)),
+      (i) => subjects.delete(`${1000 + i}`),
+    ),
+    whole,
+  );
+  report(
+    name,
+    "one more policy",
+    await oneMore(
+      (i) => NetworkPolicy.set(policy(5, `x${i}`, 3)),
+      (i) => NetworkPolicy.delete(`ns5/px${i}`),
+    ),
+    whole,
+  );
+}
+
+await policies("policies of namespaces", false);
+await policies("and one from the whole cluster", true);
+Deno.mkdirSync("dist/bench", { recursive: true });
+Deno.writeTextFileSync("dist/bench/derivations.json", JSON.stringify(rows, null, 2) + "\n");
+if (failed) Deno.exit(1);

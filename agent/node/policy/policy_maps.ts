@@ -21,8 +21,8 @@ export interface PolicyRow {
   number: number;
   /** Hash of the policy: 16 hexadecimal digits. */
   content: string;
-  /** Sum over the entries, by which a changed or missing one is found out. */
-  fingerprint: bigint;
+  /** Of the entries in any order, by which a changed, missing or additional one is found out. */
+  fingerprint: string;
   /** Absent in rows that were read from the kernel. */
   policy?: ResolvedPolicy;
 }
@@ -46,11 +46,9 @@ export function samePolicy(a: PolicyRow, b: PolicyRow): boolean {
 
 /** The row of a policy. `content` is its hash in hexadecimal. */
 export function policyRow(number: number, content: string, policy: ResolvedPolicy): PolicyRow {
-  let fingerprint = 0n;
-  for (const entry of policy.entries) {
-    fingerprint += mix(ruleKey(number, entry), ruleValue(entry));
-  }
-  return { number, content: content.slice(0, 16), fingerprint, policy };
+  const sum = new Sum();
+  for (const entry of policy.entries) sum.add(ruleKey(number, entry), ruleValue(entry));
+  return { number, content: content.slice(0, 16), fingerprint: sum.text, policy };
 }
 
 function ruleKey(number: number, e: PolicyEntry): RuleKey {
@@ -73,25 +71,30 @@ function ruleValue(e: PolicyEntry): Rule {
   };
 }
 
-/** A number that differs when any field does; their sum does not depend on the order. */
-function mix(key: RuleKey, value: Rule): bigint {
-  let h = 0xcbf29ce484222325n;
-  for (
-    const n of [
-      key.identity,
-      key.port,
-      key.protocol,
-      key.prefixLength,
-      key.direction,
-      value.precedence,
-      value.cookie,
-      value.proxyPort,
-      value.verdict,
-    ]
-  ) {
-    h = BigInt.asUintN(64, (h ^ BigInt(n)) * 0x100000001b3n);
+/** Adds up hashes of rules, each as it is in the kernel but for the policy's number. */
+class Sum {
+  #first = 0;
+  #second = 0;
+
+  add(key: RuleKey, value: Rule): void {
+    let hash = 0x811c9dc5;
+    const mix = (number: number) => {
+      hash = Math.imul(hash ^ number, 0x85ebca6b);
+      hash = Math.imul(hash ^ hash >>> 13, 0xc2b2ae35);
+      hash ^= hash >>> 16;
+    };
+    mix(key.identity);
+    mix(key.port << 16 | key.protocol << 8 | key.prefixLength << 1 | key.direction);
+    mix(value.precedence);
+    mix(value.cookie);
+    mix(value.proxyPort << 8 | value.verdict);
+    this.#first = (this.#first + hash) | 0;
+    this.#second = (this.#second + Math.imul(hash ^ hash >>> 15, 0x27d4eb2f)) | 0;
   }
-  return h;
+
+  get text(): string {
+    return `${this.#first},${this.#second}`;
+  }
 }
 
 function policyValue(row: PolicyRow, policy: ResolvedPolicy): Policy {
@@ -112,38 +115,69 @@ export function policyTarget(
   policies: TypedMap<number, Policy>,
   rules: TypedMap<RuleKey, Rule>,
 ): Target<PolicyRow> {
-  const deleteRules = (numbers: ReadonlySet<number>) => {
+  /** Fingerprints of what the kernel had at the last reading and we have not written since. */
+  const found = new Map<number, string>();
+  const keysOf = ({ number, policy }: PolicyRow) =>
+    policy!.entries.map((entry) => ruleKey(number, entry));
+  /** Deletes the rules of these numbers; of those that have a row with a policy, the others alone. */
+  const deleteOthers = (wanted: ReadonlyMap<number, PolicyRow>) => {
+    if (wanted.size === 0) return;
+    const text = (key: RuleKey) =>
+      `${key.policy}|${key.identity}|${key.port}|${key.protocol}|${key.prefixLength}|${key.direction}`;
+    const kept = new Set(
+      [...wanted.values()].filter(({ policy }) => policy).flatMap(keysOf).map(text),
+    );
     const keys: RuleKey[] = [];
-    for (const [key] of rules.entries()) if (numbers.has(key.policy)) keys.push(key);
+    for (const [key] of rules.entries()) {
+      if (wanted.has(key.policy) && !kept.has(text(key))) keys.push(key);
+    }
     rules.deleteMany(keys);
   };
   return {
     read() {
-      const sums = new Map<number, bigint>();
+      const sums = new Map<number, Sum>();
       for (const [key, value] of rules.entries()) {
-        sums.set(key.policy, (sums.get(key.policy) ?? 0n) + mix(key, value));
+        let sum = sums.get(key.policy);
+        if (!sum) sums.set(key.policy, sum = new Sum());
+        sum.add(key, value);
       }
       const rows: PolicyRow[] = [];
       for (const [number, { content }] of policies.entries()) {
         rows.push({
           number,
           content: content.toString(16).padStart(16, "0"),
-          fingerprint: sums.get(number) ?? 0n,
+          fingerprint: (sums.get(number) ?? new Sum()).text,
         });
         sums.delete(number);
       }
       // entries without a policy: of an agent that died between the two writes
-      for (const number of sums.keys()) {
-        rows.push({ number, content: "0".repeat(16), fingerprint: sums.get(number)! });
+      for (const [number, { text }] of sums) {
+        rows.push({ number, content: "0".repeat(16), fingerprint: text });
       }
+      found.clear();
+      for (const { number, fingerprint } of rows) found.set(number, fingerprint);
       return rows;
     },
+    seal: () => `${policies.raw.fingerprint()} ${rules.raw.fingerprint()}`,
     apply(upserts, deletes): ApplyResult<PolicyRow> {
       const failed: RowFailure<PolicyRow>[] = [];
       if (deletes.length > 0) {
         policies.deleteMany(deletes.map(({ number }) => number));
-        deleteRules(new Set(deletes.map(({ number }) => number)));
+        const [known, unknown] = [
+          deletes.filter(({ policy }) => policy),
+          deletes.filter(({ policy }) => !policy),
+        ];
+        rules.deleteMany(known.flatMap(keysOf));
+        deleteOthers(new Map(unknown.map((row) => [row.number, row])));
       }
+      // what has been changed from outside may have more rules than are written below
+      deleteOthers(
+        new Map(
+          upserts.filter(({ number, fingerprint, policy }) =>
+            policy && found.has(number) && found.get(number) !== fingerprint
+          ).map((row) => [row.number, row]),
+        ),
+      );
       for (const row of upserts) {
         if (!row.policy) {
           failed.push({ row, error: new Error("Its entries are not known yet") });
@@ -152,7 +186,7 @@ export function policyTarget(
         const { entries } = row.policy;
         const failures = setAll(rules, entries, (e) => [ruleKey(row.number, e), ruleValue(e)]);
         if (failures.length > 0) {
-          deleteRules(new Set([row.number]));
+          rules.deleteMany(keysOf(row));
           failed.push({
             row,
             error: new Error(
@@ -164,6 +198,7 @@ export function policyTarget(
         }
         policies.set(row.number, policyValue(row, row.policy));
       }
+      for (const { number } of [...upserts, ...deletes]) found.delete(number);
       return { failed };
     },
   };

@@ -5,7 +5,7 @@ import type { Direction } from "./cookies.ts";
 import type { PolicyEntry, ResolvedPolicy } from "./resolve.ts";
 
 /** Identities whose entries are hashed together. */
-const IDENTITIES = 256;
+const IDENTITIES = 64;
 
 /** The entries of a direction and of identities from `low` to below `high`, as a range of indices. */
 export function rangeOf(

@@ -4,6 +4,7 @@
  */
 
 import type { Change } from "../../core/table.ts";
+import { equalData } from "../../core/equal.ts";
 import { rowsOf } from "../../core/derive_groups.ts";
 import type { LabelMap } from "../../cluster/labels.ts";
 import type { NamedPort } from "../../kubernetes/resources.ts";
@@ -12,7 +13,7 @@ import type { Cookies } from "./cookies.ts";
 import { LabelIndex, SelectorIndex } from "./label_index.ts";
 import { Identities, type PolicyIdentity, RulesByPeer } from "./peers.ts";
 import { type PolicySetKey, Resolution } from "./resolution.ts";
-import { needsPorts, type ResolvedPolicy } from "./resolve.ts";
+import { namesPortsOfPeers, needsPorts, type ResolvedPolicy } from "./resolve.ts";
 import { selects } from "./selector.ts";
 
 /** An endpoint of this node, as policies see it. */
@@ -69,10 +70,16 @@ export class PolicySets {
   /** Returns the endpoints whose policies may differ now. */
   identityChanged(change: Change<PolicyIdentity>): string[] {
     const affected = new Set<PolicySet>();
+    const portsAlone = change.kind === "updated" &&
+      equalData(change.row.labels, change.previous.labels) &&
+      equalData(change.row.cidr, change.previous.cidr);
     for (const identity of rowsOf(change)) {
       const rules = this.#rulesByPeer.naming(identity);
       if (identity.namedPorts?.length) { for (const rule of this.#rulesByPorts) rules.add(rule); }
-      for (const rule of rules) for (const set of this.#setsOf.get(rule) ?? []) affected.add(set);
+      for (const rule of rules) {
+        if (portsAlone && !namesPortsOfPeers(rule)) continue;
+        for (const set of this.#setsOf.get(rule) ?? []) affected.add(set);
+      }
     }
     if (change.kind === "deleted") this.#identities.delete(change.previous.id);
     else this.#identities.set(change.row);
@@ -139,9 +146,23 @@ export class PolicySets {
     return JSON.stringify([numbers.sort((a, b) => a - b), namedPorts]);
   }
 
-  /** @param like the endpoint's set so far, which it will mostly be like */
+  /** The set that differs in the fewest policies; a likely one is enough. */
+  #nearest({ policies }: PolicySetKey, like: PolicySet | undefined): PolicySet | undefined {
+    if (like) return like;
+    const wanted = new Set(policies);
+    let best: PolicySet | undefined, least = Infinity;
+    for (const set of this.#sets.values()) {
+      const common = set.policies.reduce((sum, policy) => sum + Number(wanted.has(policy)), 0);
+      const difference = set.policies.length + policies.length - 2 * common;
+      if (common > 0 && difference < least) [best, least] = [set, difference];
+    }
+    return best;
+  }
+
+  /** @param like the endpoint's set so far */
   #create(text: string, key: PolicySetKey, like: PolicySet | undefined): PolicySet {
-    const resolution = like?.resolution.with(key, like.changed) ??
+    const near = this.#nearest(key, like);
+    const resolution = near?.resolution.with(key, near.changed) ??
       new Resolution(key, this.#identities, this.#cookies);
     const { policies } = key;
     const set = {

@@ -114,9 +114,14 @@ export function sideOf(
 /** Stands for any identity. */
 const ANY_IDENTITY: PolicyIdentity = { id: 0, labels: {} };
 
+/** Whether the rule's entries depend on the named ports of its peers. */
+export function namesPortsOfPeers({ direction, ports }: PolicyRule): boolean {
+  return direction === "egress" && ports.some(({ kind }) => kind === "name");
+}
+
 /** Whether the rule is about any peer and has entries for each one that has named ports. */
-export function needsPorts({ direction, peers, ports }: PolicyRule): boolean {
-  return peers === "any" && direction === "egress" && ports.some(({ kind }) => kind === "name");
+export function needsPorts(rule: PolicyRule): boolean {
+  return rule.peers === "any" && namesPortsOfPeers(rule);
 }
 
 /** Calls `add` with each entry of the rule that is for the identity. */

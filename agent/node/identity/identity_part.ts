@@ -29,17 +29,9 @@ export interface IdentityPart extends Part {
   settled(): Promise<void>;
 }
 
-/** Wires endpoints, pods and namespaces to identities. */
-export function identityPart(
-  { config, log, endpoints, sources: { tables, source } }: {
-    config: AgentConfig;
-    log: Log;
-    endpoints: Table<Endpoint>;
-    sources: SourcesPart;
-  },
-): IdentityPart {
+/** What the endpoints of this node are to policies and to the ipcache. Dispose of it to stop that. */
+export function deriveLocal(identified: Table<IdentifiedEndpoint>) {
   const stack = new DisposableStack();
-  const identified = identifiedTable();
   const subjects = localSubjectTable();
   const localAddresses = localAddressTable();
   stack.use(derive(
@@ -63,6 +55,21 @@ export function identityPart(
       })),
     localAddresses,
   ));
+  return { subjects, localAddresses, [Symbol.dispose]: () => stack.dispose() };
+}
+
+/** Wires endpoints, pods and namespaces to identities. */
+export function identityPart(
+  { config, log, endpoints, sources: { tables, source } }: {
+    config: AgentConfig;
+    log: Log;
+    endpoints: Table<Endpoint>;
+    sources: SourcesPart;
+  },
+): IdentityPart {
+  const stack = new DisposableStack();
+  const identified = identifiedTable();
+  const { subjects, localAddresses } = stack.use(deriveLocal(identified));
   const identities = stack.use(
     new EndpointIdentities({
       endpoints,

@@ -1,0 +1,149 @@
+/** Derivations of the agent keep their rows when they fail, are listed, and recover. */
+
+import { assert, assertEquals } from "@std/assert";
+import { derivationFailures } from "../core/derivation_failures.ts";
+import { derivedTables } from "../core/derive.ts";
+import { settled } from "../core/schedule.ts";
+import type { Table } from "../core/table.ts";
+import { createResourceTables } from "../kubernetes/resource_tables.ts";
+import { deriveLocal } from "./identity/identity_part.ts";
+import { identifiedTable } from "./identity/endpoint_identities.ts";
+import { deriveAddressRows } from "./ipcache/ipcache_part.ts";
+import { deriveNodes } from "./nodes/nodes.ts";
+import { Cookies } from "./policy/cookies.ts";
+import { derivePolicies } from "./policy/derive.ts";
+import { deriveFrontends, type FrontendOptions } from "./services/frontends.ts";
+import { deriveServiceRows } from "./services/kernel/service_rows.ts";
+
+const NAME = "injected";
+
+/** A row that throws whatever is asked of it. */
+function brokenRow(): object {
+  const fail = () => {
+    throw new Error("injected failure");
+  };
+  return new Proxy({}, { get: fail, has: fail, ownKeys: fail, getOwnPropertyDescriptor: fail });
+}
+
+/** The derivations that need no kernel, each with some rows. */
+function derivations(): Disposable {
+  const stack = new DisposableStack();
+  const tables = createResourceTables();
+  const identified = identifiedTable();
+  const at = (name: string, labels = {}) => ({ name, namespace: "demo", labels });
+  tables.Node.set({
+    kind: "Node",
+    metadata: { name: "here", namespace: "", labels: {} },
+    spec: { podCIDRs: ["10.0.1.0/24"] },
+    status: { addresses: [{ type: "InternalIP", address: "192.168.0.1" }] },
+  });
+  tables.Pod.set({ kind: "Pod", metadata: at("web", { app: "web" }) });
+  tables.Service.set({
+    kind: "Service",
+    metadata: at("web"),
+    spec: { clusterIP: "10.96.0.1", selector: { app: "web" }, ports: [{ port: 80 }] },
+  });
+  tables.NetworkPolicy.set({
+    kind: "NetworkPolicy",
+    metadata: at("web"),
+    spec: { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: "172.16.0.0/12" } }] }] },
+  });
+  tables.CiliumIdentity.set({
+    kind: "CiliumIdentity",
+    metadata: { name: "300", namespace: "", labels: {} },
+    "security-labels": { "k8s:app": "web" },
+  });
+  identified.set({
+    endpoint: {
+      id: 1,
+      containerId: "c1",
+      ifname: "eth0",
+      netns: "/run/netns/c1",
+      netnsCookie: 77,
+      namespace: "demo",
+      pod: "web",
+      hostIfname: "lxc1",
+      hostIfindex: 9,
+      hostMac: "02:00:00:00:00:01",
+      podMac: "02:00:00:00:00:02",
+      ipv4: "10.0.1.5",
+      mtu: 1450,
+      createdAt: "2026-11-27T00:00:00Z",
+      state: "ready",
+    },
+    identity: 300,
+    labels: { "k8s:io.kubernetes.pod.namespace": "demo", "k8s:app": "web" },
+    namedPorts: [],
+    serviceAccount: "default",
+  });
+  const options: FrontendOptions = {
+    nodeName: "here",
+    routing: "vxlan",
+    balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
+    nodePortRange: [30000, 32767],
+  };
+  const { nodes } = stack.use(deriveNodes(tables.Node, "here"));
+  const local = stack.use(deriveLocal(identified));
+  const { localAddresses, subjects } = local;
+  const policy = stack.use(derivePolicies({ ...tables, subjects, cookies: new Cookies() }));
+  const { frontends } = stack.use(deriveFrontends({ ...tables, nodes, localAddresses }, options));
+  const { addresses } = stack.use(
+    deriveServiceRows({ frontends, nodes }, {
+      routing: "vxlan",
+      clusterCidrs: ["10.0.0.0/16"],
+      adopted: [],
+    }),
+  );
+  stack.use(deriveAddressRows({
+    nodes,
+    published: tables.CiliumEndpoint,
+    identity: { identified, localAddresses },
+    policy: { tables: policy },
+    services: addresses,
+  }));
+  return stack;
+}
+
+Deno.test("each derivation keeps its rows when an input is broken, is listed, and recovers", async () => {
+  using _ = derivations();
+  await settled();
+  assertEquals(derivationFailures(), []);
+
+  const outputs = new Map(
+    [...derivedTables()].map(([output, inputs]) => [output as Table<unknown>, inputs]),
+  );
+  const inputs = new Set([...outputs.values()].flat() as Table<unknown>[]);
+  assert(outputs.size >= 18, String(outputs.size));
+  const failed = new Set<string>();
+  // a row more, and one in the place of another
+  const places = [...inputs].flatMap((input) =>
+    [NAME, ...input.keys().slice(0, 1)].map((key) => ({ input, key }))
+  );
+  for (const { input, key } of places) {
+    const previous = input.get(key);
+    const others = [...outputs.keys()].filter((output) => output !== input)
+      .map((output) => [output, output.rows()] as const);
+    input.set(brokenRow(), key);
+    await settled();
+    const failures = derivationFailures();
+    const names = new Set(failures.map(({ table }) => table));
+    for (const { table, reason } of failures) {
+      assertEquals(reason, "injected failure");
+      failed.add(table);
+    }
+    for (const [output, rows] of others) {
+      const what = `${output.name} while ${key} of ${input.name} is broken`;
+      if (names.has(output.name)) assertEquals(output.rows(), rows, what);
+    }
+    if (previous === undefined) input.delete(key);
+    else input.set(previous, key);
+    await settled();
+    assertEquals(derivationFailures(), [], `${key} of ${input.name} mended`);
+    for (const [output, rows] of others) {
+      assertEquals(output.rows(), rows, `${output.name} after ${key} of ${input.name}`);
+    }
+  }
+  const untried = [...outputs.keys()].map(({ name }) => name).filter((name) => !failed.has(name));
+  // problems of groups fail with their groups
+  assertEquals(untried.filter((name) => !name.endsWith("-problems")), []);
+});

@@ -3,6 +3,7 @@
  * else writes to that thing.
  */
 
+import { Runner } from "./runner.ts";
 import { settled } from "./schedule.ts";
 import type { Table } from "./table.ts";
 
@@ -22,10 +23,10 @@ export interface Target<Row> {
   /** The rows that the kernel has and that this target owns; null when it cannot list them. */
   read(): Iterable<Row> | null;
   /**
-   * A text that stays the same as long as nobody changes what `read` gives; undefined when that is
+   * A text that stays the same as long as what `read` gives is not changed; undefined when that is
    * unknown. It spares the full comparison.
    */
-  seal?(): string | undefined;
+  fingerprint?(): string | undefined;
   /**
    * Adds or replaces `upserts` and removes `deletes`; removing what is not there is no failure.
    * Throwing fails the whole batch.
@@ -125,13 +126,12 @@ export class Reconciler<Row> implements AsyncDisposable {
 
   /** What the kernel may have and nobody wants. */
   #strays = new Map<string, Row>();
-  /** The target's, when a comparison last found everything as desired. */
-  #sealed: string | undefined;
+  /** The target's fingerprint when a comparison last found everything as desired. */
+  #known: string | undefined;
   #compared = false;
   #dirty = new Set<string>();
   #failures = new Map<string, Failure>();
-  #work: Promise<void> = Promise.resolve();
-  #queued = false;
+  readonly #runner: Runner;
   #retryTimer: number | undefined;
   #repairTimer: number | undefined;
   #watch: Disposable | undefined;
@@ -144,6 +144,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     const { name, desired, target, batchSize = 4096 } = options;
     if (batchSize < 1) throw new RangeError(`A batch has at least one row, not ${batchSize}`);
     this.name = name;
+    this.#runner = new Runner(name, () => this.#pass());
     this.#desired = desired;
     this.#target = target;
     this.#matches = options.matches ?? ((a, b) => desired.equal(a, b));
@@ -168,11 +169,11 @@ export class Reconciler<Row> implements AsyncDisposable {
         if (change.kind === "deleted") this.#strays.set(key, change.previous);
         else this.#strays.delete(key);
       }
-      this.#kick();
+      this.#runner.request();
     });
     for (const key of this.#desired.keys()) this.#dirty.add(key);
     this.#adopt();
-    await this.#kick();
+    await this.#runner.run();
     this.#repairTimer = setInterval(() => void this.repair(), this.#repairIntervalMs);
   }
 
@@ -182,7 +183,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     this.#watch?.[Symbol.dispose]();
     clearTimeout(this.#retryTimer);
     clearInterval(this.#repairTimer);
-    await this.#work;
+    await this.#runner.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -203,7 +204,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     for (const [key, failure] of this.#failures) {
       if (!wanted || wanted.has(key)) failure.retryAt = 0;
     }
-    await this.#kick();
+    await this.#runner.run();
     const failures = new Map<string, string>();
     for (const key of wanted ?? this.#failures.keys()) {
       const reason = this.#failures.get(key)?.reason;
@@ -216,13 +217,11 @@ export class Reconciler<Row> implements AsyncDisposable {
   async repair(): Promise<number> {
     await settled();
     let found = 0;
-    this.#work = this.#work.then(() => {
-      if (this.#stopped) return;
+    await this.#runner.enqueue(() => {
       found = this.#adopt();
       this.#repairs += found;
       return this.#pass();
     });
-    await this.#work;
     return found;
   }
 
@@ -251,9 +250,9 @@ export class Reconciler<Row> implements AsyncDisposable {
     let found = 0;
     const calm = () => this.#dirty.size === 0 && this.#failures.size === 0;
     // not at the start, which others wait for
-    const seal = this.#compared ? this.#seal() : undefined;
+    const fingerprint = this.#compared ? this.#fingerprint() : undefined;
     this.#compared = true;
-    if (seal !== undefined && seal === this.#sealed && calm()) return 0;
+    if (fingerprint !== undefined && fingerprint === this.#known && calm()) return 0;
     const note = (key: string, right: boolean) => {
       if (right) {
         this.#dirty.delete(key);
@@ -282,28 +281,16 @@ export class Reconciler<Row> implements AsyncDisposable {
     for (const key of missing) note(key, false);
     for (const key of this.#strays.keys()) if (!strays.has(key)) note(key, true);
     this.#strays = strays;
-    this.#sealed = calm() ? seal : undefined;
+    this.#known = calm() ? fingerprint : undefined;
     return found;
   }
 
-  #seal(): string | undefined {
+  #fingerprint(): string | undefined {
     try {
-      return this.#target.seal?.();
+      return this.#target.fingerprint?.();
     } catch {
       return undefined; // reading will say why
     }
-  }
-
-  /** Runs a pass soon, after the one under way; resolves when it is over. */
-  #kick(): Promise<void> {
-    if (!this.#queued && !this.#stopped && this.#watch) {
-      this.#queued = true;
-      this.#work = this.#work.then(() => {
-        this.#queued = false;
-        return this.#pass();
-      });
-    }
-    return this.#work;
   }
 
   async #pass(): Promise<void> {
@@ -362,7 +349,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     for (const { retryAt } of this.#failures.values()) earliest = Math.min(earliest, retryAt);
     if (earliest === Infinity) return;
     const wait = Math.max(1, Math.ceil(earliest - performance.now()));
-    this.#retryTimer = setTimeout(() => void this.#kick(), wait);
+    this.#retryTimer = setTimeout(() => this.#runner.request(), wait);
   }
 
   #noteSync(): void {

@@ -33,7 +33,7 @@ export function mapTarget<K, V>(
         if (!none?.is(value)) yield { key, value };
       }
     },
-    seal: () => map.raw.fingerprint(),
+    fingerprint: () => map.raw.fingerprint(),
     apply(upserts, deletes): ApplyResult<MapRow<K, V>> {
       // deletes first: they make room for what is added
       if (none) map.setMany(deletes.map(({ key }) => [key, none.value] as const));

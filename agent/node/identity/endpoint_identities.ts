@@ -2,6 +2,7 @@
 
 import type { Endpoint } from "../../api/endpoint.ts";
 import type { NamedPort, Namespace, Pod } from "../../kubernetes/resources.ts";
+import { Runner } from "../../core/runner.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
 import { type IdentityAllocator, RESERVED_IDENTITIES } from "../../cluster/identities.ts";
@@ -42,15 +43,12 @@ const INIT_LABELS: LabelMap = { "reserved:init": "" };
 export class EndpointIdentities implements Disposable {
   readonly #options: EndpointIdentitiesOptions;
   readonly #watches: Disposable[];
-  #work: Promise<void> = Promise.resolve();
-  /** The run that has not begun yet, and will see whatever has changed until then. */
-  #queued: Promise<void> | undefined;
+  readonly #runner = new Runner("endpoint-identities", () => this.#assign());
   #retry: number | undefined;
-  #stopped = false;
 
   constructor(options: EndpointIdentitiesOptions) {
     this.#options = options;
-    const run = () => void this.#run();
+    const run = () => this.#runner.request();
     this.#watches = [
       options.endpoints.watch(run),
       options.pods.watch(run),
@@ -62,18 +60,10 @@ export class EndpointIdentities implements Disposable {
   /** Resolves when the output stands for all changes made up to now. */
   async settled(): Promise<void> {
     await settled();
-    await this.#run();
-  }
-
-  #run(): Promise<void> {
-    return this.#queued ??= this.#work = this.#work.then(() => {
-      this.#queued = undefined;
-      return this.#assign();
-    });
+    await this.#runner.run();
   }
 
   async #assign(): Promise<void> {
-    if (this.#stopped) return;
     const { endpoints, output, onError } = this.#options;
     const rows: IdentifiedEndpoint[] = [];
     for (const endpoint of endpoints.rows()) {
@@ -82,7 +72,7 @@ export class EndpointIdentities implements Disposable {
       } catch (error) {
         onError(endpoint, error as Error);
         clearTimeout(this.#retry);
-        this.#retry = setTimeout(() => void this.#run(), 1000);
+        this.#retry = setTimeout(() => this.#runner.request(), 1000);
       }
     }
     // all at once: what is derived from them is derived once
@@ -119,7 +109,7 @@ export class EndpointIdentities implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#stopped = true;
+    void this.#runner.stop();
     clearTimeout(this.#retry);
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }

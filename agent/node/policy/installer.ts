@@ -4,6 +4,7 @@
  */
 
 import type { Reconciler } from "../../core/reconciler.ts";
+import { Runner } from "../../core/runner.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
 import { type PolicyRow, policyRow } from "./policy_maps.ts";
@@ -58,9 +59,7 @@ export class PolicyInstaller {
   #next = 1;
   #lastRevision = 0;
   #watch: Disposable | undefined;
-  #work: Promise<void> = Promise.resolve();
-  /** The run that has not begun yet, and will see whatever has changed until then. */
-  #queued: Promise<void> | undefined;
+  readonly #runner = new Runner("policy-assignments", () => this.#install());
   #timer: number | undefined;
 
   constructor(options: PolicyInstallerOptions) {
@@ -79,20 +78,20 @@ export class PolicyInstaller {
 
   /** Installs what is wanted now and later. Resolves when what is wanted now has been tried. */
   start(): Promise<void> {
-    this.#watch = this.#options.wanted.watch(() => void this.#run());
-    return this.#run();
+    this.#watch = this.#options.wanted.watch(() => this.#runner.request());
+    return this.#runner.run();
   }
 
   async stop(): Promise<void> {
     this.#watch?.[Symbol.dispose]();
+    await this.#runner.stop();
     clearTimeout(this.#timer);
-    await this.#work;
   }
 
   /** Resolves when every endpoint that is wanted now has been given its policy, or has failed to. */
   async settled(): Promise<void> {
     await settled();
-    await this.#run();
+    await this.#runner.run();
   }
 
   /** Has all connections of these endpoints (default: of all) judged again by their next packet. */
@@ -109,13 +108,6 @@ export class PolicyInstaller {
   #revision(): number {
     const now = Math.floor(Date.now() / 1000);
     return this.#lastRevision = Math.max(this.#lastRevision + 1, now) >>> 0;
-  }
-
-  #run(): Promise<void> {
-    return this.#queued ??= this.#work = this.#work.then(() => {
-      this.#queued = undefined;
-      return this.#install();
-    }).catch((error) => reportError(error));
   }
 
   async #install(): Promise<void> {

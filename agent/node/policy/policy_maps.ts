@@ -158,7 +158,7 @@ export function policyTarget(
       for (const { number, fingerprint } of rows) found.set(number, fingerprint);
       return rows;
     },
-    seal: () => `${policies.raw.fingerprint()} ${rules.raw.fingerprint()}`,
+    fingerprint: () => `${policies.raw.fingerprint()} ${rules.raw.fingerprint()}`,
     apply(upserts, deletes): ApplyResult<PolicyRow> {
       const failed: RowFailure<PolicyRow>[] = [];
       if (deletes.length > 0) {

@@ -72,7 +72,7 @@ export class MemberMap implements Target<ServiceRow> {
     );
   }
 
-  seal(): string {
+  fingerprint(): string {
     return this.#map.raw.fingerprint();
   }
 

@@ -167,7 +167,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
     return rows;
   }
 
-  seal(): string | undefined {
+  fingerprint(): string | undefined {
     if (this.#withoutTable.size > 0) return undefined; // there may be room by now
     const tables = this.#tables.size > 0 ? this.#maglev.fingerprint() : "";
     return `${this.#services.raw.fingerprint()} ${

@@ -1,6 +1,7 @@
 /** Writes the table of the agent's options into docs/operations.md, between its two marks. */
 
 import { fromFileUrl } from "@std/path";
+import { defaultRows, SIZED_MAPS } from "../agent/node/map_sizes.ts";
 import { ALL_OPTIONS, variableOf } from "../agent/node/options.ts";
 
 export const OPERATIONS = fromFileUrl(new URL("../docs/operations.md", import.meta.url));
@@ -26,7 +27,14 @@ function optionsTable(): string {
     return `| \`${name}\` | \`${variableOf(option)}\` | ${taken} | ${preset} | ${summary} |\n`;
   });
   return "| flag and key | variable | values | default | |\n|---|---|---|---|---|\n" +
-    rows.join("");
+    rows.join("") + `\nMaps of \`map-size\`, and their rows by default: ${mapSizes()}.\n`;
+}
+
+function mapSizes(): string {
+  return SIZED_MAPS.map((name) => {
+    const rows = defaultRows(name);
+    return rows === undefined ? `\`${name}\`` : `\`${name}\` ${rows.toLocaleString("en")}`;
+  }).join(", ");
 }
 
 if (import.meta.main) {

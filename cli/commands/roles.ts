@@ -55,7 +55,7 @@ export const ROLES: readonly Command[] = [
       { name: "NAME", summary: "what it answers", required: true },
       { name: "PORT", summary: "where it listens", required: true },
     ],
-    run: async (i) => (await import("../demo.ts")).serveDemo(i),
+    run: async (i) => (await import("../demo_server.ts")).serveDemo(i),
   },
   {
     words: "demo-fetch",
@@ -63,6 +63,6 @@ export const ROLES: readonly Command[] = [
     hidden: true,
     summary: "A web client of the demo",
     arguments: [{ name: "URL", summary: "what it asks for", required: true }],
-    run: async (i) => (await import("../demo.ts")).fetchDemo(i),
+    run: async (i) => (await import("../demo_server.ts")).fetchDemo(i),
   },
 ];

@@ -30,10 +30,7 @@ const SYSCTLS = [
   ["net.ipv4.conf.all.rp_filter", "0"],
 ] as const;
 
-/** A pod's pins are named after its device, and so are those of the node's devices. */
-const LINK_PIN = /^(.+-(ingress|egress|xdp)|socket-.+|local-path|sockmap)$/;
-
-/** `podOf` names the pod behind a device, for people. */
+/** `podOf` names the pod behind a device, for people. All pins below `bpffs` are pilus's. */
 export function kernelPlan(
   netlink: NetlinkSocket,
   bpffs: string,
@@ -64,7 +61,7 @@ function pathOf(sysctl: string): string {
 }
 
 function links(directory: string): Removal[] {
-  return namesIn(directory).filter((name) => LINK_PIN.test(name)).map((name) => ({
+  return namesIn(directory).map((name) => ({
     kind: "program",
     what: `${directory}/${name}`,
     remove: () =>
@@ -153,7 +150,7 @@ function routerAddresses(netlink: NetlinkSocket, directory: string): Removal[] {
 }
 
 function pinnedMaps(directory: string): Removal[] {
-  return namesIn(directory).filter((name) => name.startsWith("pilus_")).map((name) => ({
+  return namesIn(directory).map((name) => ({
     kind: "map",
     what: `${directory}/${name}`,
     remove: () => void unpin(`${directory}/${name}`),

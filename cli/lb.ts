@@ -38,7 +38,7 @@ const mark = ({ index, address, port, flags }: KernelBackendView) =>
 
 async function listAll(options: OptionValues): Promise<void> {
   const rows = await ask<KernelFrontendView[]>(options, "/v1/lb/frontends");
-  const same = (f: KernelFrontendView) => JSON.stringify(f.inside) === JSON.stringify(f.outside);
+  const same = (f: KernelFrontendView) => JSON.stringify(f.internal) === JSON.stringify(f.external);
   await printRows(options, rows, [
     { title: "ID", value: (f) => f.id, align: "right" },
     { title: "SERVICE ADDRESS", value: (f) => f.frontend },
@@ -46,9 +46,9 @@ async function listAll(options: OptionValues): Promise<void> {
     {
       title: "BACKEND ADDRESS (INDEX)",
       value: (f) => {
-        const inside = f.inside.map(mark).join(", ") || "none";
-        if (same(f) || !f.flags.includes("external")) return inside;
-        return `inside ${inside}; outside ${f.outside.map(mark).join(", ") || "none"}`;
+        const internal = f.internal.map(mark).join(", ") || "none";
+        if (same(f) || !f.flags.includes("external")) return internal;
+        return `internal ${internal}; external ${f.external.map(mark).join(", ") || "none"}`;
       },
     },
   ], "No services in the kernel");
@@ -60,9 +60,9 @@ async function listFrontends(options: OptionValues): Promise<void> {
     { title: "ID", value: (f) => f.id, align: "right" },
     { title: "FLAGS", value: (f) => f.flags.join(",") },
     { title: "AFFINITY", value: (f) => f.affinityS ? `${f.affinityS}s` : "-", align: "right" },
-    { title: "INSIDE", value: (f) => f.inside.length, align: "right" },
-    { title: "OUTSIDE", value: (f) => f.outside.length, align: "right" },
-    { title: "MAGLEV", value: (f) => f.tables.outside || "-", align: "right" },
+    { title: "INTERNAL", value: (f) => f.internal.length, align: "right" },
+    { title: "EXTERNAL", value: (f) => f.external.length, align: "right" },
+    { title: "MAGLEV", value: (f) => f.tables.external || "-", align: "right" },
   ], "No services in the kernel");
 }
 

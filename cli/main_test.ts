@@ -48,8 +48,8 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
         ["policy get demo/web-7d5b9c7c4-x2x2", ["what no rule allows is denied", "303"]],
         ["ct list", ["10.60.1.3:5353 -> 10.60.2.2:53", "established    7998s     10/8"]],
         ["ipcache list", ["10.60.1.2            302  endpoint", "16777217  cidr"]],
-        ["lb list", ["192.0.2.80:80/TCP  external,dsr-ipip", "inside 10.60.1.2:8080 (0) local"]],
-        ["lb list --frontends", ["10800s       2        1      33"]],
+        ["lb list", ["192.0.2.80:80/TCP  external,dsr-ipip", "internal 10.60.1.2:8080 (0) local"]],
+        ["lb list --frontends", ["10800s         2         1      33"]],
         ["lb list --backends", ["10.60.1.2:8080   local    12  192.0.2.80:80/TCP, 10.96.0.7:80"]],
         ["lb list --source-ranges", ["198.51.100.0/24   7"]],
         ["lb list --maglev", ["33  7,8  16381    120      3  240  10.60.1.2:8080 50.0%"]],
@@ -137,8 +137,8 @@ Deno.test("pilus status tells problems first, ends with 1, and waits for health"
       "  - /etc/pilus/manifests/web.yaml:12: spec.ports: expected a list",
       "  - Map pilus_rules is 99% full (16300 of 16384 rows): make it larger with --map-size",
       "  ! No free port to masquerade with: 1 packet dropped, last at 05:28:20: widen --nat-port-range",
-      "  - Map pilus_maglev has no room for the tables of 12 frontends, whose backends are chosen by lot:",
-      "    make it larger with --map-size, or choose a smaller --maglev-size",
+      "  - Map pilus_maglev has no room for the tables of 12 frontends, whose backends are chosen at",
+      "    random: make it larger with --map-size, or choose a smaller --maglev-size",
       "  - 3 events lost: monitor misses them",
     ]);
     const waited = await pilus(socket, "status", "--wait", "20");

@@ -18,19 +18,19 @@ function serviceName({ namespace, name, portName }: ServiceView): string {
 
 const NO_BACKENDS = "none: connections are refused";
 
-/** Who gets new connections, and what the others are doing. */
+/** How many backends get new connections, and the states of the others. */
 function backendsText({ backends, externalTrafficPolicy }: ServiceView): string {
   if (backends.length === 0) return NO_BACKENDS;
-  const asked = (side: "inside" | "outside") => backends.filter((b) => b[side]).length;
-  const [inside, outside] = [asked("inside"), asked("outside")];
+  const chosen = (scope: "internal" | "external") => backends.filter((b) => b[scope]).length;
+  const [internal, external] = [chosen("internal"), chosen("external")];
   const states = Object.entries(Object.groupBy(backends, ({ state }) => state))
     .filter(([state]) => state !== "active")
     .map(([state, list]) => `${list!.length} ${state}`);
-  const one = externalTrafficPolicy === undefined || inside === outside;
+  const one = externalTrafficPolicy === undefined || internal === external;
   return [
     one
-      ? `${inside} of ${backends.length}`
-      : `${inside} (outside ${outside}) of ${backends.length}`,
+      ? `${internal} of ${backends.length}`
+      : `${internal} (external ${external}) of ${backends.length}`,
     ...states,
   ].join(", ");
 }
@@ -64,11 +64,11 @@ export async function getService({ args: [wanted], options }: Invocation): Promi
   await printData(options, services, () => services.map(serviceText).join("\n"));
 }
 
-/** Whose new connections a backend gets. */
-function clientsText({ inside, outside }: ServiceBackendView, external: boolean): string {
-  if (!external) return inside ? "new" : "known";
-  if (inside && outside) return "all";
-  return inside ? "inside" : outside ? "outside" : "known";
+/** The clients whose new connections a backend gets. */
+function clientsText({ internal, external }: ServiceBackendView, reachable: boolean): string {
+  if (!reachable) return internal ? "new" : "known";
+  if (internal && external) return "all";
+  return internal ? "internal" : external ? "external" : "known";
 }
 
 function serviceText(s: ServiceView): string {

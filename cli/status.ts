@@ -76,7 +76,7 @@ function troubles(s: StatusView): { grave: boolean; text: string }[] {
         text:
           `Map pilus_maglev has no room for the tables of ${
             plural(s.servicesWithoutTable, "frontend")
-          }, whose backends are chosen by lot: make it larger with --map-size, ` +
+          }, whose backends are chosen at random: make it larger with --map-size, ` +
           "or choose a smaller --maglev-size",
       }]
       : [],

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { maglevHash, slotOf } from "../agent/node/services/inspect/flow_hash.ts";
+import { maglevHash, slotOf } from "../agent/node/services/kernel/flow_hash.ts";
 import { DropReason, ServiceFlags } from "./maps/generated.ts";
 import { formatIp, parseCidr, parseIp } from "./net/ip.ts";
 import { replaceNeighbour } from "./net/neighbour.ts";

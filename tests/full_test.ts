@@ -150,7 +150,7 @@ Deno.test("services for which there is no room", async (t) => {
       await well();
     });
 
-    await t.step("more Maglev tables than rows: by lot, until there is room", async () => {
+    await t.step("more Maglev tables than rows: at random, until there is room", async () => {
       for (const i of [1, 2, 3]) {
         // equal sets share a table
         const labels = { app: `server-${i}` };
@@ -172,8 +172,8 @@ Deno.test("services for which there is no room", async (t) => {
         () => a.status(),
         ({ servicesWithoutTable }) => servicesWithoutTable > 0,
       );
-      assertEquals(health, { ok: true }, "by lot is well enough");
-      assertStringIncludes((await a.cli("status")).stdout, "chosen by lot");
+      assertEquals(health, { ok: true }, "at random is well enough");
+      assertStringIncludes((await a.cli("status")).stdout, "chosen at random");
       for (const i of [1, 2, 3]) {
         const found = await get(lab.outside, balanced(60 + i).ipv4, "/", { port: 80 });
         assertEquals(found, `server-${i}`);

@@ -66,7 +66,7 @@ export interface StatusView {
   pressure: MapView[];
   /** What programs had no room for in the last minute. */
   shortages: { reason: string; packets: number; lastAt: string; remedy: string }[];
-  /** Frontends whose backends are chosen by lot because pilus_maglev is full. */
+  /** Frontends whose backends are chosen at random because pilus_maglev is full. */
   servicesWithoutTable: number;
   features: FeatureView[];
   problems: Problem[];
@@ -102,7 +102,7 @@ export interface ServiceView {
   frontend: string;
   port: number;
   protocol: string;
-  /** How packets from outside get to a backend elsewhere: snat, ipip or option. */
+  /** How packets of external clients get to a backend elsewhere: snat, ipip or option. */
   forwarding?: string;
   algorithm?: string;
   externalTrafficPolicy?: string;
@@ -119,9 +119,9 @@ export interface ServiceBackendView {
   /** active, terminating, quarantined, maintenance or unready. */
   state: string;
   weight: number;
-  /** Whether it gets new connections of pods and of this node, and of clients outside. */
-  inside: boolean;
-  outside: boolean;
+  /** Whether it gets new connections of pods and of this node, and of clients outside of the cluster. */
+  internal: boolean;
+  external: boolean;
   /** How often it was chosen. */
   hits: number;
   pod?: string;
@@ -207,10 +207,10 @@ export interface KernelFrontendView {
   id: number;
   flags: string[];
   affinityS: number;
-  inside: KernelBackendView[];
-  outside: KernelBackendView[];
+  internal: KernelBackendView[];
+  external: KernelBackendView[];
   /** First rows of the Maglev tables; 0: random. */
-  tables: { inside: number; outside: number };
+  tables: { internal: number; external: number };
 }
 
 /** A Maglev table in use. */

@@ -167,9 +167,9 @@ const frontends: KernelFrontendView[] = [{
   id: 7,
   flags: ["external", "dsr-ipip"],
   affinityS: 10800,
-  inside: [kernelBackend, { ...kernelBackend, index: 1, address: "fd60:1:2:4::2", flags: [] }],
-  outside: [kernelBackend],
-  tables: { inside: 0, outside: 33 },
+  internal: [kernelBackend, { ...kernelBackend, index: 1, address: "fd60:1:2:4::2", flags: [] }],
+  external: [kernelBackend],
+  tables: { internal: 0, external: 33 },
 }];
 
 const backendUses: BackendUseView[] = [{
@@ -201,7 +201,7 @@ const serviceTrace: ServiceTraceView = {
   service: 7,
   flags: ["external"],
   steps: [
-    "service 7 (external); the client is outside: externalTrafficPolicy decides",
+    "service 7 (external); the client is external: externalTrafficPolicy decides",
     "2 backends take new connections (rows 1 and up)",
     "Maglev table at row 33: hash 0x0badcafe is slot 745 of 16381: now 0, before 0",
   ],
@@ -256,8 +256,8 @@ const service = (id: number, frontend: string, backends: string[]): ServiceView 
     port: 8080,
     state: i === 2 ? "terminating" : "active",
     weight: 1,
-    inside: i !== 2,
-    outside: false,
+    internal: i !== 2,
+    external: false,
     hits: 10 * i,
     pod: `demo/web-7d5b9c7c4-x2x${i}`,
     node: i === 0 ? "node-a" : "node-b",

@@ -26,7 +26,8 @@ import { createResourceTables } from "../../agent/kubernetes/resource_tables.ts"
 import { findCgroup } from "../../agent/node/cgroup.ts";
 import type { EndpointSlice, Service } from "../../agent/kubernetes/resources.ts";
 import { MemberMap } from "../../agent/node/services/kernel/member_map.ts";
-import { sameService, ServiceMaps } from "../../agent/node/services/kernel/service_maps.ts";
+import { ServiceMaps } from "../../agent/node/services/kernel/service_maps.ts";
+import { sameService } from "../../agent/node/services/kernel/service_row.ts";
 import { packEndpoints } from "../../agent/kubernetes/slice_endpoints.ts";
 import { mapTarget } from "../../agent/node/map_target.ts";
 import { Reconciler } from "../../agent/core/reconciler.ts";

@@ -2,9 +2,9 @@
 
 import type { DsrDispatch, LbAlgorithm, LbMode } from "../config.ts";
 import type { Service } from "../../kubernetes/resources.ts";
-import { BACKEND_STATES, type BackendState } from "./backend_state.ts";
+import { BACKEND_STATES, type BackendState } from "./backend.ts";
 
-/** How a service is balanced where its clients are outside. */
+/** How a service is balanced for clients outside of the cluster. */
 export interface Balancing {
   mode: LbMode;
   dispatch: DsrDispatch;
@@ -23,12 +23,12 @@ export interface ServiceSettings extends Balancing {
 
 const WEIGHT_MAX = 100;
 
-/** States that an operator may give: a backend that terminates is told by its endpoint. */
+/** States that an operator may give; whether a backend terminates is known from its endpoint. */
 const GIVEN_STATES = BACKEND_STATES.filter((state) => state !== "terminating");
 
 /**
  * Reads the annotations `pilus.io/…`, and of Cilium's `service.cilium.io/…` those that have the same
- * meaning. A bad one is told to `report`, and the default is taken.
+ * meaning. Bad ones are reported, and the default is taken.
  */
 export function serviceSettings(
   { metadata: { annotations = {} } }: Service,

@@ -49,7 +49,7 @@ Deno.test("serviceSettings() reads our annotations, and Cilium's where ours are 
   assertEquals(problems, []);
 });
 
-Deno.test("serviceSettings() tells of what it cannot use, and takes the rest", () => {
+Deno.test("serviceSettings() reports what it cannot use, and takes the rest", () => {
   const { found, problems } = settings({
     "pilus.io/lb-mode": "fast",
     "service.cilium.io/forwarding-mode": "hybrid",

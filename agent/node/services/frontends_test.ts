@@ -12,9 +12,11 @@ import type {
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
-import { type Chosen, unpackBackends } from "./backends.ts";
+import { unpackBackends } from "./backend.ts";
+import { type Choice, chosenBackends } from "./backend_choice.ts";
+import type { Frontend } from "./frontend.ts";
 import { packEndpoints } from "../../kubernetes/slice_endpoints.ts";
-import { deriveFrontends, type Frontend, type FrontendOptions } from "./frontends.ts";
+import { deriveFrontends, type FrontendOptions } from "./frontends.ts";
 
 const NODE: ClusterNode = {
   name: "node-a",
@@ -94,8 +96,8 @@ function slice(
   };
 }
 
-const asked = ({ backends, count }: Chosen) =>
-  unpackBackends(backends).slice(0, count)
+const chosen = ({ backends }: Pick<Frontend, "backends">, choice: Choice) =>
+  chosenBackends(backends, choice).slice(0, choice.count)
     .map(({ address }) => formatIp(address).split(".").slice(2).join("."));
 
 function shown(rows: readonly Frontend[]): string[] {
@@ -131,7 +133,7 @@ Deno.test("deriveFrontends() finds the published pods of a service that has no E
   services[Symbol.dispose]();
 });
 
-Deno.test("deriveFrontends() asks active backends first, then those that terminate, then quarantined ones", async () => {
+Deno.test("deriveFrontends() chooses active backends first, then those that terminate, then quarantined ones", async () => {
   const { Service, EndpointSlice, named, services } = derived();
   const draining = { ready: false, serving: true, terminating: true };
   const states = (given: Record<string, string>) =>
@@ -162,14 +164,14 @@ Deno.test("deriveFrontends() asks active backends first, then those that termina
     "unready",
     "maintenance",
   ]);
-  assertEquals(asked(row().inside), ["1.1"]);
-  assertEquals(row().inside.backends.length, 5, "the others keep what they have");
+  assertEquals(chosen(row(), row().internal), ["1.1"]);
+  assertEquals(row().internal.order.length, 5, "the others keep what they have");
   endpoints({ ready: false });
   await settled();
-  assertEquals(asked(row().inside), ["1.2"]);
+  assertEquals(chosen(row(), row().internal), ["1.2"]);
   EndpointSlice.set(slice([{ addresses: ["10.60.1.3"] }, { addresses: ["10.60.1.5"] }]));
   await settled();
-  assertEquals(asked(row().inside), ["1.3"]);
+  assertEquals(chosen(row(), row().internal), ["1.3"]);
   services[Symbol.dispose]();
 });
 
@@ -222,20 +224,20 @@ Deno.test("deriveFrontends() follows traffic policies, hints and trafficDistribu
   const all = ["1.5", "2.5", "3.5"];
   const cases: [
     Partial<Service["spec"]>,
-    { cluster: string[]; inside: string[]; outside: string[] },
+    { cluster: string[]; internal: string[]; external: string[] },
   ][] = [
-    [{}, { cluster: all, inside: all, outside: all }],
-    [{ externalTrafficPolicy: "Local" }, { cluster: all, inside: all, outside: ["1.5"] }],
-    [{ internalTrafficPolicy: "Local" }, { cluster: ["1.5"], inside: all, outside: all }],
+    [{}, { cluster: all, internal: all, external: all }],
+    [{ externalTrafficPolicy: "Local" }, { cluster: all, internal: all, external: ["1.5"] }],
+    [{ internalTrafficPolicy: "Local" }, { cluster: ["1.5"], internal: all, external: all }],
     [{ trafficDistribution: "PreferSameNode" }, {
       cluster: ["1.5"],
-      inside: ["1.5"],
-      outside: ["1.5"],
+      internal: ["1.5"],
+      external: ["1.5"],
     }],
     [{ trafficDistribution: "PreferClose" }, {
       cluster: ["1.5", "2.5"],
-      inside: ["1.5", "2.5"],
-      outside: ["1.5", "2.5"],
+      internal: ["1.5", "2.5"],
+      external: ["1.5", "2.5"],
     }],
   ];
   for (const [spec, expected] of cases) {
@@ -246,9 +248,9 @@ Deno.test("deriveFrontends() follows traffic policies, hints and trafficDistribu
     );
     assertEquals(
       {
-        cluster: asked(inner!.inside),
-        inside: asked(outer!.inside),
-        outside: asked(outer!.outside),
+        cluster: chosen(inner!, inner!.internal),
+        internal: chosen(outer!, outer!.internal),
+        external: chosen(outer!, outer!.external),
       },
       expected,
       JSON.stringify(spec),
@@ -262,10 +264,10 @@ Deno.test("deriveFrontends() follows traffic policies, hints and trafficDistribu
     }))));
   hinted("two", "one", "two");
   await settled();
-  assertEquals(asked(named("web")[0]!.inside), ["2.5"]);
+  assertEquals(chosen(named("web")[0]!, named("web")[0]!.internal), ["2.5"]);
   hinted("two", "two", "two");
   await settled();
-  assertEquals(asked(named("web")[0]!.inside), all, "no hint is for here");
+  assertEquals(chosen(named("web")[0]!, named("web")[0]!.internal), all, "no hint is for here");
   services[Symbol.dispose]();
 });
 
@@ -304,7 +306,7 @@ Deno.test("deriveFrontends() serves the host ports of this node's pods", async (
   services[Symbol.dispose]();
 });
 
-Deno.test("deriveFrontends() says how packets from outside are forwarded", async () => {
+Deno.test("deriveFrontends() says how packets of external clients are forwarded", async () => {
   const forwarding = async (options: Partial<FrontendOptions>, annotations = {}) => {
     const { Service, named, problems, services } = derived(options);
     const metadata = { name: "web", namespace: "demo", labels: {}, annotations };
@@ -334,7 +336,7 @@ Deno.test("deriveFrontends() says how packets from outside are forwarded", async
   ]);
 });
 
-Deno.test("deriveFrontends() tells of what it does not serve, and the elder keeps an address", async () => {
+Deno.test("deriveFrontends() reports what it does not serve, and the elder keeps an address", async () => {
   const { Service, EndpointSlice, services, problems, named } = derived();
   Service.set(service("a", { clusterIP: "10.96.0.1" }));
   await settled();
@@ -358,7 +360,7 @@ Deno.test("deriveFrontends() tells of what it does not serve, and the elder keep
   Service.delete("demo/a");
   await settled();
   assertEquals(named("b").length, 1);
-  // asked by balancers outside
+  // of external balancers
   EndpointSlice.set(slice());
   Service.set(service("web", {
     clusterIP: "10.96.0.9",

@@ -19,15 +19,16 @@ import { balancerRoutes } from "./inspect/balancer_routes.ts";
 import { balancerMapDisplays } from "./inspect/map_displays.ts";
 import { serviceViews } from "./inspect/service_views.ts";
 import { MemberMap } from "./kernel/member_map.ts";
-import { sameService, ServiceMaps } from "./kernel/service_maps.ts";
+import { ServiceMaps } from "./kernel/service_maps.ts";
+import { sameService } from "./kernel/service_row.ts";
 import { deriveServiceRows } from "./kernel/service_rows.ts";
-import { SeveredBackends } from "./stale_sockets.ts";
+import { StaleSockets } from "./stale_sockets.ts";
 
 /** See the module. */
 export interface ServicesPart extends Part {
   /** Addresses with some frontend, as text. */
   addresses: Table<{ address: Uint8Array<ArrayBuffer> }>;
-  /** Keys of frontends that this node itself answers. */
+  /** Keys of frontends that have a backend at an address of this node. */
   hostFrontends: Table<string>;
 }
 
@@ -67,7 +68,7 @@ export function servicesPart(
     deriveServiceRows({ frontends, nodes }, {
       routing,
       clusterCidrs,
-      adopted: maps.pilus_services.entries(), // what an agent before has left
+      adopted: maps.pilus_services.entries(), // left by an earlier agent
     }),
   );
   let servicesWithoutTable = 0;
@@ -127,9 +128,9 @@ export function servicesPart(
     nodes.rows().some(({ podCidrIpv4, podCidrIpv6 }) =>
       [podCidrIpv4, podCidrIpv6].some((cidr) => cidr && cidrContains(cidr, ip))
     );
-  /** Ends the sockets of backends that are gone. */
-  const endStaleSockets = () =>
-    new SeveredBackends({
+  /** Destroys the sockets of backends that are gone. */
+  const destroyStaleSockets = () =>
+    new StaleSockets({
       frontends,
       before: maps.pilus_reverse.keys().filter(({ backend }) => isPodAddress(backend)).flatMap(
         ({ backend, port }) =>
@@ -138,10 +139,10 @@ export function servicesPart(
       pods: [identified, resources.CiliumEndpoint],
       lives: (ip) => names.get(ip) !== undefined,
       namespaces: () => endpoints.rows().map(({ netns }) => netns),
-      onError: (error) => log.warn("sockets to backends not ended", { error: String(error) }),
-      onSevered(peers, sockets) {
+      onError: (error) => log.warn("stale sockets not destroyed", { error: String(error) }),
+      onDestroyed(peers, sockets) {
         if (sockets > 0) {
-          log.info("sockets to backends ended", { backends: peers.length, sockets });
+          log.info("stale sockets destroyed", { backends: peers.length, sockets });
         }
       },
     });
@@ -163,7 +164,7 @@ export function servicesPart(
     },
     maps: balancerMapDisplays(maps, maglevSize, serviceMaps),
     start() {
-      stack.use(endStaleSockets());
+      stack.use(destroyStaleSockets());
       stack.use(
         new HealthCheckServers(
           healthChecks,

@@ -1,37 +1,37 @@
 /**
- * Connections to backends that are gone for good. A socket that was translated speaks to the pod
- * itself, so when the pod is gone nobody answers it: it is ended, that its program may go on.
+ * Sockets of backends that are gone for good. A socket that was translated is connected to the pod
+ * itself, so when the pod is gone it gets no answer: it is destroyed, and its program may go on.
  */
 
 import { destroySockets, type SocketPeer } from "../../../datapath/net/sock_diag.ts";
 import { formatIp } from "../../../datapath/net/ip.ts";
 import { openNamespace } from "../../../datapath/net/netns.ts";
-import { type BackendList, type FrontendBackend, hasBackend, unpackBackends } from "./backends.ts";
+import { type Backend, type BackendList, hasBackend, unpackBackends } from "./backend.ts";
 import type { ReadonlyTable } from "../../core/table.ts";
 
-/** A frontend, as far as it matters here. */
+/** Of a frontend what is needed here. */
 interface Served {
   protocol: string;
   backends: BackendList;
 }
 
-/** Options for {@linkcode SeveredBackends}. */
-export interface SeveredBackendsOptions {
+/** Options for {@linkcode StaleSockets}. */
+export interface StaleSocketsOptions {
   frontends: ReadonlyTable<Served>;
-  /** Backends that sockets were sent to before the agent was there. */
+  /** Backends that sockets were translated to before the agent started. */
   before?: Iterable<SocketPeer>;
   /** Tables whose changes may mean that a pod is gone. */
   pods: readonly Pick<ReadonlyTable<unknown>, "watch">[];
-  /** Whether somebody has the address. */
+  /** Whether some pod has the address. */
   lives: (ip: string) => boolean;
   /** Paths of the pods' network namespaces. */
   namespaces: () => readonly string[];
   onError: (error: unknown) => void;
-  /** Told of backends and how many sockets were ended for them. */
-  onSevered?: (peers: readonly SocketPeer[], sockets: number) => void;
+  /** Called with backends that are gone, and how many of their sockets were destroyed. */
+  onDestroyed?: (peers: readonly SocketPeer[], sockets: number) => void;
   /**
-   * Milliseconds until sockets are looked for a second time: those that were sent to the backend
-   * while the kernel still had it.
+   * Milliseconds until sockets are looked for a second time: those that were translated while the
+   * kernel still had the backend.
    *
    * @default {1500}
    */
@@ -44,15 +44,15 @@ const FEW = 16;
 const PROTOCOLS: Record<string, number> = { TCP: 6, UDP: 17 };
 
 /** Watches until it is disposed of. */
-export class SeveredBackends implements AsyncDisposable {
-  readonly #options: SeveredBackendsOptions;
+export class StaleSockets implements AsyncDisposable {
+  readonly #options: StaleSocketsOptions;
   readonly #watches: Disposable[];
-  /** In no service any more, while their pods live. */
+  /** In no service any more, while their pods are alive. */
   readonly #idle = new Map<string, SocketPeer>();
   readonly #timers = new Set<number>();
   #work: Promise<void> = Promise.resolve();
 
-  constructor(options: SeveredBackendsOptions) {
+  constructor(options: StaleSocketsOptions) {
     this.#options = options;
     const { frontends, pods } = options;
     this.#addIdle([...options.before ?? []]);
@@ -65,7 +65,7 @@ export class SeveredBackends implements AsyncDisposable {
           }
           if (change.kind === "added") continue;
           const kept = new Set(change.kind === "updated" ? peersOf(change.row).map(keyOf) : []);
-          // whether another kind of server lives nobody tells us
+          // whether another kind of server is alive is not known
           const pods = peersOf(change.previous, ({ pod }) => pod !== undefined);
           gone.push(...pods.filter((peer) => !kept.has(keyOf(peer))));
         }
@@ -77,7 +77,7 @@ export class SeveredBackends implements AsyncDisposable {
     this.#look();
   }
 
-  /** Those of `peers` that no frontend has. */
+  /** Adds those of `peers` that no frontend has. */
   #addIdle(peers: readonly SocketPeer[]): void {
     const unused = new Map(peers.map((peer) => [keyOf(peer), peer]));
     const few = unused.size <= FEW;
@@ -110,17 +110,17 @@ export class SeveredBackends implements AsyncDisposable {
 
   #enqueue(peers: readonly SocketPeer[]): void {
     if (peers.length === 0) return;
-    this.#work = this.#work.then(() => this.#sever(peers)).catch(this.#options.onError);
+    this.#work = this.#work.then(() => this.#destroy(peers)).catch(this.#options.onError);
   }
 
   /** The node's own sockets, then those of each pod; other work gets its turn in between. */
-  async #sever(peers: readonly SocketPeer[]): Promise<void> {
+  async #destroy(peers: readonly SocketPeer[]): Promise<void> {
     let sockets = destroySockets(peers);
     for (const path of this.#options.namespaces()) {
       await new Promise((resolve) => setTimeout(resolve, 0));
       sockets += destroyIn(path, peers);
     }
-    this.#options.onSevered?.(peers, sockets);
+    this.#options.onDestroyed?.(peers, sockets);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -132,7 +132,7 @@ export class SeveredBackends implements AsyncDisposable {
 
 function peersOf(
   { protocol: name, backends }: Served,
-  which: (backend: FrontendBackend) => boolean = () => true,
+  which: (backend: Backend) => boolean = () => true,
 ): SocketPeer[] {
   const protocol = PROTOCOLS[name];
   if (protocol === undefined) return [];

@@ -4,8 +4,8 @@ import type { SocketPeer } from "../../../datapath/net/sock_diag.ts";
 import { SocketHost } from "../../../datapath/testdata/socket_host.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
-import { type BackendList, type FrontendBackend, packBackends } from "./backends.ts";
-import { SeveredBackends } from "./stale_sockets.ts";
+import { type Backend, type BackendList, packBackends } from "./backend.ts";
+import { StaleSockets } from "./stale_sockets.ts";
 
 interface Row {
   name: string;
@@ -20,7 +20,7 @@ function tables() {
   };
 }
 
-const backend = (ip: string, pod: string | undefined = `demo/${ip}`): FrontendBackend => ({
+const backend = (ip: string, pod: string | undefined = `demo/${ip}`): Backend => ({
   address: parseIp(ip),
   port: 8080,
   state: "active",
@@ -29,7 +29,7 @@ const backend = (ip: string, pod: string | undefined = `demo/${ip}`): FrontendBa
   ...(pod ? { pod } : {}),
 });
 
-const row = (name: string, ...backends: FrontendBackend[]): Row => ({
+const row = (name: string, ...backends: Backend[]): Row => ({
   name,
   protocol: "TCP",
   backends: packBackends(backends),
@@ -37,15 +37,15 @@ const row = (name: string, ...backends: FrontendBackend[]): Row => ({
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The addresses that are said to be severed, in order. */
+/** The addresses whose sockets were destroyed, in order. */
 function watch(
   { frontends, pods }: ReturnType<typeof tables>,
   namespaces: string[] = [],
   before: SocketPeer[] = [],
 ) {
-  const told: string[] = [];
+  const gone: string[] = [];
   let sockets = 0;
-  const severed = new SeveredBackends({
+  const stale = new StaleSockets({
     frontends,
     before,
     pods: [pods],
@@ -54,51 +54,51 @@ function watch(
     onError: (error) => {
       throw error;
     },
-    onSevered: (peers: readonly SocketPeer[], count) => {
-      told.push(...peers.map(({ address }) => formatIp(address)));
+    onDestroyed: (peers: readonly SocketPeer[], count) => {
+      gone.push(...peers.map(({ address }) => formatIp(address)));
       sockets += count;
     },
     againMs: 100,
   });
-  return { severed, told, sockets: () => sockets };
+  return { stale, gone, sockets: () => sockets };
 }
 
-Deno.test("SeveredBackends severs a backend when it is in no service and its pod is gone", async () => {
+Deno.test("StaleSockets destroys sockets of a backend when it is in no service and its pod is gone", async () => {
   const given = tables();
   const { frontends, pods } = given;
   for (const ip of ["10.1.0.1", "10.1.0.2", "10.1.0.3"]) pods.set(ip);
   frontends.set(row("a", backend("10.1.0.1"), backend("10.1.0.2")));
   frontends.set(row("b", backend("10.1.0.1")));
-  const { severed, told } = watch(given);
-  await using _severed = severed;
+  const { stale, gone } = watch(given);
+  await using _stale = stale;
 
   frontends.set(row("a", backend("10.1.0.2"))); // still in b
   pods.delete("10.1.0.1");
   await pause(5);
-  assertEquals(told, []);
+  assertEquals(gone, []);
   frontends.delete("b");
   await pause(5);
-  assertEquals(told, ["10.1.0.1"]);
+  assertEquals(gone, ["10.1.0.1"]);
 
   frontends.delete("a"); // a service that is deleted, or a backend that is not ready
   await pause(5);
-  assertEquals(told, ["10.1.0.1"], "the pod of 10.1.0.2 lives");
+  assertEquals(gone, ["10.1.0.1"], "the pod of 10.1.0.2 is alive");
   frontends.set(row("a", backend("10.1.0.2")));
   frontends.set(row("a"));
   await settled();
   pods.delete("10.1.0.2");
   await pause(5);
-  assertEquals(told, ["10.1.0.1", "10.1.0.2"]);
+  assertEquals(gone, ["10.1.0.1", "10.1.0.2"]);
 
   frontends.set(row("a", backend("192.0.2.9", "")));
   await settled();
   frontends.delete("a");
   pods.set("10.1.0.1"); // another pod has the address
   await pause(150);
-  assertEquals(told, ["10.1.0.1", "10.1.0.2", "10.1.0.2"], "once more, where nobody lives");
+  assertEquals(gone, ["10.1.0.1", "10.1.0.2", "10.1.0.2"], "once more, while no pod has it");
 });
 
-Deno.test("SeveredBackends ends the sockets of pods", async () => {
+Deno.test("StaleSockets destroys the sockets of pods", async () => {
   const given = tables();
   const { frontends, pods } = given;
   using host = new SocketHost({ addresses: ["10.1.0.1/32", "10.1.0.2/32"] });
@@ -113,8 +113,8 @@ Deno.test("SeveredBackends ends the sockets of pods", async () => {
     pods.set(ip);
   }
   frontends.set(row("a", backend("10.1.0.1"), backend("10.1.0.2")));
-  const { severed, sockets } = watch(given, ["/run/netns/of-a-pod-that-is-gone", host.path]);
-  await using _severed = severed;
+  const { stale, sockets } = watch(given, ["/run/netns/of-a-pod-that-is-gone", host.path]);
+  await using _stale = stale;
   frontends.delete("a");
   await pause(20);
   assertEquals(sockets(), 0);
@@ -126,7 +126,7 @@ Deno.test("SeveredBackends ends the sockets of pods", async () => {
   assertEquals(sockets(), 1);
 });
 
-Deno.test("SeveredBackends severs what has gone while there was no agent", async () => {
+Deno.test("StaleSockets destroys those of backends that went while there was no agent", async () => {
   const given = tables();
   for (const ip of ["10.1.0.1", "10.1.0.2"]) given.pods.set(ip);
   given.frontends.set(row("a", backend("10.1.0.1")));
@@ -134,8 +134,8 @@ Deno.test("SeveredBackends severs what has gone while there was no agent", async
     ...backend(ip),
     protocol: 6,
   }));
-  const { severed, told } = watch(given, [], before);
-  await using _severed = severed;
+  const { stale, gone } = watch(given, [], before);
+  await using _stale = stale;
   await pause(5);
-  assertEquals(told, ["10.1.0.3"]);
+  assertEquals(gone, ["10.1.0.3"]);
 });

@@ -73,7 +73,7 @@ function trace(state: BalancerState, query: URLSearchParams) {
     ...(client ? { client } : {}),
     ...(clientPort === undefined ? {} : { clientPort }),
     ...(cookie === undefined ? {} : { cookie }),
-    inside: cookie !== undefined,
+    internal: cookie !== undefined,
     maglevSize: state.maglevSize,
     now: monotonicNs(),
   });

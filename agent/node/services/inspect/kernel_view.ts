@@ -1,4 +1,4 @@
-/** What the kernel has of the load balancer, in words: for people and for `pilus service trace`. */
+/** The load balancer as the kernel has it, in words: for `pilus lb list` and `pilus service trace`. */
 
 import {
   BackendFlags,
@@ -17,6 +17,7 @@ import type {
 } from "../../../api/views.ts";
 import { endText } from "../../conntrack/connections.ts";
 import { protocolName } from "../../observer/names.ts";
+import { EXTERNAL, INTERNAL } from "../kernel/service_row.ts";
 import { ASK, INDEX_BITS, INDEX_MASK, maglevRows, ROW_SLOTS, YOUNG } from "../kernel/maglev.ts";
 
 /** The maps of the load balancer. */
@@ -76,7 +77,7 @@ export function backendOf(
   };
 }
 
-/** Those that new connections go to. */
+/** Those that new connections are sent to. */
 export function backendsOf(
   maps: Pick<BalancerMaps, "pilus_backends">,
   side: ServiceSide,
@@ -117,9 +118,9 @@ export function kernelFrontends(maps: BalancerMaps): KernelFrontendView[] {
     id: row.id,
     flags: flagNames(ServiceFlags, row.flags),
     affinityS: row.affinityS,
-    inside: backends(row.side[0]),
-    outside: backends(row.side[1]),
-    tables: { inside: row.side[0].table, outside: row.side[1].table },
+    internal: backends(row.side[INTERNAL]!),
+    external: backends(row.side[EXTERNAL]!),
+    tables: { internal: row.side[INTERNAL]!.table, external: row.side[EXTERNAL]!.table },
   })).sort((a, b) => a.id - b.id || (a.frontend < b.frontend ? -1 : 1));
 }
 

@@ -25,10 +25,10 @@ export function balancerMapDisplays(
   return {
     pilus_services: {
       row(key, value) {
-        const { id, flags, affinityS, side: [inside, outside] } = value as Service;
+        const { id, flags, affinityS, side: [internal, external] } = value as Service;
         return {
           key: frontendText(key as ServiceKey),
-          value: { id, flags: flagNames(ServiceFlags, flags), affinityS, inside, outside },
+          value: { id, flags: flagNames(ServiceFlags, flags), affinityS, internal, external },
         };
       },
     },

@@ -1,15 +1,19 @@
-/** Services as people see them. */
+/** Services with their backends, and how often each was chosen. */
 
-import { ServiceScope } from "../../../../datapath/maps/generated.ts";
 import { formatIp, isLoopback } from "../../../../datapath/net/ip.ts";
-import { backendEnd, type Chosen, unpackBackends } from "../backends.ts";
-import { type Frontend, isExternal } from "../frontends.ts";
-import { serviceKeyText, type ServiceMaps, type ServiceRow } from "../kernel/service_maps.ts";
-import { serviceKey } from "../kernel/service_numbers.ts";
+import { unpackBackends } from "../backend.ts";
+import { type Choice, chosenIndices } from "../backend_choice.ts";
+import { type Frontend, isExternal } from "../frontend.ts";
+import type { ServiceMaps } from "../kernel/service_maps.ts";
+import {
+  EXTERNAL,
+  INTERNAL,
+  serviceKey,
+  serviceKeyText,
+  type ServiceRow,
+} from "../kernel/service_row.ts";
 import type { Table } from "../../../core/table.ts";
 import type { ServiceView } from "../../../api/views.ts";
-
-const { SCOPE_INSIDE, SCOPE_OUTSIDE } = ServiceScope;
 
 /** What the views are made of. */
 export interface ServiceState {
@@ -32,10 +36,9 @@ function frontText({ frontend, port }: ServiceView): string {
 
 function serviceView(state: ServiceState, f: Frontend): ServiceView {
   const row = state.services.get(serviceKeyText(serviceKey(f)));
-  const hits = row ? hitsOf(state, f, row) : new Map<string, number>();
-  const asked = ({ backends, count }: Chosen) =>
-    new Set(unpackBackends(backends).slice(0, count).map(backendEnd));
-  const inside = asked(f.inside), outside = asked(f.outside);
+  const hits = row ? hitsOf(state, f, row) : [];
+  const chosen = (choice: Choice) => new Set(chosenIndices(choice).slice(0, choice.count));
+  const internal = chosen(f.internal), external = chosen(f.external);
   return {
     id: row?.id ?? 0,
     namespace: f.namespace,
@@ -55,36 +58,31 @@ function serviceView(state: ServiceState, f: Frontend): ServiceView {
     internalTrafficPolicy: f.internalTrafficPolicy,
     ...(f.affinityS ? { affinitySeconds: f.affinityS } : {}),
     ...(f.sourceRanges ? { sourceRanges: [...f.sourceRanges] } : {}),
-    backends: unpackBackends(f.backends).map((backend) => ({
+    backends: unpackBackends(f.backends).map((backend, i) => ({
       address: formatIp(backend.address),
       port: backend.port,
       state: backend.state,
       weight: backend.weight,
-      inside: inside.has(backendEnd(backend)),
-      outside: outside.has(backendEnd(backend)),
-      hits: hits.get(backendEnd(backend)) ?? 0,
+      internal: internal.has(i),
+      external: external.has(i),
+      hits: hits[i] ?? 0,
       ...(backend.pod ? { pod: backend.pod } : {}),
       ...(backend.node ? { node: backend.node } : {}),
     })),
   };
 }
 
-/** Frontends that ask the same backends share their counts. */
-function hitsOf(
-  { serviceMaps }: ServiceState,
-  f: Frontend,
-  row: ServiceRow,
-): Map<string, number> {
-  const hits = new Map<string, number>();
-  const add = ({ backends }: Chosen, scope: number) => {
-    const ends = unpackBackends(backends).map(backendEnd);
+/** How often each backend was chosen. Frontends with the same backends share their counts. */
+function hitsOf({ serviceMaps }: ServiceState, f: Frontend, row: ServiceRow): number[] {
+  const hits = new Array<number>(f.backends.length).fill(0);
+  const add = (choice: Choice, scope: number) => {
+    const indices = chosenIndices(choice);
     serviceMaps.hits(row, scope).forEach((count, i) => {
-      const end = ends[i];
-      if (end !== undefined) hits.set(end, (hits.get(end) ?? 0) + Number(count));
+      const index = indices[i];
+      if (index !== undefined) hits[index]! += Number(count);
     });
   };
-  add(f.inside, SCOPE_INSIDE);
-  const [inside, outside] = row.sides;
-  if (outside.content !== inside.content) add(f.outside, SCOPE_OUTSIDE);
+  add(f.internal, INTERNAL);
+  if (row.sides[EXTERNAL].content !== row.sides[INTERNAL].content) add(f.external, EXTERNAL);
   return hits;
 }

@@ -4,20 +4,29 @@ import { ServiceFlags, type ServiceSide } from "../../../../datapath/maps/genera
 import { cidrContains, formatCidr, formatIp, isIpv4 } from "../../../../datapath/net/ip.ts";
 import type { KernelBackendView, ServiceTraceView } from "../../../api/views.ts";
 import { endText } from "../../conntrack/connections.ts";
-import { maglevHash, slotOf } from "./flow_hash.ts";
-import { backendOf, type BalancerMaps, flagNames, frontendText, readTable } from "./kernel_view.ts";
+import { SOURCE_RANGE_HEAD_BITS } from "../kernel/source_ranges.ts";
+import { maglevHash, slotOf } from "../kernel/flow_hash.ts";
+import {
+  backendOf,
+  backendsOf,
+  type BalancerMaps,
+  flagNames,
+  frontendText,
+  readTable,
+} from "./kernel_view.ts";
+import { EXTERNAL, INTERNAL } from "../kernel/service_row.ts";
 import { readSlot } from "../kernel/maglev.ts";
 
-const TCP = 6, SECOND_NS = 1_000_000_000n, SOURCE_RANGE_BITS = 32;
+const TCP = 6, SECOND_NS = 1_000_000_000n;
 
-/** Who asks, and for what. */
+/** The flow that is asked about. */
 export interface TraceQuestion {
   frontend: { address: Uint8Array<ArrayBuffer>; port: number; protocol: number };
   /** 16 bytes; undefined: a process of this node. */
   client?: Uint8Array<ArrayBuffer>;
   clientPort?: number;
   /** Whether the client is a pod or a node. */
-  inside: boolean;
+  internal: boolean;
   /** Of the client's network namespace when its sockets are translated here. */
   cookie?: bigint;
   maglevSize: number;
@@ -27,13 +36,13 @@ export interface TraceQuestion {
 
 /** Follows the flow through the maps. */
 export function traceService(maps: BalancerMaps, question: TraceQuestion): ServiceTraceView {
-  const { frontend, client, clientPort, inside, cookie, now } = question;
+  const { frontend, client, clientPort, internal, cookie, now } = question;
   const steps: string[] = [];
   const base = {
     frontend: frontendText(frontend),
     client: client ? clientText(client, clientPort) : "a process of this node",
   };
-  if (!inside && client && maps.pilus_denied.get({ prefixLength: 128, address: client })) {
+  if (!internal && client && maps.pilus_denied.get({ prefixLength: 128, address: client })) {
     steps.push("the prefilter denies the client; see `pilus prefilter list`");
     return { ...base, steps, verdict: "dropped", backends: [] };
   }
@@ -46,23 +55,25 @@ export function traceService(maps: BalancerMaps, question: TraceQuestion): Servi
   const known = { ...base, service: row.id, flags, steps };
   steps.push(
     `service ${row.id}${flags.length > 0 ? ` (${flags.join(", ")})` : ""}; the client is ` +
-      (inside ? "inside: internalTrafficPolicy decides" : "outside: externalTrafficPolicy decides"),
+      (internal
+        ? "internal: internalTrafficPolicy decides"
+        : "external: externalTrafficPolicy decides"),
   );
   const end = (verdict: ServiceTraceView["verdict"], backends: KernelBackendView[] = []) => ({
     ...known,
     verdict,
     backends,
   });
-  if (!inside && !(row.flags & ServiceFlags.EXTERNAL)) {
-    steps.push("it does not answer clients outside the cluster");
+  if (!internal && !(row.flags & ServiceFlags.EXTERNAL)) {
+    steps.push("it does not answer external clients");
     return end("dropped");
   }
-  if (!inside && row.flags & ServiceFlags.SOURCE_RANGES) {
+  if (!internal && row.flags & ServiceFlags.SOURCE_RANGES) {
     const range = client && rangeOf(maps, row.id, client);
     steps.push(range ? `the source range ${range} lets it in` : "it is in no source range");
     if (!range) return end("dropped");
   }
-  const side = row.side[inside ? 0 : 1]!;
+  const side = row.side[internal ? INTERNAL : EXTERNAL]!;
   if (side.count === 0) {
     steps.push("no backend takes new connections");
     return end("refused");
@@ -75,7 +86,7 @@ export function traceService(maps: BalancerMaps, question: TraceQuestion): Servi
 
   const affinity = () =>
     row.affinityS > 0
-      ? keptBackend(maps, row, side, inside, affinityClient(client, cookie), now, steps)
+      ? keptBackend(maps, row, side, internal, affinityClient(client, cookie), now, steps)
       : undefined;
   if (cookie !== undefined) {
     const kept = affinity();
@@ -108,18 +119,13 @@ function clientText(client: Uint8Array, port: number | undefined): string {
   return port === undefined ? formatIp(client) : endText(formatIp(client), port);
 }
 
-function all(maps: BalancerMaps, side: ServiceSide): KernelBackendView[] {
-  return Array.from({ length: side.count }, (_, index) => backendOf(maps, side, index))
-    .filter((backend) => backend !== undefined);
-}
-
 function several(
   end: (verdict: ServiceTraceView["verdict"], backends: KernelBackendView[]) => ServiceTraceView,
   maps: BalancerMaps,
   side: ServiceSide,
   found: (backend: KernelBackendView) => ServiceTraceView,
 ): ServiceTraceView {
-  const backends = all(maps, side);
+  const backends = backendsOf(maps, side);
   return backends.length === 1 ? found(backends[0]!) : end("one of several", backends);
 }
 
@@ -133,7 +139,7 @@ function rangeOf(
   for (const key of maps.pilus_source_ranges.keys()) {
     const cidr = {
       address: key.address.slice(),
-      prefixLength: key.prefixLength - SOURCE_RANGE_BITS,
+      prefixLength: key.prefixLength - SOURCE_RANGE_HEAD_BITS,
     };
     if (key.service !== service || !cidrContains(cidr, client)) continue;
     if (!best || cidr.prefixLength > best.prefixLength) best = cidr;
@@ -169,7 +175,9 @@ function chosenBackend(
   });
   if (!choice) return undefined;
   const text = endText(formatIp(choice.backend), choice.port);
-  const backend = all(maps, side).find(({ address, port }) => endText(address, port) === text);
+  const backend = backendsOf(maps, side).find(({ address, port }) =>
+    endText(address, port) === text
+  );
   steps.push(
     `pilus_choices has this flow, at ${text}` +
       (backend ? ": it stays there" : ", which takes no new connections any more"),
@@ -181,7 +189,7 @@ function keptBackend(
   maps: BalancerMaps,
   { id, affinityS }: { id: number; affinityS: number },
   side: ServiceSide,
-  inside: boolean,
+  internal: boolean,
   client: Uint8Array | undefined,
   now: bigint,
   steps: string[],
@@ -197,11 +205,15 @@ function keptBackend(
     steps.push(`affinity: ${text} was ${age} s ago, and ${affinityS} s are kept`);
     return undefined;
   }
-  const backend = all(maps, side).find(({ address, port }) => endText(address, port) === text);
+  const backend = backendsOf(maps, side).find(({ address, port }) =>
+    endText(address, port) === text
+  );
   steps.push(
     backend
       ? `affinity: the client keeps ${text}, last used ${age} s ago`
-      : `affinity: ${text} takes no new connections ${inside ? "" : "from outside "}any more`,
+      : `affinity: ${text} takes no new connections ${
+        internal ? "" : "of external clients "
+      }any more`,
   );
   return backend;
 }
@@ -231,16 +243,16 @@ function slotAt(
   return slot;
 }
 
-/** What becomes of the packets. */
+/** What happens to the packets. */
 function fate(
   maps: BalancerMaps,
   { address, port, flags }: KernelBackendView,
   serviceFlags: number,
-  { client, frontend, inside, cookie }: TraceQuestion,
+  { client, frontend, internal, cookie }: TraceQuestion,
 ): string {
   const to = endText(address, port);
   if (cookie !== undefined) return `its socket speaks to ${to} itself; no packet is rewritten`;
-  if (inside) return `the destination becomes ${to}; the client's address stays`;
+  if (internal) return `the destination becomes ${to}; the client's address stays`;
   if (flags.includes("local")) {
     return `the destination becomes ${to}, which is on this node; the client's address stays`;
   }

@@ -4,7 +4,7 @@ import { openMaps, type PilusMaps } from "../../../../datapath/maps/mod.ts";
 import { temporaryBpffs } from "../../../../datapath/bpf/testdata/lab.ts";
 import { Loader } from "../../../../datapath/loader.ts";
 import { parseCidr, parseIp } from "../../../../datapath/net/ip.ts";
-import { maglevHash, slotOf } from "./flow_hash.ts";
+import { maglevHash, slotOf } from "../kernel/flow_hash.ts";
 import { kernelFrontends, kernelTables, readTable } from "./kernel_view.ts";
 import { readSlot } from "../kernel/maglev.ts";
 import { type TraceQuestion, traceService } from "./trace.ts";
@@ -17,7 +17,7 @@ const question = (more: Partial<TraceQuestion> = {}): TraceQuestion => ({
   frontend: FRONTEND,
   client: CLIENT,
   clientPort: 40000,
-  inside: false,
+  internal: false,
   maglevSize: SIZE,
   now: 100_000_000_000n,
   ...more,
@@ -103,7 +103,7 @@ Deno.test("traceService() says which backend a flow gets, and what becomes of it
     const { clientPort: _, ...anyPort } = question();
     const vague = traceService(maps, anyPort);
     assertEquals([vague.verdict, vague.backends.length], ["one of several", 2]);
-    const socket = traceService(maps, question({ inside: true, cookie: 5n }));
+    const socket = traceService(maps, question({ internal: true, cookie: 5n }));
     assertEquals(socket.verdict, "one of several");
     assertStringIncludes(socket.steps.at(-1)!, "translated at connect()");
 
@@ -178,12 +178,12 @@ Deno.test("kernelFrontends() and kernelTables() show what the maps have", async 
       id: 7,
       flags: ["external"],
       affinityS: 0,
-      inside: tcp!.outside,
-      outside: [
+      internal: tcp!.external,
+      external: [
         { index: 0, address: "10.1.0.1", port: 8080, flags: [], hits: 0 },
         { index: 1, address: "10.2.0.1", port: 8080, flags: ["local"], hits: 0 },
       ],
-      tables: { inside: 0, outside: 1 },
+      tables: { internal: 0, external: 1 },
     });
     assertEquals(kernelTables(maps, SIZE), [{
       table: 1,

@@ -1,4 +1,4 @@
-/** Who answers one scope of a frontend's clients, as the kernel's rows are. */
+/** Backends for one scope of a frontend's clients: the form in which the kernel has them. */
 
 import type { MaglevBackend } from "./maglev.ts";
 
@@ -9,43 +9,84 @@ export interface ServiceBackend extends MaglevBackend {
 }
 
 /**
- * Those for new connections first, then those that only keep what they have. The texts hold a number
+ * Those for new connections first, then those that only keep their connections. The texts hold a byte
  * a character: there are as many sets as services, and an object for each backend weighs too much.
  */
 export interface BackendSet {
-  /** How many new connections go to. */
+  /** How many get new connections. */
   count: number;
-  /** {@linkcode RECORD} characters a backend: address, port in network order, flags. */
+  /** The first {@linkcode ROW_BYTES} bytes of each backend's row in the kernel. */
   content: string;
   /** A character a backend. */
   weights: string;
 }
 
-const RECORD = 16 + 2 + 1;
+/** Of struct backend, the bytes that the agent writes: address, port in network order, flags. */
+export const ROW_BYTES = 16 + 2 + 1;
 
-/** The 18 characters that tell a backend from others: its address, and its port in network order. */
+/** The 18 characters by which backends differ: the address, and the port in network order. */
 export function backendText(address: Uint8Array, port: number): string {
   return String.fromCharCode(...address, port >> 8, port & 0xff);
 }
 
 /** `backends` in the order of the kernel's rows. */
 export function backendSet(backends: readonly ServiceBackend[], count: number): BackendSet {
-  const records = backends.map(({ address, port, flags }) =>
+  const rows = backends.map(({ address, port, flags }) =>
     backendText(address, port) + String.fromCharCode(flags)
   );
   const weights = backends.map(({ weight }) => String.fromCharCode(weight));
-  return { count, content: records.join(""), weights: weights.join("") };
+  return { count, content: rows.join(""), weights: weights.join("") };
+}
+
+export const EMPTY_SET = backendSet([], 0);
+
+/** The set of so many rows of `rowSize` bytes. Weights are not in the kernel: they are 1. */
+export function setOfRows(rows: Uint8Array, rowSize: number, length: number): BackendSet {
+  let content = "";
+  for (let i = 0; i < length; i++) {
+    content += String.fromCharCode(...rows.subarray(i * rowSize, i * rowSize + ROW_BYTES));
+  }
+  return { count: length, content, weights: "\x01".repeat(length) };
+}
+
+/** Writes the set's rows of `rowSize` bytes from `offset` on. */
+export function writeRows(
+  { content }: BackendSet,
+  rows: Uint8Array,
+  offset: number,
+  rowSize: number,
+): void {
+  for (let i = 0, at = 0; at < content.length; at += ROW_BYTES, i++) {
+    const row = offset + i * rowSize;
+    for (let byte = 0; byte < ROW_BYTES; byte++) rows[row + byte] = content.charCodeAt(at + byte);
+  }
+}
+
+/** Whether the rows of `rowSize` bytes from `offset` on are the set's; later bytes do not count. */
+export function hasRows(
+  { content }: BackendSet,
+  rows: Uint8Array,
+  offset: number,
+  rowSize: number,
+): boolean {
+  for (let i = 0, at = 0; at < content.length; at += ROW_BYTES, i++) {
+    const row = offset + i * rowSize;
+    for (let byte = 0; byte < ROW_BYTES; byte++) {
+      if (rows[row + byte] !== content.charCodeAt(at + byte)) return false;
+    }
+  }
+  return true;
 }
 
 export function setLength({ content }: BackendSet): number {
-  return content.length / RECORD;
+  return content.length / ROW_BYTES;
 }
 
 /** Objects anew with each call. */
 export function setBackends({ content, weights }: BackendSet): ServiceBackend[] {
   const byte = (at: number) => content.charCodeAt(at);
   return Array.from(weights, (weight, i) => {
-    const at = i * RECORD;
+    const at = i * ROW_BYTES;
     return {
       address: Uint8Array.from({ length: 16 }, (_, k) => byte(at + k)),
       port: byte(at + 16) << 8 | byte(at + 17),
@@ -57,11 +98,17 @@ export function setBackends({ content, weights }: BackendSet): ServiceBackend[] 
 
 /** The {@linkcode backendText} of each backend. */
 export function setTexts({ content }: BackendSet): string[] {
-  const length = content.length / RECORD;
-  return Array.from({ length }, (_, i) => content.slice(i * RECORD, (i + 1) * RECORD - 1));
+  const length = content.length / ROW_BYTES;
+  return Array.from({ length }, (_, i) => content.slice(i * ROW_BYTES, (i + 1) * ROW_BYTES - 1));
 }
 
 /** Whether new connections are shared in the same way. */
 export function sameSet(a: BackendSet, b: BackendSet): boolean {
   return a.count === b.count && a.content === b.content && a.weights === b.weights;
+}
+
+/** For each index of `from` the index of the same backend in `to`, or -1. */
+export function movedIndices(from: BackendSet, to: BackendSet): Int32Array {
+  const index = new Map(setTexts(to).map((text, i) => [text, i]));
+  return Int32Array.from(setTexts(from), (text) => index.get(text) ?? -1);
 }

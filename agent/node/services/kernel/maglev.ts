@@ -4,7 +4,7 @@
  * before. The layout of a slot is that of bpf/lib/service.h.
  */
 
-import { addressWords, hashWords } from "../inspect/flow_hash.ts";
+import { addressWords, hashWords } from "./flow_hash.ts";
 
 /** Slots of one row of the map. */
 export const ROW_SLOTS = 512;

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseIp } from "../../../../datapath/net/ip.ts";
-import { maglevHash, slotOf } from "../inspect/flow_hash.ts";
+import { maglevHash, slotOf } from "./flow_hash.ts";
 import { fillMaglev, type MaglevBackend, MaglevTable, readSlot } from "./maglev.ts";
 
 const SIZE = 16381;

@@ -1,11 +1,11 @@
 /** The map pilus_members: by service number and backend, where in the service's sets the backend is. */
 
 import type { TypedMap } from "../../../../datapath/bpf/mod.ts";
-import { type MemberKey, ServiceScope } from "../../../../datapath/maps/generated.ts";
+import type { MemberKey } from "../../../../datapath/maps/generated.ts";
 import { setAll } from "../../map_target.ts";
 import type { ApplyResult, Target } from "../../../core/reconciler.ts";
 import { backendText, setTexts } from "./backend_set.ts";
-import { serviceKeyText, type ServiceRow, unknownRow } from "./service_maps.ts";
+import { EXTERNAL, INTERNAL, serviceKeyText, type ServiceRow, unknownRow } from "./service_row.ts";
 
 /**
  * Members of a service number as text: {@linkcode backendText} and two characters, the member's
@@ -16,7 +16,7 @@ type Content = string;
 const RECORD = 18 + 2;
 
 /** The kernel's value. */
-type Index = [inside: number, outside: number];
+type Index = [internal: number, external: number];
 
 function* records(content: Content): Generator<[backend: string, index: string]> {
   for (let at = 0; at < content.length; at += RECORD) {
@@ -40,7 +40,7 @@ function valueOf(index: string): Index {
 /** Members follow the same rows as the services. Frontends of one number have equal sets a family. */
 export class MemberMap implements Target<ServiceRow> {
   readonly #map: TypedMap<MemberKey, Index>;
-  /** What the kernel has, by number, where that is not what the rows say. */
+  /** What the kernel has, by number, where it differs from the rows. */
   #kernel = new Map<number, Content>();
   /** What has been applied, by number. */
   readonly #rows = new Map<number, ServiceRow[]>();
@@ -68,7 +68,7 @@ export class MemberMap implements Target<ServiceRow> {
     const strays = [...this.#kernel.keys()].filter((id) => !this.#rows.has(id));
     this.#write(new Map(strays.map((id) => [id, this.#kernel.get(id)!])));
     return [...this.#rows].flatMap(([id, rows]) =>
-      this.#kernel.has(id) ? rows.map(({ key }) => ({ ...unknownRow(key), id })) : rows
+      this.#kernel.has(id) ? rows.map(({ key }) => unknownRow(key, id)) : rows
     );
   }
 
@@ -116,10 +116,8 @@ export class MemberMap implements Target<ServiceRow> {
   #wanted(id: number): Content {
     const members = new Map<string, string>();
     for (const { sides } of this.#rows.get(id) ?? []) {
-      const scopes = [ServiceScope.SCOPE_INSIDE, ServiceScope.SCOPE_OUTSIDE];
-      const [inside, outside] = scopes.map((scope) => setTexts(sides[scope as 0 | 1]));
-      const index = new Map(outside!.map((backend, i) => [backend, i + 1]));
-      inside!.forEach((backend, i) =>
+      const index = new Map(setTexts(sides[EXTERNAL]).map((backend, i) => [backend, i + 1]));
+      setTexts(sides[INTERNAL]).forEach((backend, i) =>
         members.set(backend, String.fromCharCode(i + 1, index.get(backend) ?? 0))
       );
       for (const [backend, at] of index) {

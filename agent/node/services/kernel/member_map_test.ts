@@ -4,7 +4,7 @@ import { maps } from "../../../../datapath/maps/generated.ts";
 import { formatIp, parseIp } from "../../../../datapath/net/ip.ts";
 import { type BackendSet, backendSet, setBackends } from "./backend_set.ts";
 import { MemberMap } from "./member_map.ts";
-import { sameService, type ServiceRow } from "./service_maps.ts";
+import { sameService, type ServiceRow } from "./service_row.ts";
 
 function open(rows = 64) {
   const { name, type, key, value } = maps.pilus_members;
@@ -33,14 +33,14 @@ function set(...numbers: number[]): BackendSet {
   return backendSet(backends, backends.length);
 }
 
-function row(front: number, id: number, inside: BackendSet, outside = set()): ServiceRow {
+function row(front: number, id: number, internal: BackendSet, external = set()): ServiceRow {
   return {
     key: { address: parseIp(`10.96.0.${front}`), port: 80, protocol: 6 },
     id,
     flags: 0,
     affinityS: 0,
     maglev: false,
-    sides: [inside, outside],
+    sides: [internal, external],
   };
 }
 

@@ -4,7 +4,8 @@ import { maps } from "../../../../datapath/maps/generated.ts";
 import { parseIp } from "../../../../datapath/net/ip.ts";
 import { readSlot } from "./maglev.ts";
 import { backendSet } from "./backend_set.ts";
-import { ServiceMaps, type ServiceRow } from "./service_maps.ts";
+import { ServiceMaps } from "./service_maps.ts";
+import type { ServiceRow } from "./service_row.ts";
 
 const SIZE = 251;
 

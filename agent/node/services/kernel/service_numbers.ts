@@ -1,23 +1,15 @@
-/** Numbers of service ports: what the kernel's maps call them by. */
+/** Numbers of service ports, by which the kernel's maps name them. */
 
 import type { Service, ServiceKey } from "../../../../datapath/maps/generated.ts";
-import { type Frontend, frontendKey } from "../frontends.ts";
-import { serviceKeyText } from "./service_maps.ts";
+import { type Frontend, frontendKey } from "../frontend.ts";
+import { serviceKey, serviceKeyText } from "./service_row.ts";
 
 /** Of the kernel's 32 bits so many are used, as Cilium's users know them. */
 const NUMBER_MAX = 65_535;
 
-/** IANA protocol numbers. */
-export const PROTOCOLS = { TCP: 6, UDP: 17 } as const;
-
-/** The kernel's key of a frontend. */
-export function serviceKey({ address, port, protocol }: Frontend): ServiceKey {
-  return { address, port, protocol: PROTOCOLS[protocol] };
-}
-
 /**
- * Gives service ports their numbers, which stay while the port has a frontend. Frontends that ask
- * different backends have different numbers: those of the cluster, those outside, those of pods.
+ * Gives service ports their numbers, which stay while the port has a frontend. Frontends with
+ * different backends have different numbers: cluster addresses, external ones, host ports.
  */
 export class ServiceNumbers {
   readonly #numbers = new Map<string, number>();
@@ -31,7 +23,7 @@ export class ServiceNumbers {
     this.#live = live;
   }
 
-  /** Numbers that an agent before has given, by row of the kernel. Before the first `of`. */
+  /** Numbers that an earlier agent has given, by row of the kernel. Call it before the first `of`. */
   adopt(rows: Iterable<[ServiceKey, Service]>): void {
     for (const [key, { id }] of rows) this.#adopted.set(serviceKeyText(key), id);
   }
@@ -74,7 +66,11 @@ export class ServiceNumbers {
 
 function portOf(frontend: Frontend): string {
   const { namespace, name, portName, protocol, kind, port } = frontend;
-  const scope = kind === "ClusterIP" ? "cluster" : kind === "HostPort" ? `host ${port}` : "outside";
+  const scope = kind === "ClusterIP"
+    ? "cluster"
+    : kind === "HostPort"
+    ? `host ${port}`
+    : "external";
   if (kind === "Reserved") return `reserved ${frontendKey(frontend)}`;
   return [namespace, name, portName, protocol, scope].join("/");
 }

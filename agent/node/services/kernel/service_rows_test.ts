@@ -10,18 +10,18 @@ import type { ClusterNode } from "../../nodes/nodes.ts";
 import { settled } from "../../../core/schedule.ts";
 import { Table } from "../../../core/table.ts";
 import { setBackends } from "./backend_set.ts";
-import { type FrontendBackend, packBackends } from "../backends.ts";
-import { type Frontend, frontendKey } from "../frontends.ts";
+import { type Backend, packBackends } from "../backend.ts";
+import { type Frontend, frontendKey } from "../frontend.ts";
 import { deriveServiceRows, type ServiceRowOptions } from "./service_rows.ts";
 import { ServiceNumbers } from "./service_numbers.ts";
 
-function backend(ip: string, more: Partial<FrontendBackend> = {}): FrontendBackend {
+function backend(ip: string, more: Partial<Backend> = {}): Backend {
   return { address: parseIp(ip), port: 8080, state: "active", weight: 1, local: false, ...more };
 }
 
-function frontend(ip: string, backends: FrontendBackend[], more: Partial<Frontend> = {}): Frontend {
+function frontend(ip: string, backends: Backend[], more: Partial<Frontend> = {}): Frontend {
   const list = packBackends(backends);
-  const chosen = { backends: list, count: list.length };
+  const chosen = { order: "\0\x01\x02\x03".slice(0, list.length), count: list.length };
   return {
     namespace: "demo",
     name: "web",
@@ -36,8 +36,8 @@ function frontend(ip: string, backends: FrontendBackend[], more: Partial<Fronten
     internalTrafficPolicy: "Cluster",
     externalTrafficPolicy: "Cluster",
     backends: list,
-    inside: chosen,
-    outside: chosen,
+    internal: chosen,
+    external: chosen,
     ...more,
   } as Frontend;
 }
@@ -64,7 +64,7 @@ Deno.test("a frontend's row has its sets, flags and number", async () => {
   const backends = [backend("10.60.2.1"), backend("10.60.1.1", { local: true }), kept];
   const { services } = derived([
     frontend("10.96.0.1", backends, {
-      inside: { backends: packBackends(backends), count: 2 },
+      internal: { order: "\0\x01\x02", count: 2 },
     }),
     frontend("198.51.100.1", [backend("192.168.60.2")], {
       kind: "LoadBalancer",
@@ -74,11 +74,11 @@ Deno.test("a frontend's row has its sets, flags and number", async () => {
     }),
   ]);
   await settled();
-  const [inside, outside] = services.rows();
-  assertEquals([inside!.flags, inside!.maglev], [0, false]);
-  assertEquals(inside!.sides[0].count, 2);
+  const [internal, external] = services.rows();
+  assertEquals([internal!.flags, internal!.maglev], [0, false]);
+  assertEquals(internal!.sides[0].count, 2);
   assertEquals(
-    setBackends(inside!.sides[0]).map(({ address, flags }) => [formatIp(address), flags]),
+    setBackends(internal!.sides[0]).map(({ address, flags }) => [formatIp(address), flags]),
     [
       ["10.60.2.1", BackendFlags.TUNNEL],
       ["10.60.1.1", BackendFlags.LOCAL],
@@ -86,12 +86,12 @@ Deno.test("a frontend's row has its sets, flags and number", async () => {
     ],
   );
   assertEquals(
-    outside!.flags,
+    external!.flags,
     ServiceFlags.EXTERNAL | ServiceFlags.SOURCE_RANGES | ServiceFlags.DSR_IPIP,
   );
-  assertEquals([outside!.affinityS, outside!.maglev], [60, true]);
-  assertEquals(setBackends(outside!.sides[1]).map(({ flags }) => flags), [0], "no pod, no tunnel");
-  assertNotEquals(inside!.id, outside!.id);
+  assertEquals([external!.affinityS, external!.maglev], [60, true]);
+  assertEquals(setBackends(external!.sides[1]).map(({ flags }) => flags), [0], "no pod, no tunnel");
+  assertNotEquals(internal!.id, external!.id);
 });
 
 Deno.test("source ranges are of the frontend's family", async () => {
@@ -147,16 +147,16 @@ function row({ address, port }: Frontend, id: number): [ServiceKey, Service] {
   return [{ address, port, protocol: 6 }, { id, flags: 0, affinityS: 0, side: [side, side] }];
 }
 
-Deno.test("ServiceNumbers: a port's frontends share a number, inside and outside apart", () => {
+Deno.test("ServiceNumbers: a port's frontends share a number, cluster addresses and external ones apart", () => {
   const numbers = new ServiceNumbers(() => []);
   const cluster = [frontend("10.96.0.1", []), frontend("fd60:96::1", [])];
-  const outside = [
+  const external = [
     frontend("192.168.60.1", [], { kind: "NodePort", port: 30080 }),
     frontend("198.51.100.1", [], { kind: "LoadBalancer" }),
   ];
   assertEquals(new Set(cluster.map((f) => numbers.of(f))).size, 1);
-  assertEquals(new Set(outside.map((f) => numbers.of(f))).size, 1);
-  assertNotEquals(numbers.of(cluster[0]!), numbers.of(outside[0]!));
+  assertEquals(new Set(external.map((f) => numbers.of(f))).size, 1);
+  assertNotEquals(numbers.of(cluster[0]!), numbers.of(external[0]!));
   assertNotEquals(
     numbers.of(cluster[0]!),
     numbers.of(frontend("10.96.0.1", [], { portName: "admin", port: 81 })),
@@ -167,7 +167,7 @@ Deno.test("ServiceNumbers keeps what an agent before has given", () => {
   const [old, young] = [frontend("10.96.0.1", []), frontend("10.96.0.2", [], { name: "young" })];
   const numbers = new ServiceNumbers(() => []);
   numbers.adopt([row(old, 1), row(frontend("10.96.0.3", []), 2)]);
-  // whoever is asked for first does not get another's
+  // the first one does not get another's
   assertEquals(numbers.of(young), 3);
   assertEquals(numbers.of(old), 1);
 });

@@ -1,0 +1,127 @@
+/** The backends of a service port: the endpoints of its EndpointSlices, or the pods that it selects. */
+
+import { formatIp, tryParseIp } from "../../../datapath/net/ip.ts";
+import { parseLabels } from "../../cluster/labels.ts";
+import type {
+  CiliumEndpoint,
+  EndpointSlice,
+  Service,
+  ServicePort,
+} from "../../kubernetes/resources.ts";
+import { resourceKey } from "../../kubernetes/resources.ts";
+import { unpackEndpoints } from "../../kubernetes/slice_endpoints.ts";
+import type { ServiceSettings } from "./annotations.ts";
+import { type Backend, backendEnd, type BackendState } from "./backend.ts";
+
+function* sliceBackends(
+  slices: readonly EndpointSlice[],
+  port: ServicePort,
+  publishNotReady: boolean,
+): Generator<Backend> {
+  for (const slice of slices) {
+    const number = (slice.ports ?? []).find((candidate) =>
+      (candidate.name ?? "") === (port.name ?? "") &&
+      (candidate.protocol ?? "TCP") === (port.protocol ?? "TCP")
+    )?.port;
+    if (!number) continue;
+    for (const endpoint of slice.endpoints ? unpackEndpoints(slice.endpoints) : []) {
+      const { addresses, conditions = {}, nodeName, targetRef, zone, hints } = endpoint;
+      // the conditions' defaults are those of the EndpointSlice API: unknown counts as ready
+      const ready = conditions.ready ?? true;
+      const draining = conditions.terminating === true && (conditions.serving ?? ready) === true;
+      const state = ready || publishNotReady ? "active" : draining ? "terminating" : "unready";
+      for (const text of addresses) {
+        const address = tryParseIp(text);
+        if (!address) continue;
+        const pod = targetRef?.kind === "Pod" && targetRef.name
+          ? `${targetRef.namespace ?? slice.metadata.namespace}/${targetRef.name}`
+          : undefined;
+        yield {
+          ...unplaced(address, number, state),
+          ...(nodeName ? { node: nodeName } : {}),
+          ...(zone ? { zone } : {}),
+          ...(hints?.forZones ? { forZones: hints.forZones.map(({ name }) => name) } : {}),
+          ...(hints?.forNodes ? { forNodes: hints.forNodes.map(({ name }) => name) } : {}),
+          ...(pod ? { pod } : {}),
+        };
+      }
+    }
+  }
+}
+
+/** Before settings give it a weight, and its address a place. */
+function unplaced(address: Uint8Array<ArrayBuffer>, port: number, state: BackendState): Backend {
+  return { address, port, state, weight: 1, local: false };
+}
+
+/** Whether the service selects the published pod. */
+export function selects(service: Service, { metadata, status }: CiliumEndpoint): boolean {
+  const selector = Object.entries(service.spec.selector ?? {});
+  if (selector.length === 0 || metadata.namespace !== service.metadata.namespace) return false;
+  const labels = parseLabels(status.identity.labels);
+  return selector.every(([key, value]) => (labels[`k8s:${key}`] ?? metadata.labels[key]) === value);
+}
+
+/** What a controller would put in the EndpointSlices: the published pods that the selector selects. */
+function* selectedBackends(
+  service: Service,
+  port: ServicePort,
+  endpoints: Iterable<CiliumEndpoint>,
+): Generator<Backend> {
+  const { publishNotReadyAddresses = false } = service.spec;
+  for (const endpoint of endpoints) {
+    if (!selects(service, endpoint)) continue;
+    const { metadata, status } = endpoint;
+    const ready = publishNotReadyAddresses || status.state === undefined ||
+      status.state === "ready";
+    const target = port.targetPort ?? port.port;
+    const number = typeof target === "number" ? target : status["named-ports"]
+      ?.find(({ name, protocol }) => name === target && protocol === (port.protocol ?? "TCP"))
+      ?.port;
+    if (number === undefined) continue;
+    for (const { ipv4, ipv6 } of status.networking.addressing) {
+      for (const text of [ipv4, ipv6]) {
+        const address = text === undefined ? undefined : tryParseIp(text);
+        if (!address) continue;
+        yield {
+          ...unplaced(address, number, ready ? "active" : "unready"),
+          node: status.networking.node,
+          pod: resourceKey({ kind: "Pod", metadata }),
+        };
+      }
+    }
+  }
+}
+
+/** Where the backends of a port come from. */
+export interface BackendSources {
+  /** The service's; undefined when it has none: its selector counts then. */
+  slices: readonly EndpointSlice[] | undefined;
+  /** Published pods of the service's namespace, where there are no slices. */
+  endpoints: Iterable<CiliumEndpoint>;
+  settings: ServiceSettings;
+  isLocal: (address: Uint8Array) => boolean;
+}
+
+/** All backends of a port, each once, sorted by address and port. */
+export function portBackends(
+  service: Service,
+  port: ServicePort,
+  { slices, endpoints, settings, isLocal }: BackendSources,
+): Backend[] {
+  const found = slices
+    ? sliceBackends(slices, port, service.spec.publishNotReadyAddresses ?? false)
+    : selectedBackends(service, port, endpoints);
+  const unique = new Map<string, Backend>();
+  for (const backend of found) {
+    const ip = formatIp(backend.address);
+    const end = backendEnd(backend);
+    if (unique.get(end)?.state === "active") continue;
+    const given = settings.states.get(end) ?? settings.states.get(ip);
+    if (given && backend.state === "active") backend.state = given;
+    backend.weight = settings.weights.get(end) ?? settings.weights.get(ip) ?? 1;
+    backend.local = isLocal(backend.address);
+    unique.set(end, backend);
+  }
+  return [...unique].sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, backend]) => backend);
+}

@@ -1,11 +1,11 @@
 /**
- * The ports by which load balancers outside ask whether this node has backends of a service whose
+ * The ports by which external load balancers check whether this node has backends of a service whose
  * externalTrafficPolicy is Local. Answers as kube-proxy's.
  */
 
 import type { ReadonlyTable } from "../../core/table.ts";
 
-/** A service that is asked about. */
+/** A service that is checked. */
 export interface HealthCheck {
   namespace: string;
   name: string;

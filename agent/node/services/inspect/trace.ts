@@ -19,7 +19,7 @@ import { readSlot } from "../kernel/maglev.ts";
 
 const TCP = 6, SECOND_NS = 1_000_000_000n;
 
-/** The flow that is asked about. */
+/** The flow to follow. */
 export interface TraceQuestion {
   frontend: { address: Uint8Array<ArrayBuffer>; port: number; protocol: number };
   /** 16 bytes; undefined: a process of this node. */

@@ -43,9 +43,9 @@ export function deriveDsrFrontends(
       const local = unpackBackends(frontend.backends).filter(({ local }) => local);
       return {
         rows: local.flatMap(({ address, port }) =>
-          addresses.map((asked) => ({
+          addresses.map((ip) => ({
             key: {
-              frontend: asked,
+              frontend: ip,
               backend: address,
               port: frontend.port,
               protocol: PROTOCOLS[frontend.protocol],

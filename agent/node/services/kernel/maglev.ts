@@ -1,6 +1,6 @@
 /**
  * Maglev tables (Eisenbud et al., NSDI 2016): a hash of the flow picks a slot, and the slot names a
- * backend. A change of the backends moves few slots; a slot that has moved also remembers who had it
+ * backend. A change of the backends moves few slots; a slot that has moved also remembers which had it
  * before. The layout of a slot is that of bpf/lib/service.h.
  */
 
@@ -25,7 +25,7 @@ export function maglevRows(size: number): number {
   return Math.ceil(size / ROW_SLOTS);
 }
 
-/** One who may be chosen. */
+/** A backend that may be chosen. */
 export interface MaglevBackend {
   /** 16 bytes. */
   address: Uint8Array;
@@ -34,7 +34,7 @@ export interface MaglevBackend {
   weight: number;
 }
 
-/** Who has each slot, as an index of `backends`. Those without weight have none unless nobody has any. */
+/** The owner of each slot, as an index of `backends`. Those without weight own none, unless all are. */
 export function fillMaglev(backends: readonly MaglevBackend[], size: number): Uint16Array {
   const owners = new Uint16Array(size).fill(0xffff);
   let entitled = backends.map((backend, index) => ({ backend, index }))
@@ -106,7 +106,7 @@ export class MaglevTable {
 
   /**
    * The table for other backends. `moved` has for each index of the set now the index in the set to
-   * come, -1 for who is not alive there any more; `now` is in seconds.
+   * come, -1 for a backend that is not in it any more; `now` is in seconds.
    */
   change(backends: readonly MaglevBackend[], moved: Int32Array, now: number): MaglevTable {
     const owners = fillMaglev(backends, this.size);
@@ -119,7 +119,7 @@ export class MaglevTable {
       let before = moved[slot >>> INDEX_BITS & INDEX_MASK] ?? -1;
       let flags = slot & (ASK | YOUNG);
       if (had !== owner) {
-        // while the slot is asked, what began with `had` has a memory, and `before` is the rest's
+        // while ASK is set, flows that began with `had` are remembered, and `before` has the rest
         if (before < 0) before = had;
         flags = ASK | YOUNG;
         changed ??= new Uint32Array(this.size);

@@ -1,6 +1,6 @@
-/** Which rows of an array are whose. */
+/** Ranges of consecutive rows of an array. */
 
-/** Hands out ranges of consecutive rows, from row 1 up: row 0 is nobody's. */
+/** Hands out ranges of consecutive rows, from row 1 up: row 0 is never used. */
 export class RangeAllocator {
   /** Free ranges in order of their first row; no two touch. */
   #free: { first: number; size: number }[];

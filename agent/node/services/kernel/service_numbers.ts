@@ -18,7 +18,7 @@ export class ServiceNumbers {
   readonly #live: () => Iterable<Frontend>;
   #next = 1;
 
-  /** @param live the frontends that there are, asked when numbers run out */
+  /** @param live the frontends that there are, read when numbers run out */
   constructor(live: () => Iterable<Frontend>) {
     this.#live = live;
   }

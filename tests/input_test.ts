@@ -71,12 +71,16 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
             state: "ready",
           },
         });
-      lab.apply("twins", `${endpoint("one")}\n---\n${endpoint("two")}`);
+      const folder = `${lab.manifests}/.pilus/endpoints/twins`;
+      Deno.mkdirSync(folder);
+      for (const name of ["one", "two"]) {
+        Deno.writeTextFileSync(`${folder}/demo_${name}.json`, endpoint(name));
+      }
       const both = ({ problems }: StatusView) =>
         problems.some(({ message }) => /10\.60\.9\.9/.test(message));
       const status = await settle(() => a.status(), both);
       assertMatch(JSON.stringify(status.problems), /10\.60\.9\.9.*demo\/(one|two)/);
-      lab.remove("twins");
+      Deno.removeSync(folder, { recursive: true });
       assertEquals((await settle(() => a.status(), (s) => s.problems.length === 0)).problems, []);
     });
   });

@@ -21,11 +21,6 @@ export const RESERVED_IDENTITIES = {
   "world-ipv6": 10,
 } as const;
 
-/** Gives numbers to label sets: the same number for the same labels on every node. */
-export interface IdentityAllocator {
-  allocate(labels: LabelMap): Promise<number>;
-}
-
 /** The labels of the reserved identities, by number. */
 export function reservedIdentities(): { id: number; labels: LabelMap }[] {
   return Object.entries(RESERVED_IDENTITIES).filter(([, id]) => id !== 0)

@@ -24,8 +24,6 @@ export function createResourceTables(): ResourceTables {
     CiliumNetworkPolicy: resourceTable("cilium-network-policies"),
     CiliumClusterwideNetworkPolicy: resourceTable("cilium-clusterwide-network-policies"),
     Node: resourceTable("nodes"),
-    CiliumEndpoint: resourceTable("cilium-endpoints"),
-    CiliumIdentity: resourceTable("cilium-identities"),
     problems: problemTable("problems"),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Checks of plain values, as YAML and JSON give them. What is wrong is told with the way to the field.
- * An optional field whose value is null counts as missing.
+ * Checks of plain values, as YAML and JSON give them, from which the values' types follow. A fault has
+ * the way to its field.
  */
 
 import { didYouMean } from "../core/nearest.ts";
@@ -15,8 +15,16 @@ export interface Fault {
   message: string;
 }
 
-/** Tells everything that is wrong with the value. */
-export type Schema = (value: unknown) => readonly Fault[];
+declare const TYPE: unique symbol;
+
+/** Finds everything that is wrong with a value. What it finds nothing wrong with is a `Type`. */
+export interface Schema<Type = unknown> {
+  (value: unknown): readonly Fault[];
+  readonly [TYPE]?: Type;
+}
+
+/** The type of the values that a schema takes. */
+export type Infer<Of> = Of extends Schema<infer Type> ? Type : never;
 
 const NONE: readonly Fault[] = [];
 
@@ -56,7 +64,11 @@ function describe(value: unknown): string {
   return `the ${typeof value} ${JSON.stringify(value)}`;
 }
 
-function scalar(what: string, accept: (value: unknown) => boolean, fix = ""): Schema {
+function scalar<Type>(
+  what: string,
+  accept: (value: unknown) => boolean,
+  fix = "",
+): Schema<Type> {
   return (value) =>
     accept(value) ? NONE : fault(`is ${describe(value)}, and must be ${what}${fix}`);
 }
@@ -64,23 +76,37 @@ function scalar(what: string, accept: (value: unknown) => boolean, fix = ""): Sc
 /** Anything at all: a field that pilus knows and does not use. */
 export const anything: Schema = () => NONE;
 
-export const boolean: Schema = scalar("true or false", (value) => typeof value === "boolean");
+export const boolean: Schema<boolean> = scalar(
+  "true or false",
+  (value) => typeof value === "boolean",
+);
 
 /** An integer from `min` to `max`. */
-export function integer(min: number, max: number): Schema {
+export function integer(min: number, max: number): Schema<number> {
   return scalar(
     `an integer from ${min} to ${max}`,
     (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
   );
 }
 
+/** So many of the last texts that were right are remembered: most are said very often. */
+const REMEMBERED = 1024;
+
 /** A text; `what` describes the texts that `accept` takes. */
 export function text(
   what = "a text",
-  accept: (value: string) => boolean = () => true,
-): Schema {
+  accept?: (value: string) => boolean,
+): Schema<string> {
+  const known = new Set<string>();
   return (value) => {
-    if (typeof value === "string" && accept(value)) return NONE;
+    if (typeof value === "string") {
+      if (accept === undefined || known.has(value)) return NONE;
+      if (accept(value)) {
+        if (known.size >= REMEMBERED) known.clear();
+        known.add(value);
+        return NONE;
+      }
+    }
     const quotes = typeof value === "number" || typeof value === "boolean"
       ? `; write it in quotes: "${value}"`
       : "";
@@ -89,45 +115,69 @@ export function text(
 }
 
 /** One of some texts. */
-export function oneOf(...values: string[]): Schema {
+export function oneOf<const Text extends string>(...values: Text[]): Schema<Text> {
   return (value) => {
-    if (typeof value === "string" && values.includes(value)) return NONE;
+    if (typeof value === "string" && (values as string[]).includes(value)) return NONE;
     const hint = typeof value === "string" ? didYouMean(value, values) : "";
     return fault(`is ${describe(value)}, and must be one of ${values.join(", ")}${hint}`);
   };
 }
 
 /** An integer for which `ifNumber` speaks, or a text for which `ifText` does. */
-export function numberOrText(ifNumber: Schema, ifText: Schema): Schema {
+export function numberOrText(
+  ifNumber: Schema<number>,
+  ifText: Schema<string>,
+): Schema<number | string> {
   return (value) => (typeof value === "number" ? ifNumber : ifText)(value);
 }
 
 /** A list with items of one form. */
-export function list(item: Schema): Schema {
+export function list<Item>(item: Schema<Item>): Schema<Item[]> {
   return (value) => {
     if (!Array.isArray(value)) return fault(`is ${describe(value)}, and must be a list`);
-    const faults = value.flatMap((child, i) => within(i, item(child)));
-    return faults.length > 0 ? faults : NONE;
-  };
-}
-
-/** A map from any text that `key` takes to values of one form. */
-export function record(value: Schema, key: Schema = text()): Schema {
-  return (given) => {
-    if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
-    const faults: Fault[] = [];
-    for (const [name, child] of Object.entries(given)) {
-      const ofKey = key(name).map((fault): Fault => ({ ...fault, about: "key" }));
-      faults.push(...within(name, ofKey), ...within(name, value(child)));
+    let faults = NONE;
+    for (let i = 0; i < value.length; i++) {
+      const found = item(value[i]);
+      if (found.length > 0) faults = [...faults, ...within(i, found)];
     }
     return faults;
   };
 }
 
+/** A map from any text that `key` takes to values of one form. */
+export function record<Value>(
+  value: Schema<Value>,
+  key: Schema<string> = text(),
+): Schema<Record<string, Value>> {
+  return (given) => {
+    if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
+    let faults = NONE;
+    for (const name of Object.keys(given)) {
+      const ofKey = key(name);
+      const ofValue = value(given[name]);
+      if (ofKey.length + ofValue.length === 0) continue;
+      const keyFaults = ofKey.map((fault): Fault => ({ ...fault, about: "key" }));
+      faults = [...faults, ...within(name, keyFaults), ...within(name, ofValue)];
+    }
+    return faults;
+  };
+}
+
+/** Schemas by the names of fields. */
+export type Fields = Readonly<Record<string, Schema>>;
+
+/** An object with those fields, of which some are required. */
+export type ObjectOf<Of extends Fields, Required extends PropertyKey = never> = Flat<
+  & { [Name in Extract<keyof Of, Required>]: Infer<Of[Name]> }
+  & { [Name in Exclude<keyof Of, Required>]?: Infer<Of[Name]> }
+>;
+
+type Flat<Type> = { [Name in keyof Type]: Type[Name] };
+
 /** Options for {@linkcode object}. */
-export interface ObjectOptions {
+export interface ObjectOptions<Required extends string> {
   /** Fields that must be there. */
-  required?: readonly string[];
+  required?: readonly Required[];
   /** Fields that are known and not looked at. */
   unused?: readonly string[];
   /**
@@ -138,25 +188,32 @@ export interface ObjectOptions {
   open?: boolean;
 }
 
-/** A map with the named fields. */
-export function object(fields: Record<string, Schema>, options: ObjectOptions = {}): Schema {
+/** A map with the named fields. An optional one may be null: it counts as missing. */
+export function object<Of extends Fields, Required extends string = never>(
+  fields: Of,
+  options: ObjectOptions<Required> = {},
+): Schema<ObjectOf<Of, Required>> {
   const { required = [], unused = [], open = false } = options;
-  const known = [...Object.keys(fields), ...unused];
+  const schemas = new Map(Object.entries(fields));
+  const passed = new Set(unused);
+  const known = [...schemas.keys(), ...unused];
   return (given) => {
     if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
-    const faults: Fault[] = [];
-    for (const [name, value] of Object.entries(given)) {
-      const schema = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    let faults = NONE;
+    for (const name of Object.keys(given)) {
+      const schema = schemas.get(name);
       if (schema) {
-        if (value !== null) faults.push(...within(name, schema(value)));
-      } else if (!open && !unused.includes(name)) {
+        const found = given[name] === null ? NONE : schema(given[name]);
+        if (found.length > 0) faults = [...faults, ...within(name, found)];
+      } else if (!open && !passed.has(name)) {
         const message = `is not a field known here${didYouMean(name, known)}`;
-        faults.push({ path: [name], about: "field", message });
+        faults = [...faults, { path: [name], about: "field", message }];
       }
     }
     for (const name of required) {
       if (Object.hasOwn(given, name) && given[name] !== null) continue;
-      faults.push({ path: [name], about: "missing", message: "is missing, and must be there" });
+      const message = "is missing, and must be there";
+      faults = [...faults, { path: [name], about: "missing", message }];
     }
     return faults;
   };
@@ -166,14 +223,14 @@ export function object(fields: Record<string, Schema>, options: ObjectOptions = 
  * `schema`, and what one field alone cannot tell: `check` looks at the value when the schema had
  * nothing to report, and returns what is wrong.
  */
-export function refine<Value>(
-  schema: Schema,
-  check: (value: Value) => string | undefined,
-): Schema {
+export function refine<Type>(
+  schema: Schema<Type>,
+  check: (value: Type) => string | undefined,
+): Schema<Type> {
   return (value) => {
     const faults = schema(value);
     if (faults.length > 0) return faults;
-    const message = check(value as Value);
+    const message = check(value as Type);
     return message === undefined ? NONE : fault(message);
   };
 }

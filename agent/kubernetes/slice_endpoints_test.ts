@@ -20,10 +20,11 @@ Deno.test("unpackEndpoints() gives back what packEndpoints() was given", () => {
 });
 
 Deno.test("packEndpoints() takes null for missing, and leaves out targets that are no pods", () => {
-  const packed = packEndpoints([{
-    addresses: ["10.60.1.5"],
-    conditions: { ready: null },
-    targetRef: { kind: "Node", name: "node-a" },
-  }]);
+  const text = `[{
+    "addresses": ["10.60.1.5"],
+    "conditions": { "ready": null },
+    "targetRef": { "kind": "Node", "name": "node-a" }
+  }]`;
+  const packed = packEndpoints(JSON.parse(text) as SliceEndpoint[]);
   assertEquals(unpackEndpoints(packed), [{ addresses: ["10.60.1.5"], conditions: {} }]);
 });

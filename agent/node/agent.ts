@@ -70,19 +70,19 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   const [self, kernel] = await Promise.all([sources.findSelf(nodes), opening]);
   const clusterMtu = kernel.raise(self);
 
-  const resources = sources.tables;
+  const { tables: resources, store } = sources;
   const endpoints = endpointTable();
-  const identity = stack.use(identityPart({ config, log, endpoints, sources }));
+  const identity = stack.use(identityPart({ log, endpoints, sources }));
   const names = new AddressNames({
     nodes: nodes.nodes,
-    published: resources.CiliumEndpoint,
+    published: store.addresses,
     identified: identity.identified,
   });
   const policy = stack.use(
-    policyPart({ config, log, kernel, resources, endpoints, identity }),
+    policyPart({ config, log, kernel, resources, store, endpoints, identity }),
   );
   const services = stack.use(
-    servicesPart({ config, log, kernel, resources, nodes, endpoints, identity, names }),
+    servicesPart({ config, log, kernel, resources, store, nodes, endpoints, identity, names }),
   );
   const ipcache = stack.use(ipcachePart({
     config,
@@ -90,7 +90,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     policy,
     identity,
     nodes: nodes.nodes,
-    published: resources.CiliumEndpoint,
+    published: store.addresses,
     services: services.addresses,
   }));
   const prefilter = stack.use(prefilterPart({ config, kernel }));
@@ -106,7 +106,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     prefilter,
     stack.use(nodesPart({ config, kernel, nodes, self, clusterMtu, denied, hostFrontends })),
     stack.use(endpointsPart({
-      ...{ config, log, kernel, database, resources, endpoints, self, clusterMtu },
+      ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },
       ...{ identity, policy, ipcache },
     })),
     stack.use(attachmentsPart({ config, log, kernel })),

@@ -1,6 +1,7 @@
 /** Derivations of the agent keep their rows when they fail, are listed, and recover. */
 
 import { assert, assertEquals } from "@std/assert";
+import { identityTable, remoteAddressTable } from "../cluster/cluster_store.ts";
 import { derivationFailures } from "../core/derivation_failures.ts";
 import { derivedTables } from "../core/derive.ts";
 import { settled } from "../core/schedule.ts";
@@ -48,11 +49,8 @@ function derivations(): Disposable {
     metadata: at("web"),
     spec: { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: "172.16.0.0/12" } }] }] },
   });
-  tables.CiliumIdentity.set({
-    kind: "CiliumIdentity",
-    metadata: { name: "300", namespace: "", labels: {} },
-    "security-labels": { "k8s:app": "web" },
-  });
+  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  cluster.identities.set({ id: 300, labels: { "k8s:app": "web" } });
   identified.set({
     endpoint: {
       id: 1,
@@ -85,8 +83,12 @@ function derivations(): Disposable {
   const { nodes } = stack.use(deriveNodes(tables.Node, "here"));
   const local = stack.use(deriveLocal(identified));
   const { localAddresses, subjects } = local;
-  const policy = stack.use(derivePolicies({ ...tables, subjects, cookies: new Cookies() }));
-  const { frontends } = stack.use(deriveFrontends({ ...tables, nodes, localAddresses }, options));
+  const policy = stack.use(
+    derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() }),
+  );
+  const { frontends } = stack.use(
+    deriveFrontends({ ...tables, ...cluster, nodes, localAddresses }, options),
+  );
   const { addresses } = stack.use(
     deriveServiceRows({ frontends, nodes }, {
       routing: "vxlan",
@@ -96,7 +98,7 @@ function derivations(): Disposable {
   );
   stack.use(deriveAddressRows({
     nodes,
-    published: tables.CiliumEndpoint,
+    published: cluster.addresses,
     identity: { identified, localAddresses },
     policy: { tables: policy },
     services: addresses,

@@ -7,7 +7,7 @@ import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { writeSysctls } from "../../datapath/net/netns.ts";
 import { findDevices, type NodeDevice } from "../sources/kernel/devices.ts";
 import { type AgentConfig, VXLAN_OVERHEAD } from "./config.ts";
-import type { ClusterNode } from "./nodes/nodes.ts";
+import type { ClusterNode } from "../cluster/rows.ts";
 import { ensureTunnel, raiseTunnel } from "./nodes/tunnel.ts";
 
 /** See the module. Disposing closes it and leaves everything in place. */

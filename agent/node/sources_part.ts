@@ -1,11 +1,15 @@
-/** What users want: the manifests as resource tables. */
+/** What users want, as resource tables, and what nodes tell each other. */
 
 import { settled } from "../core/schedule.ts";
 import type { Log } from "../core/log.ts";
-import { createResourceTables, type ResourceTables } from "../kubernetes/resource_tables.ts";
+import type { ClusterStore } from "../cluster/cluster_store.ts";
+import { FileStore } from "../cluster/files/file_store.ts";
+import type { ClusterNode } from "../cluster/rows.ts";
+import type { ResourceTables } from "../kubernetes/resource_tables.ts";
 import { FileSource } from "../sources/files/file_source.ts";
+import { mergeSources } from "../sources/resource_source.ts";
 import type { AgentConfig } from "./config.ts";
-import type { ClusterNode, NodeTables } from "./nodes/nodes.ts";
+import type { NodeTables } from "./nodes/nodes.ts";
 import type { Part } from "./part.ts";
 
 /** Milliseconds between looks for this node's manifest. */
@@ -14,7 +18,7 @@ const SELF_INTERVAL_MS = 200;
 /** See the module. */
 export interface SourcesPart extends Part {
   tables: ResourceTables;
-  source: FileSource;
+  store: ClusterStore;
   /**
    * Starts reading. Resolves to this node once its manifest has pod CIDRs: until then nothing is
    * known of addresses for pods.
@@ -22,18 +26,18 @@ export interface SourcesPart extends Part {
   findSelf(nodes: NodeTables): Promise<ClusterNode>;
 }
 
-/** Wires the directory of manifests to the resource tables. */
+/** Wires the directory of manifests, which the nodes share. */
 export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }): SourcesPart {
-  const tables = createResourceTables();
-  const source = new FileSource({
-    directory: config.manifests,
-    stateDirectory: `${config.stateDir}/last-good`,
-    tables,
-  });
+  const { manifests: directory, nodeName } = config;
+  const sources = [new FileSource({ directory, stateDirectory: `${config.stateDir}/last-good` })];
+  const store = new FileStore({ directory, node: nodeName });
+  const merged = mergeSources(sources);
+  const { tables } = merged;
   let ended = false;
   let finding: Promise<ClusterNode> | undefined;
   const find = async ({ nodes }: NodeTables) => {
-    await source.start();
+    await Promise.all(sources.map((source) => source.start()));
+    await store.start();
     await settled();
     for (let warned = false; !ended; warned = true) {
       const self = nodes.get(config.nodeName);
@@ -50,16 +54,18 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
   };
   return {
     name: "sources",
-    problems: [tables.problems],
+    problems: [tables.problems, store.problems],
     tables,
-    source,
+    store,
     findSelf: (nodes) => finding = find(nodes),
-    status: () => ({ source: `files:${config.manifests}` }),
+    status: () => ({ source: sources.map(({ name }) => name).join(", ") }),
     async [Symbol.asyncDispose]() {
       ended = true;
       // a source that is still starting would go on after its end
       await finding?.catch(() => {});
-      await source[Symbol.asyncDispose]();
+      merged[Symbol.dispose]();
+      await store[Symbol.asyncDispose]();
+      for (const source of sources) await source[Symbol.asyncDispose]();
     },
   };
 }

@@ -7,13 +7,13 @@
  * limit is not kept.
  */
 
+import { identityTable, remoteAddressTable } from "../../agent/cluster/cluster_store.ts";
+import type { IdentityRow, RemoteAddress } from "../../agent/cluster/rows.ts";
 import { identityLabels } from "../../agent/cluster/labels.ts";
 import { settled } from "../../agent/core/schedule.ts";
 import { createResourceTables } from "../../agent/kubernetes/resource_tables.ts";
 import type {
   CiliumClusterwideNetworkPolicy,
-  CiliumEndpoint,
-  CiliumIdentity,
   NetworkPolicy,
 } from "../../agent/kubernetes/resources.ts";
 import { Cookies } from "../../agent/node/policy/cookies.ts";
@@ -77,28 +77,21 @@ const labelsOf = (namespace: number, app: number | string) =>
     },
   );
 
-function identity(id: number, namespace: number, app: number | string): CiliumIdentity {
-  return {
-    kind: "CiliumIdentity",
-    metadata: { name: String(id), namespace: "", labels: {} },
-    "security-labels": labelsOf(namespace, app),
-  };
+function identity(id: number, namespace: number, app: number | string): IdentityRow {
+  return { id, labels: labelsOf(namespace, app) };
 }
 
-function endpoint(index: number, id: number): CiliumEndpoint {
+function address(index: number, identity: number): RemoteAddress {
   return {
-    kind: "CiliumEndpoint",
-    metadata: { name: `pod${index}`, namespace: `ns${index % NAMESPACES}`, labels: {} },
-    status: {
-      id: index,
-      identity: { id, labels: [] },
-      networking: {
-        addressing: [{ ipv4: `10.${index >> 16}.${index >> 8 & 255}.${index & 255}` }],
-        node: "192.168.0.1",
-      },
-      state: "ready",
-      "named-ports": index % 4 === 0 ? [{ name: "http", port: 8080, protocol: "TCP" }] : [],
-    },
+    prefix: `10.${index >> 16}.${index >> 8 & 255}.${index & 255}`,
+    identity,
+    node: "192.168.0.1",
+    key: 0,
+    cluster: "default",
+    pod: `ns${index % NAMESPACES}/pod${index}`,
+    labels: {},
+    namedPorts: index % 4 === 0 ? [{ name: "http", port: 8080, protocol: "TCP" }] : [],
+    ready: true,
   };
 }
 
@@ -140,6 +133,7 @@ const wholeCluster: CiliumClusterwideNetworkPolicy = {
 /** Policies with 20,000 identities, 5,000 policies, 50,000 pods and 100 endpoints on this node. */
 async function policies(name: string, clusterwide: boolean): Promise<void> {
   const tables = createResourceTables();
+  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
   const subjects = localSubjectTable();
   const at = (index: number) => ({
     namespace: index % NAMESPACES,
@@ -148,9 +142,9 @@ async function policies(name: string, clusterwide: boolean): Promise<void> {
   const idOf = (index: number) => 256 + index % (NAMESPACES * APPS);
   const count = NAMESPACES * APPS;
   for (let i = 0; i < count; i++) {
-    tables.CiliumIdentity.set(identity(256 + i, at(i).namespace, at(i).app));
+    cluster.identities.set(identity(256 + i, at(i).namespace, at(i).app));
   }
-  for (let i = 0; i < PODS; i++) tables.CiliumEndpoint.set(endpoint(i, idOf(i)));
+  for (let i = 0; i < PODS; i++) cluster.addresses.set(address(i, idOf(i)));
   for (let namespace = 0; namespace < NAMESPACES; namespace++) {
     for (let i = 0; i < POLICIES; i++) {
       tables.NetworkPolicy.set(policy(namespace, i, i * 3));
@@ -164,7 +158,7 @@ async function policies(name: string, clusterwide: boolean): Promise<void> {
   for (let i = 1; i <= SUBJECTS; i++) subjects.set(subject(i));
   if (clusterwide) tables.CiliumClusterwideNetworkPolicy.set(wholeCluster);
   await settled();
-  const derive = () => derivePolicies({ ...tables, subjects, cookies: new Cookies() });
+  const derive = () => derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() });
   const wholes: number[] = [];
   for (let i = 0; i < 3; i++) {
     const start = performance.now();
@@ -177,13 +171,14 @@ async function policies(name: string, clusterwide: boolean): Promise<void> {
 
   using _derived = derive();
   await settled();
-  const { CiliumIdentity, CiliumEndpoint, NetworkPolicy } = tables;
+  const { NetworkPolicy } = tables;
+  const { identities, addresses } = cluster;
   report(
     name,
     "one more identity",
     await oneMore(
-      (i) => CiliumIdentity.set(identity(60_000 + i, 5, `0`)),
-      (i) => CiliumIdentity.delete(`${60_000 + i}`),
+      (i) => identities.set(identity(60_000 + i, 5, `0`)),
+      (i) => identities.delete(`${60_000 + i}`),
     ),
     whole,
   );
@@ -191,8 +186,8 @@ async function policies(name: string, clusterwide: boolean): Promise<void> {
     name,
     "one more pod elsewhere",
     await oneMore(
-      (i) => CiliumEndpoint.set(endpoint((PODS + i) * 4, idOf(i))),
-      (i) => CiliumEndpoint.delete(CiliumEndpoint.keyOf(endpoint((PODS + i) * 4, idOf(i)))),
+      (i) => addresses.set(address((PODS + i) * 4, idOf(i))),
+      (i) => addresses.delete(addresses.keyOf(address((PODS + i) * 4, idOf(i)))),
     ),
     whole,
   );

@@ -18,6 +18,7 @@ import { Cookies } from "../../agent/node/policy/cookies.ts";
 import { derivePolicies, localSubjectTable } from "../../agent/node/policy/derive.ts";
 import { deriveAddressRows } from "../../agent/node/ipcache/ipcache_part.ts";
 import { localAddressTable } from "../../agent/node/ipcache/ipcache.ts";
+import { identityTable, remoteAddressTable } from "../../agent/cluster/cluster_store.ts";
 import { identifiedTable } from "../../agent/node/identity/endpoint_identities.ts";
 import { deriveNodes } from "../../agent/node/nodes/nodes.ts";
 import { deriveFrontends } from "../../agent/node/services/frontends.ts";
@@ -152,17 +153,21 @@ class Way implements AsyncDisposable {
     const use = <T extends Disposable>(tables: T) => this.#derivations.use(tables);
     const { nodes } = use(deriveNodes(this.tables.Node, "bench"));
     const localAddresses = localAddressTable();
+    const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
     const policies = use(derivePolicies({
       ...this.tables,
+      ...cluster,
       subjects: localSubjectTable(),
       cookies: new Cookies(),
     }));
-    const { frontends } = use(deriveFrontends({ ...this.tables, nodes, localAddresses }, {
-      nodeName: "bench",
-      routing: "native",
-      balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
-      nodePortRange: [30000, 32767],
-    }));
+    const { frontends } = use(
+      deriveFrontends({ ...this.tables, ...cluster, nodes, localAddresses }, {
+        nodeName: "bench",
+        routing: "native",
+        balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
+        nodePortRange: [30000, 32767],
+      }),
+    );
     const { services, addresses } = use(
       deriveServiceRows({ frontends, nodes }, {
         routing: "native",
@@ -172,7 +177,7 @@ class Way implements AsyncDisposable {
     );
     const { addressRows } = use(deriveAddressRows({
       nodes,
-      published: this.tables.CiliumEndpoint,
+      published: cluster.addresses,
       identity: { identified: identifiedTable(), localAddresses },
       policy: { tables: policies },
       services: addresses,

@@ -1,165 +1,138 @@
-/**
- * What nodes that share a manifest directory tell each other in it: each publishes its own pods'
- * endpoints, and all agree on the numbers of identities. The files are manifests like others.
- */
+/** The form of what nodes publish as files: manifests of CiliumEndpoint and CiliumIdentity. */
 
-import { basename, dirname, join } from "@std/path";
-import { IDENTITY_MAX, IDENTITY_MIN, type IdentityAllocator } from "../identities.ts";
-import { hash32, type LabelMap, labelsKey } from "../labels.ts";
-import type { CiliumEndpoint, CiliumIdentity } from "../../kubernetes/resources.ts";
-import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
-import { parseManifest } from "../../kubernetes/manifest.ts";
+import { type Contents, readResources } from "../../kubernetes/manifest.ts";
+import { PUBLISHED_KINDS } from "../../kubernetes/kinds.ts";
+import type { CiliumEndpoint, CiliumIdentity } from "../../kubernetes/cilium_endpoint.ts";
+import { formatIp, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
+import { DEFAULT_CLUSTER, formatLabels, type LabelMap, parseLabels } from "../labels.ts";
+import type { IdentityRow, PublishedEndpoint, RemoteAddress } from "../rows.ts";
 
-/** The directory within the manifest directory for what nodes publish. */
-export const PUBLISHED = ".pilus";
-
-/** Writes the whole file or nothing of it: readers never see a part. */
-export function writeAtomically(path: string, text: string): void {
-  const draft = join(dirname(path), `.${basename(path)}.${Deno.pid}`);
-  Deno.writeTextFileSync(draft, text, { mode: 0o644 });
-  Deno.renameSync(draft, path);
+/** What a reader keeps of each resource. */
+export interface PublishedReader<Entry> {
+  endpoint: (value: CiliumEndpoint) => Entry;
+  identity: (value: CiliumIdentity) => Entry;
 }
 
-function manifestText(resource: CiliumEndpoint | CiliumIdentity): string {
-  const { metadata: { namespace, ...metadata }, ...rest } = resource;
-  const where = namespace === "" ? {} : { namespace };
-  return JSON.stringify(
-    { apiVersion: "cilium.io/v2", ...rest, metadata: { ...metadata, ...where } },
-    null,
-    2,
-  ) + "\n";
+/** Reads a file. A newer program may have written it: fields that are not known are let be. */
+export function readPublished<Entry>(
+  text: string,
+  { endpoint, identity }: PublishedReader<Entry>,
+): Contents<Entry> {
+  return readResources<Entry>(text, {
+    kinds: PUBLISHED_KINDS,
+    unknownFields: "warning",
+    normalise: (kind, value) =>
+      kind === "CiliumEndpoint"
+        ? endpoint(value as unknown as CiliumEndpoint)
+        : identity(value as unknown as CiliumIdentity),
+  });
 }
 
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
+function manifestText(kind: string, rest: Record<string, unknown>): string {
+  return JSON.stringify({ apiVersion: "cilium.io/v2", kind, ...rest }, null, 2) + "\n";
 }
 
-/**
- * Files of the endpoints that `node` publishes, one a pod: a target for a reconciler whose rows are
- * keyed as resources are.
- */
-export class EndpointFiles implements Target<CiliumEndpoint> {
-  #folder: string;
+/** The file of an endpoint. */
+export function endpointText(row: PublishedEndpoint): string {
+  const { ipv4, ipv6 } = row;
+  return manifestText("CiliumEndpoint", {
+    status: {
+      id: row.id,
+      identity: { id: row.identity, labels: formatLabels(row.identityLabels) },
+      networking: {
+        addressing: [{ ...(ipv4 ? { ipv4 } : {}), ...(ipv6 ? { ipv6 } : {}) }],
+        node: row.node,
+      },
+      state: "ready",
+      "named-ports": row.namedPorts,
+      "service-account": row.serviceAccount,
+    },
+    metadata: { name: row.pod, labels: row.labels, namespace: row.namespace },
+  });
+}
 
-  constructor(directory: string, node: string) {
-    this.#folder = join(directory, PUBLISHED, "endpoints", node);
-    Deno.mkdirSync(this.#folder, { recursive: true });
-  }
+/** The opposite of {@linkcode endpointText}. */
+export function endpointRow({ metadata, status }: CiliumEndpoint): PublishedEndpoint {
+  const [addressing] = status.networking.addressing;
+  return {
+    id: status.id,
+    namespace: metadata.namespace ?? "default",
+    pod: metadata.name,
+    labels: metadata.labels ?? {},
+    identity: status.identity.id,
+    identityLabels: parseLabels(status.identity.labels ?? []),
+    ...(addressing?.ipv4 ? { ipv4: addressing.ipv4 } : {}),
+    ...(addressing?.ipv6 ? { ipv6: addressing.ipv6 } : {}),
+    node: status.networking.node,
+    namedPorts: status["named-ports"] ?? [],
+    serviceAccount: status["service-account"] ?? "",
+  };
+}
 
-  read(): CiliumEndpoint[] {
-    Deno.mkdirSync(this.#folder, { recursive: true });
-    const rows: CiliumEndpoint[] = [];
-    for (const { name } of Deno.readDirSync(this.#folder)) {
-      const path = join(this.#folder, name);
-      const [first] = parseManifest(Deno.readTextFileSync(path)).resources;
-      const row = first?.kind === "CiliumEndpoint" ? first.resource as CiliumEndpoint : undefined;
-      // A draft that a crash left, or a file that somebody spoilt: it is written anew if it is due.
-      if (!row || this.#path(row) !== path) Deno.removeSync(path);
-      else rows.push(row);
-    }
-    return rows;
-  }
+/** The file of an identity. */
+export function identityText({ id, labels }: IdentityRow): string {
+  return manifestText("CiliumIdentity", {
+    metadata: { name: `${id}`, labels: {} },
+    "security-labels": labels,
+  });
+}
 
-  apply(upserts: CiliumEndpoint[], deletes: CiliumEndpoint[]): ApplyResult<CiliumEndpoint> {
-    const failed: RowFailure<CiliumEndpoint>[] = [];
-    const attempt = (row: CiliumEndpoint, act: (path: string) => void) => {
-      try {
-        act(this.#path(row));
-      } catch (error) {
-        failed.push({ row, error: asError(error) });
-      }
+export function identityRow(value: CiliumIdentity): IdentityRow {
+  return { id: Number(value.metadata.name), labels: value["security-labels"] };
+}
+
+const NO_PORTS: readonly never[] = [];
+
+/** So many label sets and nodes are worth keeping between scans. */
+const REMEMBERED = 4096;
+
+/** Makes rows of published endpoints; what many of them say is one object. */
+export class AddressReader {
+  readonly #labels = new Map<string, LabelMap>();
+  readonly #nodes = new Map<string, string>();
+
+  rows({ metadata, status }: CiliumEndpoint): RemoteAddress[] {
+    const { identity, networking, state } = status;
+    const common = {
+      identity: identity.id,
+      node: this.#node(networking.node),
+      key: 0,
+      cluster: DEFAULT_CLUSTER,
+      pod: [metadata.namespace ?? "default", metadata.name].join("/"),
+      labels: this.#labelsOf(metadata.labels ?? {}, identity.labels ?? []),
+      namedPorts: status["named-ports"]?.length ? status["named-ports"] : NO_PORTS,
+      ready: state === undefined || state === null || state === "ready",
     };
-    for (const row of deletes) {
-      attempt(row, (path) => {
-        try {
-          Deno.removeSync(path);
-        } catch (error) {
-          if (!(error instanceof Deno.errors.NotFound)) throw error;
-        }
-      });
-    }
-    for (const row of upserts) attempt(row, (path) => writeAtomically(path, manifestText(row)));
-    return { failed };
-  }
-
-  #path({ metadata }: CiliumEndpoint): string {
-    return join(this.#folder, `${metadata.namespace}_${metadata.name}.json`);
-  }
-}
-
-/**
- * Numbers for label sets in the shared directory. The file of a number is made by link(2), which
- * fails when it is there, so two nodes never give one number to two label sets; both begin to look at
- * the number that the labels hash to, so they find the same one.
- */
-export class FileIdentities implements IdentityAllocator {
-  #folder: string;
-  #known = new Map<string, Promise<number>>();
-
-  constructor(directory: string) {
-    this.#folder = join(directory, PUBLISHED, "identities");
-  }
-
-  allocate(labels: LabelMap): Promise<number> {
-    const key = labelsKey(labels);
-    let number = this.#known.get(key);
-    if (!number) {
-      number = this.#claim(labels, key);
-      this.#known.set(key, number);
-      number.catch(() => this.#known.delete(key));
-    }
-    return number;
-  }
-
-  async #claim(labels: LabelMap, key: string): Promise<number> {
-    await Deno.mkdir(this.#folder, { recursive: true });
-    const range = IDENTITY_MAX - IDENTITY_MIN + 1;
-    const start = hash32(key) % range;
-    const draft = join(this.#folder, `.${start}.${crypto.randomUUID()}`);
-    try {
-      for (let i = 0; i < range; i++) {
-        const number = IDENTITY_MIN + (start + i) % range;
-        const path = join(this.#folder, `${number}.json`);
-        let owner = await this.#owner(path);
-        if (owner === undefined) {
-          await Deno.writeTextFile(draft, identityText(number, labels));
-          try {
-            await Deno.link(draft, path);
-            return number;
-          } catch (error) {
-            if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-            owner = await this.#owner(path);
-          }
-        }
-        if (owner === key) return number;
-      }
-    } finally {
-      await Deno.remove(draft).catch(() => {});
-    }
-    throw new RangeError(
-      `No identity is free: all of ${IDENTITY_MIN} to ${IDENTITY_MAX} are taken in ${this.#folder}`,
+    return networking.addressing.flatMap(({ ipv4, ipv6 }) =>
+      [ipv4, ipv6].flatMap((text) => {
+        const address = text ? tryParseIp(text) : undefined;
+        return address ? [{ prefix: formatIp(address), ...common }] : [];
+      })
     );
   }
 
-  /** The key of the labels that the file gives its number to; empty when it is spoilt. */
-  async #owner(path: string): Promise<string | undefined> {
-    let text: string;
-    try {
-      text = await Deno.readTextFile(path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
-    }
-    const [first] = parseManifest(text).resources;
-    if (first?.kind !== "CiliumIdentity") return "";
-    return labelsKey((first.resource as CiliumIdentity)["security-labels"]);
+  /** Lets go of what it knows when that is much; rows keep what they have. */
+  trim(): void {
+    if (this.#labels.size > REMEMBERED) this.#labels.clear();
+    if (this.#nodes.size > REMEMBERED) this.#nodes.clear();
   }
-}
 
-function identityText(number: number, labels: LabelMap): string {
-  return manifestText({
-    kind: "CiliumIdentity",
-    metadata: { name: `${number}`, namespace: "", labels: {} },
-    "security-labels": labels,
-  });
+  #node(text: string): string {
+    let node = this.#nodes.get(text);
+    if (node === undefined) this.#nodes.set(text, node = formatIp(parseIp(text)));
+    return node;
+  }
+
+  /** The pod's own labels, those of its identity first. */
+  #labelsOf(own: LabelMap, identity: readonly string[]): LabelMap {
+    const content = JSON.stringify([own, identity]);
+    const known = this.#labels.get(content);
+    if (known) return known;
+    const ofIdentity = Object.entries(parseLabels(identity)).flatMap(([key, value]) =>
+      key.startsWith("k8s:") ? [[key.slice("k8s:".length), value]] : []
+    );
+    const labels: LabelMap = { ...own, ...Object.fromEntries(ofIdentity) };
+    this.#labels.set(content, labels);
+    return labels;
+  }
 }

@@ -4,7 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { formatCidr, formatIp, parseIp } from "../../../datapath/net/ip.ts";
 import { type Endpoint, endpointKey } from "../../api/endpoint.ts";
 import type { EndpointView } from "../../api/types.ts";
-import { EndpointFiles } from "../../cluster/files/published.ts";
+import type { ClusterStore } from "../../cluster/cluster_store.ts";
 import { formatLabels } from "../../cluster/labels.ts";
 import { derive } from "../../core/derive.ts";
 import type { Log } from "../../core/log.ts";
@@ -18,7 +18,7 @@ import type { IpcachePart } from "../ipcache/ipcache_part.ts";
 import type { Kernel } from "../kernel.ts";
 import { mapTarget } from "../map_target.ts";
 import { gauge } from "../metrics.ts";
-import type { ClusterNode } from "../nodes/nodes.ts";
+import type { ClusterNode } from "../../cluster/rows.ts";
 import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
 import { drainDeleteQueue } from "./delete_queue.ts";
@@ -44,6 +44,7 @@ export interface EndpointsPartOptions {
   kernel: Kernel;
   database: DatabaseSync;
   resources: ResourceTables;
+  store: Pick<ClusterStore, "endpoints">;
   /** The one table of this node's endpoints; the part fills it. */
   endpoints: Table<Endpoint>;
   /** This node as it was when the agent started. */
@@ -57,7 +58,7 @@ export interface EndpointsPartOptions {
 
 /** Wires the runtime's requests to devices, rows and programs of endpoints. */
 export function endpointsPart(options: EndpointsPartOptions): Part {
-  const { config, log, kernel, database, resources, endpoints, self, clusterMtu } = options;
+  const { config, log, kernel, database, resources, store, endpoints, self, clusterMtu } = options;
   const { identity, policy, ipcache } = options;
   const { identified } = identity;
   const { assignments } = policy;
@@ -111,7 +112,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
     new Reconciler({
       name: "published-endpoints",
       desired: published,
-      target: new EndpointFiles(config.manifests, config.nodeName),
+      target: store.endpoints,
       repairIntervalMs,
     }),
   );

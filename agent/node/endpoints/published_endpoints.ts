@@ -1,9 +1,9 @@
 /** What the endpoints of this node are to other nodes. */
 
-import { formatLabels } from "../../cluster/labels.ts";
+import { type PublishedEndpoint, publishedEndpointKey } from "../../cluster/rows.ts";
 import { derive } from "../../core/derive.ts";
 import { Table } from "../../core/table.ts";
-import type { CiliumEndpoint, Pod } from "../../kubernetes/resources.ts";
+import type { Pod } from "../../kubernetes/resources.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
 
 /** Tables that {@linkcode derivePublished} reads, and the address under which this node is known. */
@@ -17,10 +17,10 @@ export interface PublishedInputs {
 /** Wires the endpoints that belong to a pod to what is published of them. */
 export function derivePublished(
   { identified, pods, node }: PublishedInputs,
-): Disposable & { published: Table<CiliumEndpoint> } {
-  const published = new Table<CiliumEndpoint>({
+): Disposable & { published: Table<PublishedEndpoint> } {
+  const published = new Table<PublishedEndpoint>({
     name: "published-endpoints",
-    key: ({ metadata }) => `${metadata.namespace}/${metadata.name}`,
+    key: publishedEndpointKey,
   });
   const derivation = derive(
     [identified],
@@ -36,25 +36,19 @@ function publishedEndpoint(
   { endpoint, identity, labels, namedPorts, serviceAccount }: IdentifiedEndpoint,
   pods: Table<Pod>,
   node: string,
-): CiliumEndpoint {
+): PublishedEndpoint {
   const { id, namespace, pod, ipv4, ipv6 } = endpoint;
   return {
-    kind: "CiliumEndpoint",
-    metadata: {
-      name: pod,
-      namespace,
-      labels: pods.get(`${namespace}/${pod}`)?.metadata.labels ?? {},
-    },
-    status: {
-      id,
-      identity: { id: identity, labels: formatLabels(labels) },
-      networking: {
-        addressing: [{ ...(ipv4 ? { ipv4 } : {}), ...(ipv6 ? { ipv6 } : {}) }],
-        node,
-      },
-      state: "ready",
-      "named-ports": namedPorts,
-      "service-account": serviceAccount,
-    },
+    id,
+    namespace,
+    pod,
+    labels: pods.get(`${namespace}/${pod}`)?.metadata.labels ?? {},
+    identity,
+    identityLabels: labels,
+    ...(ipv4 ? { ipv4 } : {}),
+    ...(ipv6 ? { ipv6 } : {}),
+    node,
+    namedPorts,
+    serviceAccount,
   };
 }

@@ -5,7 +5,8 @@ import type { NamedPort, Namespace, Pod } from "../../kubernetes/resources.ts";
 import { Runner } from "../../core/runner.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
-import { type IdentityAllocator, RESERVED_IDENTITIES } from "../../cluster/identities.ts";
+import type { IdentityAllocator } from "../../cluster/cluster_store.ts";
+import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import { identityLabels, type LabelMap, labelsKey } from "../../cluster/labels.ts";
 
 /** An endpoint with what it is by its labels. */
@@ -30,9 +31,8 @@ export interface EndpointIdentitiesOptions {
   pods: Table<Pod>;
   namespaces: Table<Namespace>;
   output: Table<IdentifiedEndpoint>;
+  /** What it has given policies know: what an endpoint says first must not be denied. */
   allocator: IdentityAllocator;
-  /** Resolves when the tables of policies know the identity: what an endpoint says first must not be denied. */
-  known: (identity: number) => Promise<void>;
   onError: (endpoint: Endpoint, error: Error) => void;
 }
 
@@ -82,7 +82,7 @@ export class EndpointIdentities implements Disposable {
   }
 
   async #identify(endpoint: Endpoint): Promise<IdentifiedEndpoint> {
-    const { pods, namespaces, allocator, output, known } = this.#options;
+    const { pods, namespaces, allocator, output } = this.#options;
     const pod = pods.get(`${endpoint.namespace}/${endpoint.pod}`);
     if (!pod) {
       return {
@@ -98,7 +98,6 @@ export class EndpointIdentities implements Disposable {
     const identity = before && labelsKey(before.labels) === labelsKey(labels)
       ? before.identity
       : await allocator.allocate(labels);
-    await known(identity);
     return {
       endpoint,
       identity,

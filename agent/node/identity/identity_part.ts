@@ -2,11 +2,9 @@
 
 import { parseIp } from "../../../datapath/net/ip.ts";
 import { type Endpoint, endpointKey } from "../../api/endpoint.ts";
-import { FileIdentities } from "../../cluster/files/published.ts";
 import { derive } from "../../core/derive.ts";
 import type { Log } from "../../core/log.ts";
 import type { Table } from "../../core/table.ts";
-import type { AgentConfig } from "../config.ts";
 import { type LocalAddress, localAddressTable } from "../ipcache/ipcache.ts";
 import type { Part } from "../part.ts";
 import { localSubjectTable } from "../policy/derive.ts";
@@ -60,8 +58,7 @@ export function deriveLocal(identified: Table<IdentifiedEndpoint>) {
 
 /** Wires endpoints, pods and namespaces to identities. */
 export function identityPart(
-  { config, log, endpoints, sources: { tables, source } }: {
-    config: AgentConfig;
+  { log, endpoints, sources: { tables, store } }: {
     log: Log;
     endpoints: Table<Endpoint>;
     sources: SourcesPart;
@@ -76,10 +73,7 @@ export function identityPart(
       pods: tables.Pod,
       namespaces: tables.Namespace,
       output: identified,
-      allocator: new FileIdentities(config.manifests),
-      known: async (identity) => {
-        if (!tables.CiliumIdentity.has(String(identity))) await source.scan();
-      },
+      allocator: store,
       onError: (endpoint, error) =>
         log.error("no identity", { endpoint: endpointKey(endpoint), error: error.message }),
     }),
@@ -90,7 +84,7 @@ export function identityPart(
     subjects,
     localAddresses,
     settled: () => identities.settled(),
-    status: () => ({ identities: tables.CiliumIdentity.size }),
+    status: () => ({ identities: store.identities.size }),
     [Symbol.asyncDispose]: () => Promise.resolve(stack.dispose()),
   };
 }

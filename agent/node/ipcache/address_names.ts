@@ -1,15 +1,14 @@
 /** Names of addresses, for people. */
 
 import { formatIp } from "../../../datapath/net/ip.ts";
+import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
 import type { Table } from "../../core/table.ts";
-import type { CiliumEndpoint } from "../../kubernetes/resources.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
-import type { ClusterNode } from "../nodes/nodes.ts";
 
 /** What {@linkcode AddressNames} reads. */
 export interface AddressNameTables {
   nodes: Table<ClusterNode>;
-  published: Table<CiliumEndpoint>;
+  published: Table<RemoteAddress>;
   identified: Table<IdentifiedEndpoint>;
 }
 
@@ -38,13 +37,7 @@ function index({ nodes, published, identified }: AddressNameTables): Map<string,
   for (const { name, addresses, routerIpv4, routerIpv6 } of nodes.rows()) {
     for (const ip of [...addresses, routerIpv4, routerIpv6]) if (ip) names.set(formatIp(ip), name);
   }
-  for (const { metadata, status } of published.rows()) {
-    for (const { ipv4, ipv6 } of status.networking.addressing) {
-      for (const ip of [ipv4, ipv6]) {
-        if (ip) names.set(ip, `${metadata.namespace}/${metadata.name}`);
-      }
-    }
-  }
+  for (const { prefix, pod } of published.rows()) names.set(prefix, pod);
   for (const { endpoint } of identified.rows()) {
     if (endpoint.pod === "") continue;
     for (const ip of [endpoint.ipv4, endpoint.ipv6]) {

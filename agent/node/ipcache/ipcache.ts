@@ -3,37 +3,19 @@
 import {
   type Cidr,
   cidrContainsCidr,
-  equalIp,
   formatCidr,
   formatIp,
   parseCidr,
-  tryParseIp,
+  parseIp,
 } from "../../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
+import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
+import { deriveGroups, groupInput, type GroupResult, rowsOf } from "../../core/derive_groups.ts";
+import { formatObject, type Problem, problemTable } from "../../core/problem.ts";
+import { type Change, Table } from "../../core/table.ts";
 import type { CidrIdentity } from "../identity/cidr.ts";
-import type { CiliumEndpoint } from "../../kubernetes/resources.ts";
-import { type Derivation, derive } from "../../core/derive.ts";
-import { type Problem, problemTable } from "../../core/problem.ts";
-import { Table } from "../../core/table.ts";
-import type { ClusterNode } from "../nodes/nodes.ts";
-
-/** endpoint: of this node; remote: a pod of another; node: a node's own; service; cidr: a policy's prefix. */
-export type IpcacheKind = "endpoint" | "remote" | "node" | "cidr";
-
-/** Bits of an address in the project's form. */
-const ADDRESS_BITS = 128;
-
-/** What a prefix is. */
-export interface IpcacheRow {
-  /** An address, or a prefix of more than one, as text: the key in the table. */
-  prefix: string;
-  identity: number;
-  kind: IpcacheKind;
-  /** The node at which the tunnel to it ends, 16 bytes; null: none is needed. */
-  tunnel: Uint8Array<ArrayBuffer> | null;
-  /** The endpoint's number, of `endpoint`. */
-  endpointId?: number;
-}
+import { ipcacheKey, type IpcacheRow } from "./ipcache_row.ts";
+import { type Claim, Claims, isOwn, type OwnClaim, ownerName } from "./claims.ts";
 
 /** An endpoint of this node, as the ipcache sees it. */
 export interface LocalAddress {
@@ -53,7 +35,7 @@ export function localAddressTable(): Table<LocalAddress> {
 /** What {@linkcode deriveIpcache} reads. */
 export interface IpcacheInputs {
   nodes: Table<ClusterNode>;
-  endpoints: Table<CiliumEndpoint>;
+  addresses: Table<RemoteAddress>;
   local: Table<LocalAddress>;
   cidrs: Table<CidrIdentity>;
 }
@@ -62,126 +44,167 @@ export interface IpcacheInputs {
 export interface IpcacheTables extends Disposable {
   ipcache: Table<IpcacheRow>;
   problems: Table<Problem>;
-  derivations: readonly Derivation[];
 }
 
-/** A prefix as the table's key: that of a single address has no length. */
-export function ipcacheKey(prefix: Cidr): string {
-  return prefix.prefixLength === ADDRESS_BITS ? formatIp(prefix.address) : formatCidr(prefix);
+const ALL_IPV4 = parseCidr("0.0.0.0/0");
+const ALL_IPV4_KEY = formatCidr(ALL_IPV4);
+
+function nodeClaims(node: ClusterNode): OwnClaim[] {
+  const identity = node.local ? RESERVED_IDENTITIES.host : RESERVED_IDENTITIES["remote-node"];
+  const claim = (address: Uint8Array, tunnel: IpcacheRow["tunnel"]): OwnClaim => ({
+    kind: "node",
+    owner: node.name,
+    row: { prefix: formatIp(address), identity, kind: "node", tunnel },
+  });
+  const tunnel = node.local ? null : node.ipv4 ?? node.ipv6 ?? null;
+  const routers = [node.routerIpv4, node.routerIpv6].filter((ip) => ip !== undefined);
+  return [
+    ...node.addresses.map((address) => claim(address, null)),
+    ...routers.map((address) => claim(address, tunnel)),
+  ];
 }
 
-/** Whether a row is of a single address. */
-export function isAddress({ prefix }: IpcacheRow): boolean {
-  return !prefix.includes("/");
+function endpointClaims({ id, pod, identity, addresses }: LocalAddress): OwnClaim[] {
+  return addresses.map((address) => ({
+    kind: "endpoint",
+    owner: pod,
+    row: { prefix: formatIp(address), identity, kind: "endpoint", tunnel: null, endpointId: id },
+  }));
 }
 
-interface Result {
-  rows: IpcacheRow[];
-  problems: Problem[];
+function cidrClaims({ id, cidr }: CidrIdentity): OwnClaim[] {
+  const row: IpcacheRow = { prefix: ipcacheKey(cidr), identity: id, kind: "cidr", tunnel: null };
+  return [{ kind: "cidr", owner: "", row }];
 }
 
-function compute({ nodes, endpoints, local, cidrs }: IpcacheInputs): Result {
-  const rows = new Map<string, IpcacheRow>();
-  const owners = new Map<string, string>();
-  const problems: Problem[] = [];
-  const add = (owner: string, row: IpcacheRow) => {
-    const key = row.prefix;
-    const first = owners.get(key);
-    if (first === undefined) {
-      rows.set(key, row);
-      owners.set(key, owner);
-    } else if (first !== owner) {
-      problems.push({
-        source: owner,
-        message: `address ${key} is of ${first} already, which keeps it; change one`,
-      });
-    }
-  };
+/** The claims, and which addresses a change is about. */
+class Index {
+  readonly claims = new Claims();
+  readonly #inputs: IpcacheInputs;
+  /** Addresses of this node as text. */
+  #own = new Set<string>();
+  /** Keys of the prefixes that hold all of IPv4. */
+  readonly #guarded = new Set<string>();
+  /** The nodes' addresses by their texts: one for all the pods of a node. */
+  readonly #tunnels = new Map<string, Uint8Array<ArrayBuffer>>();
 
-  for (const node of nodes.rows()) {
-    const identity = node.local ? RESERVED_IDENTITIES.host : RESERVED_IDENTITIES["remote-node"];
-    for (const address of node.addresses) {
-      add(`Node ${node.name}`, { prefix: formatIp(address), identity, kind: "node", tunnel: null });
-    }
-    for (const router of [node.routerIpv4, node.routerIpv6]) {
-      if (!router) continue;
-      const tunnel = node.local ? null : node.ipv4 ?? node.ipv6 ?? null;
-      add(`Node ${node.name}`, { prefix: formatIp(router), identity, kind: "node", tunnel });
-    }
+  constructor(inputs: IpcacheInputs) {
+    this.#inputs = inputs;
   }
 
-  for (const { id, pod, identity, addresses } of local.rows()) {
-    for (const address of addresses) {
-      const prefix = formatIp(address);
-      add(`Pod ${pod}`, { prefix, identity, kind: "endpoint", tunnel: null, endpointId: id });
+  /** Takes the claims of the row before away, and adds those of the row after. */
+  replace<Row>(change: Change<Row>, claimsOf: (row: Row) => OwnClaim[]): string[] {
+    const [before, after] = [
+      change.kind === "added" ? [] : claimsOf(change.previous),
+      change.kind === "deleted" ? [] : claimsOf(change.row),
+    ];
+    for (const { kind, owner, row } of before) {
+      const same = (claim: Claim) =>
+        isOwn(claim) && claim.kind === kind && claim.owner === owner &&
+        claim.row.endpointId === row.endpointId;
+      this.claims.remove(row.prefix, same);
     }
+    for (const claim of after) this.claims.add(claim.row.prefix, claim);
+    return [...before, ...after].map(({ row }) => row.prefix);
   }
 
-  const own = nodes.rows().find((node) => node.local);
-  const ownAddresses = own?.addresses ?? [];
-  const tunnels = new Map<string, Uint8Array<ArrayBuffer> | undefined>();
-  for (const pod of endpoints.keys().sort()) {
-    const { identity, networking } = endpoints.get(pod)!.status;
-    if (!tunnels.has(networking.node)) tunnels.set(networking.node, tryParseIp(networking.node));
-    const node = tunnels.get(networking.node);
-    // What this node has published: its endpoints are the truth about its own pods.
-    if (!node || ownAddresses.some((address) => equalIp(address, node))) continue;
-    for (const { ipv4, ipv6 } of networking.addressing) {
-      for (const text of [ipv4, ipv6]) {
-        const address = text === undefined ? undefined : tryParseIp(text);
-        if (!address) continue;
-        const prefix = formatIp(address);
-        add(`Pod ${pod}`, {
-          prefix: prefix === text ? text! : prefix, // one text, not two equal ones
-          identity: identity.id,
-          kind: "remote",
-          tunnel: node,
-        });
-      }
-    }
+  node(change: Change<ClusterNode>): string[] {
+    const affected = this.replace(change, nodeClaims);
+    if (![...rowsOf(change)].some(({ local }) => local)) return affected;
+    const own = change.kind !== "deleted" && change.row.local ? change.row.addresses : [];
+    this.#own = new Set(own.map(formatIp));
+    return [...affected, ...this.#inputs.addresses.rows().map(({ prefix }) => prefix)];
   }
 
-  for (const { id, cidr } of cidrs.rows()) {
-    const key = ipcacheKey(cidr);
-    // A prefix of one address that is a pod's or a node's: those are known better.
-    if (rows.has(key)) continue;
-    rows.set(key, { prefix: key, identity: id, kind: "cidr", tunnel: null });
+  address(change: Change<RemoteAddress>): string[] {
+    const affected = [...rowsOf(change)].map(({ prefix }) => prefix);
+    if (change.kind !== "added") {
+      const { prefix, pod, node, cluster } = change.previous;
+      const same = (claim: Claim) =>
+        !isOwn(claim) && claim.pod === pod && claim.node === node && claim.cluster === cluster;
+      this.claims.remove(prefix, same);
+    }
+    if (change.kind !== "deleted") this.claims.add(change.row.prefix, change.row);
+    return affected;
   }
-  // In the 16-byte form ::/0 holds the IPv4 addresses too: this row is in the way.
-  const ipv4 = parseCidr("0.0.0.0/0");
-  const key = formatCidr(ipv4);
-  if (!rows.has(key) && cidrs.rows().some(({ cidr }) => cidrContainsCidr(cidr, ipv4))) {
+
+  cidr(change: Change<CidrIdentity>): string[] {
+    const guards = (cidr: Cidr) => cidrContainsCidr(cidr, ALL_IPV4);
+    const affected = this.replace(change, cidrClaims);
+    if (![...rowsOf(change)].some(({ cidr }) => guards(cidr))) return affected;
+    this.#guarded.delete(change.key);
+    if (change.kind !== "deleted" && guards(change.row.cidr)) this.#guarded.add(change.key);
+    return [...affected, ALL_IPV4_KEY];
+  }
+
+  /** What this node has published: its endpoints are the truth about its own pods. */
+  #isOwnPod(claim: Claim): boolean {
+    return !isOwn(claim) && this.#own.has(claim.node);
+  }
+
+  of(prefix: string): readonly Claim[] {
+    const claims = this.claims.get(prefix);
+    return claims.some((claim) => this.#isOwnPod(claim))
+      ? claims.filter((claim) => !this.#isOwnPod(claim))
+      : claims;
+  }
+
+  compute(prefix: string): GroupResult<IpcacheRow> {
+    const [first, ...others] = this.of(prefix);
+    if (first) {
+      return {
+        rows: [this.#row(first)],
+        problems: others.flatMap((each) => conflict(each, first)),
+      };
+    }
+    // in the 16-byte form ::/0 holds the IPv4 addresses too: this row is in the way
+    if (prefix !== ALL_IPV4_KEY || this.#guarded.size === 0) return { rows: [] };
     const identity = RESERVED_IDENTITIES["world-ipv4"];
-    rows.set(key, { prefix: key, identity, kind: "cidr", tunnel: null });
+    return { rows: [{ prefix, identity, kind: "cidr", tunnel: null }] };
   }
-  return { rows: [...rows.values()], problems };
+
+  #row(claim: Claim): IpcacheRow {
+    if (isOwn(claim)) return claim.row;
+    let tunnel = this.#tunnels.get(claim.node);
+    if (!tunnel) this.#tunnels.set(claim.node, tunnel = parseIp(claim.node));
+    return { prefix: claim.prefix, identity: claim.identity, kind: "remote", tunnel };
+  }
+}
+
+/** A prefix of one address that is a pod's or a node's is no conflict: those are known better. */
+function conflict(loser: Claim, first: Claim): Problem[] {
+  if (isOwn(loser) && loser.kind === "cidr") return [];
+  const [object, owner] = [loser, first].map((claim) => {
+    const [name = "", namespace = ""] = ownerName(claim).split("/").reverse();
+    return { kind: isOwn(claim) && claim.kind === "node" ? "Node" : "Pod", namespace, name };
+  });
+  const source = formatObject(object!);
+  if (source === formatObject(owner!)) return [];
+  const prefix = isOwn(loser) ? loser.row.prefix : loser.prefix;
+  const message = `address ${prefix} is of ${formatObject(owner!)} already, which keeps it; ` +
+    "change one";
+  return [{ source, object: object!, reason: "AddressConflict", message }];
 }
 
 /** Wires the derivation of the ipcache. Of two that claim one address the first keeps it. */
 export function deriveIpcache(inputs: IpcacheInputs): IpcacheTables {
   const ipcache = new Table<IpcacheRow>({ name: "ipcache", key: ({ prefix }) => prefix });
   const problems = problemTable("address-problems");
-  const tables = [
-    inputs.nodes,
-    inputs.endpoints,
-    inputs.local,
-    inputs.cidrs,
-  ];
-  let found: Problem[] = [];
-  const derivations = [
-    derive(tables, () => {
-      const result = compute(inputs);
-      found = result.problems;
-      return result.rows;
-    }, ipcache),
-    derive([ipcache, ...tables], () => found, problems),
-  ];
+  const index = new Index(inputs);
+  const derivation = deriveGroups<IpcacheRow>({
+    inputs: [
+      groupInput(inputs.nodes, (change) => index.node(change)),
+      groupInput(inputs.local, (change) => index.replace(change, endpointClaims)),
+      groupInput(inputs.addresses, (change) => index.address(change)),
+      groupInput(inputs.cidrs, (change) => index.cidr(change)),
+    ],
+    output: ipcache,
+    problems,
+    compute: (prefix) => index.compute(prefix),
+  });
   return {
     ipcache,
     problems,
-    derivations,
-    [Symbol.dispose]() {
-      for (const derivation of derivations) derivation[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => derivation[Symbol.dispose](),
   };
 }

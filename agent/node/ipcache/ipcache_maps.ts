@@ -6,7 +6,7 @@ import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import { type MapRow, mapTable } from "../map_target.ts";
 import { equalData } from "../../core/equal.ts";
 import { Table } from "../../core/table.ts";
-import { type IpcacheRow, isAddress } from "./ipcache.ts";
+import type { IpcacheRow } from "./ipcache_row.ts";
 
 const NO_ADDRESS = new Uint8Array(16);
 
@@ -97,8 +97,7 @@ function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | unde
   };
 }
 
-/** The rows that are prefixes. */
-export function prefixRows(rows: Iterable<IpcacheRow>): MapRow<CidrKey, IpcacheEntry>[] {
-  return [...rows].filter((row) => !isAddress(row))
-    .map((row) => ({ key: parseCidr(row.prefix), value: entryOf(row, () => undefined) }));
+/** Of a prefix. */
+export function prefixRow(row: IpcacheRow): MapRow<CidrKey, IpcacheEntry> {
+  return { key: parseCidr(row.prefix), value: entryOf(row, () => undefined) };
 }

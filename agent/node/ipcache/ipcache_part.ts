@@ -2,25 +2,24 @@
 
 import { formatCidr, formatIp, isLoopback, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import type { IpcacheView } from "../../api/views.ts";
-import { derive } from "../../core/derive.ts";
+import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
 import { deriveGroups, groupInput, rowsOf } from "../../core/derive_groups.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
-import type { CiliumEndpoint } from "../../kubernetes/resources.ts";
 import type { AgentConfig } from "../config.ts";
 import type { IdentityPart } from "../identity/identity_part.ts";
 import type { Kernel } from "../kernel.ts";
 import { mapTarget } from "../map_target.ts";
-import type { ClusterNode } from "../nodes/nodes.ts";
 import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
-import { deriveIpcache, isAddress } from "./ipcache.ts";
+import { deriveIpcache } from "./ipcache.ts";
+import { isAddress } from "./ipcache_row.ts";
 import {
   type AddressRow,
   addressRow,
   cidrMapTable,
   ipcacheMapTable,
-  prefixRows,
+  prefixRow,
 } from "./ipcache_maps.ts";
 
 /** See the module. */
@@ -32,7 +31,7 @@ export interface IpcachePart extends Part {
 export function deriveAddressRows(
   { nodes, published, identity: { identified, localAddresses }, policy, services }: {
     nodes: Table<ClusterNode>;
-    published: Table<CiliumEndpoint>;
+    published: Table<RemoteAddress>;
     identity: Pick<IdentityPart, "identified" | "localAddresses">;
     policy: { tables: Pick<PolicyPart["tables"], "cidrs"> };
     /** Addresses with some frontend, as text. */
@@ -43,7 +42,7 @@ export function deriveAddressRows(
   const { ipcache, problems } = stack.use(
     deriveIpcache({
       nodes,
-      endpoints: published,
+      addresses: published,
       local: localAddresses,
       cidrs: policy.tables.cidrs,
     }),
@@ -72,7 +71,17 @@ export function deriveAddressRows(
       return { rows: row || known ? [addressRow(text, row, !!known, ifindexOf)] : [] };
     },
   }));
-  stack.use(derive([ipcache], () => prefixRows(ipcache.rows()), cidrRows));
+  stack.use(deriveGroups({
+    inputs: [groupInput(
+      ipcache,
+      (change) => [...rowsOf(change)].filter((row) => !isAddress(row)).map(() => change.key),
+    )],
+    output: cidrRows,
+    compute(prefix) {
+      const row = ipcache.get(prefix);
+      return { rows: row ? [prefixRow(row)] : [] };
+    },
+  }));
   return {
     ipcache,
     problems,

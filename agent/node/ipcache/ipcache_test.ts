@@ -1,7 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { formatCidr, formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import { remoteAddressTable } from "../../cluster/cluster_store.ts";
+import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
 import { type CidrIdentity, numberCidrs } from "../identity/cidr.ts";
-import type { CiliumEndpoint, Node } from "../../kubernetes/resources.ts";
+import type { Node } from "../../kubernetes/resources.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
@@ -23,15 +25,17 @@ function node(name: string, last: number): Node {
   };
 }
 
-function published(name: string, ipv4: string, node: string): CiliumEndpoint {
+function published(name: string, prefix: string, node: string, identity = 300): RemoteAddress {
   return {
-    kind: "CiliumEndpoint",
-    metadata: { name, namespace: "demo", labels: {} },
-    status: {
-      id: 1,
-      identity: { id: 300, labels: [] },
-      networking: { addressing: [{ ipv4 }], node },
-    },
+    prefix,
+    identity,
+    node,
+    key: 0,
+    cluster: "default",
+    pod: `demo/${name}`,
+    labels: {},
+    namedPorts: [],
+    ready: true,
   };
 }
 
@@ -63,16 +67,17 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
   const tables = createResourceTables();
   using nodes = deriveNodes(tables.Node, "node-a");
   const local = localAddressTable();
+  const addresses = remoteAddressTable();
   const cidrs = new Table<CidrIdentity>({ name: "cidrs", key: ({ id }) => `${id}` });
   using derived = deriveIpcache({
     nodes: nodes.nodes,
-    endpoints: tables.CiliumEndpoint,
+    addresses,
     local,
     cidrs,
   });
   tables.Node.replace([node("node-a", 1), node("node-b", 2)]);
   local.set({ id: 7, pod: "demo/own", identity: 301, addresses: [parseIp("10.60.1.5")] });
-  tables.CiliumEndpoint.replace([
+  addresses.replace([
     published("own", "10.60.1.5", "192.168.60.1"),
     published("far", "10.60.2.5", "192.168.60.2"),
     published("thief", "10.60.1.5", "192.168.60.2"),
@@ -107,4 +112,98 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
     "Pod demo/thief: address 10.60.1.5 is of Pod demo/own already, which keeps it; change one",
     "Pod demo/twin: address 10.60.2.5 is of Pod demo/far already, which keeps it; change one",
   ]);
+});
+
+/** mulberry32: the same numbers for the same seed. */
+function random(seed: number): (below: number) => number {
+  return (below) => {
+    seed = seed + 0x6d2b79f5 | 0;
+    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
+    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
+    return ((t ^ t >>> 14) >>> 0) % below;
+  };
+}
+
+function inputs() {
+  return {
+    nodes: new Table<ClusterNode>({ name: "nodes", key: ({ name }) => name }),
+    addresses: remoteAddressTable(),
+    local: localAddressTable(),
+    cidrs: new Table<CidrIdentity>({ name: "cidrs", key: ({ id }) => `${id}` }),
+  };
+}
+
+/** Few addresses and names, so that there are conflicts. */
+function changeOne(
+  { nodes, addresses, local, cidrs }: ReturnType<typeof inputs>,
+  pick: (below: number) => number,
+) {
+  const address = () => `10.60.${pick(2)}.${pick(6)}`;
+  const nodeAddress = () => `10.60.${pick(2)}.${pick(3)}`;
+  const gone = pick(3) === 0;
+  const drop = <Row>(table: Table<Row>) => {
+    const keys = table.keys();
+    if (keys.length > 0) table.delete(keys[pick(keys.length)]!);
+  };
+  switch (pick(4)) {
+    case 0: {
+      if (gone) return drop(nodes);
+      const [ip, router] = [parseIp(nodeAddress()), parseIp(nodeAddress())];
+      const name = `node-${pick(3)}`;
+      const local = name === "node-0";
+      nodes.set({
+        name,
+        local,
+        addresses: [ip],
+        ipv4: ip,
+        ...(pick(2) ? { routerIpv4: router } : {}),
+      });
+      break;
+    }
+    case 1:
+      if (gone) return drop(local);
+      local.set({
+        id: pick(3),
+        pod: `demo/own-${pick(3)}`,
+        identity: 300 + pick(2),
+        addresses: Array.from({ length: 1 + pick(2) }, () => parseIp(address())),
+      });
+      break;
+    case 2:
+      if (gone) return drop(addresses);
+      addresses.set(published(`pod-${pick(4)}`, address(), nodeAddress(), 300 + pick(2)));
+      break;
+    case 3:
+      if (gone) return drop(cidrs);
+      for (
+        const row of numberCidrs(
+          [["::/0", "10.0.0.0/8", "0.0.0.0/0", `${address()}/32`][pick(4)]!].map(parseCidr),
+        )
+      ) {
+        cidrs.set(row);
+      }
+  }
+}
+
+Deno.test("deriveIpcache() by difference is what it is from scratch, under random changes", async () => {
+  const seed = Date.now() % 1_000_000;
+  const pick = random(seed);
+  const tables = inputs();
+  using derived = deriveIpcache(tables);
+  for (let round = 0; round < 300; round++) {
+    for (let i = pick(4); i >= 0; i--) changeOne(tables, pick);
+    await settled();
+    const copies = inputs();
+    copies.nodes.replace(tables.nodes.rows());
+    copies.local.replace(tables.local.rows());
+    copies.addresses.replace(tables.addresses.rows());
+    copies.cidrs.replace(tables.cidrs.rows());
+    using fresh = deriveIpcache(copies);
+    await settled();
+    const shown = ({ ipcache, problems }: typeof fresh) => ({
+      rows: new Map(ipcache.keys().sort().map((key) => [key, ipcache.get(key)])),
+      problems: problems.keys().sort(),
+    });
+    assertEquals(shown(derived), shown(fresh), `seed ${seed}, round ${round}`);
+  }
 });

@@ -11,28 +11,11 @@ import {
   parseCidr,
   tryParseIp,
 } from "../../../datapath/net/ip.ts";
+import type { ClusterNode } from "../../cluster/rows.ts";
 import type { Node } from "../../kubernetes/resources.ts";
 import { type Derivation, derive } from "../../core/derive.ts";
 import { type Problem, problemTable } from "../../core/problem.ts";
 import { Table } from "../../core/table.ts";
-
-/** A node. Addresses are 16 bytes. */
-export interface ClusterNode {
-  name: string;
-  /** Whether it is this one. */
-  local: boolean;
-  /** The InternalIP of the family: where tunnels end. */
-  ipv4?: Uint8Array<ArrayBuffer>;
-  ipv6?: Uint8Array<ArrayBuffer>;
-  /** Every address of the node's own. */
-  addresses: Uint8Array<ArrayBuffer>[];
-  /** Where its pods' addresses come from: at most one of each family. */
-  podCidrIpv4?: Cidr;
-  podCidrIpv6?: Cidr;
-  /** Its pods' next hop: the first host address of the pod CIDR. */
-  routerIpv4?: Uint8Array<ArrayBuffer>;
-  routerIpv6?: Uint8Array<ArrayBuffer>;
-}
 
 /** Tables that follow the Node resources. Dispose of it to stop that. */
 export interface NodeTables extends Disposable {

@@ -11,7 +11,8 @@ import type { Kernel } from "../kernel.ts";
 import { type MapRow, mapTable, mapTarget } from "../map_target.ts";
 import { gauge } from "../metrics.ts";
 import type { Part } from "../part.ts";
-import type { ClusterNode, NodeTables } from "./nodes.ts";
+import type { ClusterNode } from "../../cluster/rows.ts";
+import type { NodeTables } from "./nodes.ts";
 import { type NodeRoute, routeTable, routeTarget } from "./route_target.ts";
 
 const NO_ADDRESS = new Uint8Array(16);

@@ -1,6 +1,7 @@
 /** From policies, identities and endpoints to what each endpoint is to be judged by. */
 
 import type { Cidr } from "../../../datapath/net/ip.ts";
+import type { ClusterStore } from "../../cluster/cluster_store.ts";
 import { reservedIdentities } from "../../cluster/identities.ts";
 import { type CidrIdentity, cidrKey, CidrNumbers } from "../identity/cidr.ts";
 import type { PolicyResource } from "../../kubernetes/resources.ts";
@@ -27,9 +28,8 @@ export type PolicyInputs =
     | "NetworkPolicy"
     | "CiliumNetworkPolicy"
     | "CiliumClusterwideNetworkPolicy"
-    | "CiliumIdentity"
-    | "CiliumEndpoint"
   >
+  & Pick<ClusterStore, "addresses" | "identities">
   & { subjects: Table<LocalSubject>; cookies: Cookies };
 
 /** Tables that follow the policies. Dispose of it to stop that. */
@@ -147,18 +147,17 @@ function deriveIdentities(inputs: PolicyInputs, cidrs: Table<CidrIdentity>) {
     inputs: [
       constant,
       groupInput(cidrs, ({ key }) => [key]),
-      groupInput(inputs.CiliumIdentity, ({ key }) => [key]),
-      groupInput(inputs.CiliumEndpoint, (change) => ports.apply(change)),
+      groupInput(inputs.identities, ({ key }) => [key]),
+      groupInput(inputs.addresses, (change) => ports.apply(change)),
     ],
     output: identities,
     compute(key) {
-      const row = inputs.CiliumIdentity.get(key);
+      const row = inputs.identities.get(key);
       const other = cidrs.get(key) ?? (row ? undefined : reserved.get(key));
       if (other) return { rows: [other] };
       if (!row) return { rows: [] };
-      const id = Number(key);
+      const { id, labels } = row;
       const namedPorts = ports.get(id);
-      const labels = row["security-labels"];
       return { rows: [{ id, labels, ...(namedPorts ? { namedPorts } : {}) }] };
     },
   });

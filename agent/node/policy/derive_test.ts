@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertNotEquals, assertStrictEquals } from "@std/assert";
 import { settled } from "../../core/schedule.ts";
+import { identityTable, remoteAddressTable } from "../../cluster/cluster_store.ts";
+import type { RemoteAddress } from "../../cluster/rows.ts";
 import { identityLabels } from "../../cluster/labels.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
-import type { CiliumEndpoint, NetworkPolicy } from "../../kubernetes/resources.ts";
+import type { NetworkPolicy } from "../../kubernetes/resources.ts";
 import { Cookies } from "./cookies.ts";
 import { derivePolicies, localSubjectTable } from "./derive.ts";
 import { policyHash } from "./policy_hash.ts";
@@ -12,16 +14,13 @@ import { generator, namespaceOf, pods, random } from "./testdata/manifests.ts";
 Deno.test("derivePolicies() follows its tables, and touches no endpoint but those that a change is about", async () => {
   const tables = createResourceTables();
   const subjects = localSubjectTable();
-  using policy = derivePolicies({ ...tables, subjects, cookies: new Cookies() });
+  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  using policy = derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() });
   const names = Array.from({ length: 100 }, (_, i) => `app${i}`);
   for (const [i, app] of names.entries()) {
     const metadata = { name: app, namespace: "red", labels: { app } };
     const labels = identityLabels({ metadata }, namespaceOf("red"));
-    tables.CiliumIdentity.set({
-      kind: "CiliumIdentity",
-      metadata: { name: `${300 + i}`, namespace: "", labels: {} },
-      "security-labels": labels,
-    });
+    cluster.identities.set({ id: 300 + i, labels });
     subjects.set({ id: i + 1, labels, namedPorts: [] });
   }
   const policyFor = (app: string, port: number): NetworkPolicy => ({
@@ -56,20 +55,23 @@ Deno.test("derivePolicies() after each of 1,000 random changes is what everythin
   const tables = createResourceTables();
   const subjects = localSubjectTable();
   const cookies = new Cookies();
-  using derived = derivePolicies({ ...tables, subjects, cookies });
+  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  using derived = derivePolicies({ ...tables, ...cluster, subjects, cookies });
   const all = pods();
-  const nothing = { namespace: "", labels: {} };
-  const endpoint = (id: number): CiliumEndpoint => ({
-    kind: "CiliumEndpoint",
-    metadata: { name: `pod${below(20)}`, namespace: "red", labels: {} },
-    status: {
-      id: 0,
-      identity: { id, labels: [] },
-      networking: { addressing: [{}], node: "192.168.0.1" },
-      state: "ready",
-      "named-ports": below(4) ? [...pick(all).namedPorts] : [],
-    },
-  });
+  const address = (identity: number): RemoteAddress => {
+    const n = below(20);
+    return {
+      prefix: `10.0.0.${n}`,
+      identity,
+      node: "192.168.0.1",
+      key: 0,
+      cluster: "default",
+      pod: `red/pod${n}`,
+      labels: {},
+      namedPorts: below(4) ? [...pick(all).namedPorts] : [],
+      ready: true,
+    };
+  };
   const step = () => {
     const pod = pick(all), i = below(8);
     switch (below(10)) {
@@ -88,19 +90,15 @@ Deno.test("derivePolicies() after each of 1,000 random changes is what everythin
       }
       case 4:
       case 5:
-        tables.CiliumIdentity.set({
-          kind: "CiliumIdentity",
-          metadata: { name: String(pick(all).id), ...nothing },
-          // at times a number comes to stand for other labels
-          "security-labels": pick([pod, pod, pick(all)]).labels,
-        });
+        // at times a number comes to stand for other labels
+        cluster.identities.set({ id: pick(all).id, labels: pick([pod, pod, pick(all)]).labels });
         break;
       case 6:
-        if (below(3) === 0) tables.CiliumIdentity.delete(String(pod.id));
-        else tables.CiliumEndpoint.delete(`red/pod${below(20)}`);
+        if (below(3) === 0) cluster.identities.delete(String(pod.id));
+        else cluster.addresses.delete(cluster.addresses.keys()[below(20)] ?? "");
         break;
       case 7:
-        tables.CiliumEndpoint.set(endpoint(pod.id));
+        cluster.addresses.set(address(pod.id));
         break;
       default:
         if (below(4) === 0) subjects.delete(String(1 + i));
@@ -123,7 +121,7 @@ Deno.test("derivePolicies() after each of 1,000 random changes is what everythin
       entries += expected.entries.length;
     }
     if (round % 20 === 0) {
-      using anew = derivePolicies({ ...tables, subjects, cookies });
+      using anew = derivePolicies({ ...tables, ...cluster, subjects, cookies });
       await settled();
       const byId = (rows: { id: number }[]) => rows.sort((a, b) => a.id - b.id);
       assertEquals(byId(anew.cidrs.rows()), byId(derived.cidrs.rows()));

@@ -1,7 +1,8 @@
 /** The named ports of the pods of each identity. */
 
 import type { Change } from "../../core/table.ts";
-import type { CiliumEndpoint, NamedPort } from "../../kubernetes/resources.ts";
+import type { RemoteAddress } from "../../cluster/rows.ts";
+import type { NamedPort } from "../../kubernetes/resources.ts";
 
 /** See the module. */
 export class NamedPortsByIdentity {
@@ -9,7 +10,7 @@ export class NamedPortsByIdentity {
   #ports = new Map<number, Map<string, { port: NamedPort; count: number }>>();
 
   /** Returns the identities whose ports may differ now. */
-  apply(change: Change<CiliumEndpoint>): string[] {
+  apply(change: Change<RemoteAddress>): string[] {
     const before = change.kind === "added" ? undefined : partsOf(change.previous);
     const after = change.kind === "deleted" ? undefined : partsOf(change.row);
     for (const { name, port } of before?.ports ?? []) this.#count(before!.identity, name, port, -1);
@@ -35,10 +36,9 @@ export class NamedPortsByIdentity {
   }
 }
 
-function partsOf({ status }: CiliumEndpoint) {
-  const ports = status["named-ports"] ?? [];
+function partsOf({ identity, namedPorts }: RemoteAddress) {
   return {
-    identity: status.identity.id,
-    ports: ports.map((port) => ({ name: `${port.name}/${port.protocol}/${port.port}`, port })),
+    identity,
+    ports: namedPorts.map((port) => ({ name: `${port.name}/${port.protocol}/${port.port}`, port })),
   };
 }

@@ -7,6 +7,7 @@ import { formatLabels } from "../../cluster/labels.ts";
 import type { Log } from "../../core/log.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
+import type { ClusterStore } from "../../cluster/cluster_store.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { AgentConfig } from "../config.ts";
 import { endpointMapTarget } from "../endpoints/endpoint_map.ts";
@@ -35,11 +36,20 @@ export interface PolicyPart extends Part {
 
 /** Wires policies to the maps of the kernel. */
 export function policyPart(
-  { config, log, kernel: { maps }, resources, endpoints, identity: { identified, subjects } }: {
+  {
+    config,
+    log,
+    kernel: { maps },
+    resources,
+    store: { addresses, identities },
+    endpoints,
+    identity: { identified, subjects },
+  }: {
     config: AgentConfig;
     log: Log;
     kernel: Kernel;
     resources: ResourceTables;
+    store: Pick<ClusterStore, "addresses" | "identities">;
     endpoints: Table<Endpoint>;
     identity: IdentityPart;
   },
@@ -48,7 +58,9 @@ export function policyPart(
   const cookies = new Cookies();
   const policies = policyTable();
   const assignments = assignmentTable();
-  const tables = stack.use(derivePolicies({ ...resources, subjects, cookies }));
+  const tables = stack.use(
+    derivePolicies({ ...resources, addresses, identities, subjects, cookies }),
+  );
   const target = policyTarget(maps.pilus_policies, maps.pilus_rules);
   const reconciler = stack.use(
     new Reconciler({

@@ -7,7 +7,7 @@ import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
 import type { Node, Pod, PortProtocol, Service, ServicePort } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
-import type { ClusterNode } from "../nodes/nodes.ts";
+import type { ClusterNode } from "../../cluster/rows.ts";
 import { type Balancing, type ServiceSettings, serviceSettings } from "./annotations.ts";
 import { type Backend, type BackendList, packBackends } from "./backend.ts";
 import { type Choice, choose, NO_CHOICE, type Place } from "./backend_choice.ts";
@@ -99,7 +99,7 @@ export class FrontendBuilder {
     const slices = this.#inputs.index.slices(key);
     const sources = {
       slices,
-      endpoints: slices ? [] : this.#inputs.index.endpoints(metadata.namespace),
+      addresses: slices ? [] : this.#inputs.index.addresses(metadata.namespace),
       settings,
       isLocal: this.#isLocal,
     };

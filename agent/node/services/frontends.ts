@@ -7,7 +7,7 @@ import { Table } from "../../core/table.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { type Pod, resourceKey } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
-import type { ClusterNode } from "../nodes/nodes.ts";
+import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
 import { type Frontend, frontendKey } from "./frontend.ts";
 import { FrontendBuilder, type FrontendOptions } from "./frontend_builder.ts";
 import { deriveHealthChecks } from "./health_check_rows.ts";
@@ -24,8 +24,12 @@ export interface FrontendTables extends Disposable {
 }
 
 export type FrontendInputs =
-  & Pick<ResourceTables, "Service" | "EndpointSlice" | "CiliumEndpoint" | "Pod" | "Node">
-  & { nodes: Table<ClusterNode>; localAddresses: Table<LocalAddress> };
+  & Pick<ResourceTables, "Service" | "EndpointSlice" | "Pod" | "Node">
+  & {
+    addresses: Table<RemoteAddress>;
+    nodes: Table<ClusterNode>;
+    localAddresses: Table<LocalAddress>;
+  };
 
 /** Groups are called as their services; those of pods have a prefix that no namespace has. */
 const POD_PREFIX = "pod:";
@@ -55,7 +59,7 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
     inputs: [
       groupInput(inputs.Service, (change) => index.serviceChanged(change)),
       groupInput(inputs.EndpointSlice, (change) => index.sliceChanged(change)),
-      groupInput(inputs.CiliumEndpoint, (change) => index.endpointChanged(change)),
+      groupInput(inputs.addresses, (change) => index.addressChanged(change)),
       groupInput(
         inputs.Pod,
         (change) => [...rowsOf(change)].some(hasHostPorts) ? [POD_PREFIX + change.key] : [],

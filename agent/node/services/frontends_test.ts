@@ -1,14 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import { localAddressTable } from "../ipcache/ipcache.ts";
-import type { ClusterNode } from "../nodes/nodes.ts";
-import type {
-  CiliumEndpoint,
-  EndpointSlice,
-  Pod,
-  Service,
-  SliceEndpoint,
-} from "../../kubernetes/resources.ts";
+import { remoteAddressTable } from "../../cluster/cluster_store.ts";
+import { type ClusterNode, type RemoteAddress, remoteAddressKey } from "../../cluster/rows.ts";
+import type { EndpointSlice, Pod, Service, SliceEndpoint } from "../../kubernetes/resources.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
@@ -32,7 +27,8 @@ function derived(options: Partial<FrontendOptions> = {}) {
   const nodes = new Table<ClusterNode>({ name: "nodes", key: ({ name }) => name });
   nodes.set(NODE);
   const localAddresses = localAddressTable();
-  const services = deriveFrontends({ ...tables, nodes, localAddresses }, {
+  const addresses = remoteAddressTable();
+  const services = deriveFrontends({ ...tables, addresses, nodes, localAddresses }, {
     nodeName: "node-a",
     routing: "native",
     balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
@@ -42,7 +38,7 @@ function derived(options: Partial<FrontendOptions> = {}) {
   const named = (name: string) => services.frontends.rows().filter((row) => row.name === name);
   const problems = () =>
     services.problems.rows().map(({ source, message }) => `${source}: ${message}`).sort();
-  return { ...tables, nodes, localAddresses, services, named, problems };
+  return { ...tables, addresses, nodes, localAddresses, services, named, problems };
 }
 
 function service(
@@ -58,21 +54,18 @@ function service(
   };
 }
 
-function published(name: string, ip: number, app = "web"): CiliumEndpoint {
-  return {
-    kind: "CiliumEndpoint",
-    metadata: { name, namespace: "demo", labels: {} },
-    status: {
-      id: ip,
-      identity: { id: 300, labels: [`k8s:app=${app}`] },
-      networking: {
-        addressing: [{ ipv4: `10.60.1.${ip}`, ipv6: `fd60:1::${ip}` }],
-        node: "192.168.60.1",
-      },
-      state: "ready",
-      "named-ports": [{ name: "http", port: 8080, protocol: "TCP" }],
-    },
-  };
+function published(name: string, ip: number, app = "web"): RemoteAddress[] {
+  return [`10.60.1.${ip}`, `fd60:1::${ip}`].map((prefix) => ({
+    prefix,
+    identity: 300,
+    node: "192.168.60.1",
+    key: 0,
+    cluster: "default",
+    pod: `demo/${name}`,
+    labels: { app },
+    namedPorts: [{ name: "http", port: 8080, protocol: "TCP" }],
+    ready: true,
+  }));
 }
 
 /** One on this node, one on another in the same zone, one in another zone. */
@@ -108,14 +101,14 @@ function shown(rows: readonly Frontend[]): string[] {
 }
 
 Deno.test("deriveFrontends() finds the published pods of a service that has no EndpointSlice", async () => {
-  const { Service, CiliumEndpoint, services, named } = derived();
+  const { Service, addresses, services, named } = derived();
   Service.set(service("web", {
     clusterIPs: ["10.96.0.80", "fd60:96::80"],
     selector: { app: "web" },
     ports: [{ name: "http", port: 80, targetPort: "http" }, { name: "other", port: 81 }],
   }));
-  for (const row of [published("b", 6), published("a", 5), published("c", 7, "client")]) {
-    CiliumEndpoint.set(row);
+  for (const row of [...published("b", 6), ...published("a", 5), ...published("c", 7, "client")]) {
+    addresses.set(row);
   }
   await settled();
   assertEquals(shown(named("web")), [
@@ -124,7 +117,7 @@ Deno.test("deriveFrontends() finds the published pods of a service that has no E
     "ClusterIP fd60:96::80 80/TCP: fd60:1::5 8080 active, fd60:1::6 8080 active",
     "ClusterIP fd60:96::80 81/TCP: fd60:1::5 81 active, fd60:1::6 81 active",
   ]);
-  CiliumEndpoint.delete("demo/b");
+  for (const row of published("b", 6)) addresses.delete(remoteAddressKey(row));
   await settled();
   assertEquals(shown(named("web"))[0], "ClusterIP 10.96.0.80 80/TCP: 10.60.1.5 8080 active");
   Service.delete("demo/web");

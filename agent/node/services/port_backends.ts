@@ -1,14 +1,8 @@
 /** The backends of a service port: the endpoints of its EndpointSlices, or the pods that it selects. */
 
-import { formatIp, tryParseIp } from "../../../datapath/net/ip.ts";
-import { parseLabels } from "../../cluster/labels.ts";
-import type {
-  CiliumEndpoint,
-  EndpointSlice,
-  Service,
-  ServicePort,
-} from "../../kubernetes/resources.ts";
-import { resourceKey } from "../../kubernetes/resources.ts";
+import { formatIp, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
+import { namespaceOf, type RemoteAddress } from "../../cluster/rows.ts";
+import type { EndpointSlice, Service, ServicePort } from "../../kubernetes/resources.ts";
 import { unpackEndpoints } from "../../kubernetes/slice_endpoints.ts";
 import type { ServiceSettings } from "./annotations.ts";
 import { type Backend, backendEnd, type BackendState } from "./backend.ts";
@@ -54,42 +48,30 @@ function unplaced(address: Uint8Array<ArrayBuffer>, port: number, state: Backend
   return { address, port, state, weight: 1, local: false };
 }
 
-/** Whether the service selects the published pod. */
-export function selects(service: Service, { metadata, status }: CiliumEndpoint): boolean {
+/** Whether the service selects the pod with the published address. */
+export function selects(service: Service, address: RemoteAddress): boolean {
   const selector = Object.entries(service.spec.selector ?? {});
-  if (selector.length === 0 || metadata.namespace !== service.metadata.namespace) return false;
-  const labels = parseLabels(status.identity.labels);
-  return selector.every(([key, value]) => (labels[`k8s:${key}`] ?? metadata.labels[key]) === value);
+  if (selector.length === 0 || namespaceOf(address) !== service.metadata.namespace) return false;
+  return selector.every(([key, value]) => address.labels[key] === value);
 }
 
 /** What a controller would put in the EndpointSlices: the published pods that the selector selects. */
 function* selectedBackends(
   service: Service,
   port: ServicePort,
-  endpoints: Iterable<CiliumEndpoint>,
+  addresses: Iterable<RemoteAddress>,
 ): Generator<Backend> {
   const { publishNotReadyAddresses = false } = service.spec;
-  for (const endpoint of endpoints) {
-    if (!selects(service, endpoint)) continue;
-    const { metadata, status } = endpoint;
-    const ready = publishNotReadyAddresses || status.state === undefined ||
-      status.state === "ready";
+  for (const published of addresses) {
+    if (!selects(service, published)) continue;
+    const { prefix, node, pod, namedPorts, ready } = published;
     const target = port.targetPort ?? port.port;
-    const number = typeof target === "number" ? target : status["named-ports"]
-      ?.find(({ name, protocol }) => name === target && protocol === (port.protocol ?? "TCP"))
+    const number = typeof target === "number" ? target : namedPorts
+      .find(({ name, protocol }) => name === target && protocol === (port.protocol ?? "TCP"))
       ?.port;
     if (number === undefined) continue;
-    for (const { ipv4, ipv6 } of status.networking.addressing) {
-      for (const text of [ipv4, ipv6]) {
-        const address = text === undefined ? undefined : tryParseIp(text);
-        if (!address) continue;
-        yield {
-          ...unplaced(address, number, ready ? "active" : "unready"),
-          node: status.networking.node,
-          pod: resourceKey({ kind: "Pod", metadata }),
-        };
-      }
-    }
+    const state = ready || publishNotReadyAddresses ? "active" : "unready";
+    yield { ...unplaced(parseIp(prefix), number, state), node, pod };
   }
 }
 
@@ -97,8 +79,8 @@ function* selectedBackends(
 export interface BackendSources {
   /** The service's; undefined when it has none: its selector counts then. */
   slices: readonly EndpointSlice[] | undefined;
-  /** Published pods of the service's namespace, where there are no slices. */
-  endpoints: Iterable<CiliumEndpoint>;
+  /** Of published pods of the service's namespace, where there are no slices. */
+  addresses: Iterable<RemoteAddress>;
   settings: ServiceSettings;
   isLocal: (address: Uint8Array) => boolean;
 }
@@ -107,11 +89,11 @@ export interface BackendSources {
 export function portBackends(
   service: Service,
   port: ServicePort,
-  { slices, endpoints, settings, isLocal }: BackendSources,
+  { slices, addresses, settings, isLocal }: BackendSources,
 ): Backend[] {
   const found = slices
     ? sliceBackends(slices, port, service.spec.publishNotReadyAddresses ?? false)
-    : selectedBackends(service, port, endpoints);
+    : selectedBackends(service, port, addresses);
   const unique = new Map<string, Backend>();
   for (const backend of found) {
     const ip = formatIp(backend.address);

@@ -2,12 +2,8 @@
 
 import { rowsOf } from "../../core/derive_groups.ts";
 import type { Change, Table } from "../../core/table.ts";
-import type {
-  CiliumEndpoint,
-  EndpointSlice,
-  Resource,
-  Service,
-} from "../../kubernetes/resources.ts";
+import { namespaceOf as namespaceOfAddress, type RemoteAddress } from "../../cluster/rows.ts";
+import type { EndpointSlice, Resource, Service } from "../../kubernetes/resources.ts";
 import { selects } from "./port_backends.ts";
 
 const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
@@ -47,7 +43,7 @@ const namespaceOf = ({ metadata }: Resource): string => metadata.namespace;
 export class ServiceIndex {
   readonly #services: Table<Service>;
   readonly #slices = new GroupIndex<EndpointSlice>();
-  readonly #endpoints = new GroupIndex<CiliumEndpoint>();
+  readonly #addresses = new GroupIndex<RemoteAddress>();
   /** Services without EndpointSlices, whose selectors count. */
   readonly #selecting = new GroupIndex<Service>();
 
@@ -61,9 +57,9 @@ export class ServiceIndex {
     return slices && [...slices.values()];
   }
 
-  /** The published pods of a namespace. */
-  endpoints(namespace: string): CiliumEndpoint[] {
-    return [...this.#endpoints.get(namespace)?.values() ?? []];
+  /** The addresses of published pods of a namespace. */
+  addresses(namespace: string): RemoteAddress[] {
+    return [...this.#addresses.get(namespace)?.values() ?? []];
   }
 
   serviceChanged(change: Change<Service>): string[] {
@@ -79,13 +75,13 @@ export class ServiceIndex {
     return owners;
   }
 
-  endpointChanged(change: Change<CiliumEndpoint>): string[] {
-    this.#endpoints.apply(change, namespaceOf);
+  addressChanged(change: Change<RemoteAddress>): string[] {
+    this.#addresses.apply(change, namespaceOfAddress);
     const rows = [...rowsOf(change)];
-    const services = this.#selecting.get(namespaceOf(rows[0]!)) ?? new Map<string, Service>();
-    return [...services].filter(([, service]) =>
-      rows.some((endpoint) => selects(service, endpoint))
-    ).map(([key]) => key);
+    const services = this.#selecting.get(namespaceOfAddress(rows[0]!)) ??
+      new Map<string, Service>();
+    return [...services].filter(([, service]) => rows.some((row) => selects(service, row)))
+      .map(([key]) => key);
   }
 
   #keepSelecting(key: string): void {

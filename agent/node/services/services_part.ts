@@ -5,6 +5,7 @@ import type { Endpoint } from "../../api/endpoint.ts";
 import type { Log } from "../../core/log.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
+import type { ClusterStore } from "../../cluster/cluster_store.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { AgentConfig } from "../config.ts";
 import type { IdentityPart } from "../identity/identity_part.ts";
@@ -38,6 +39,7 @@ export interface ServicesPartOptions {
   log: Log;
   kernel: Kernel;
   resources: ResourceTables;
+  store: Pick<ClusterStore, "addresses">;
   nodes: NodeTables;
   endpoints: Table<Endpoint>;
   identity: IdentityPart;
@@ -46,14 +48,14 @@ export interface ServicesPartOptions {
 
 /** Wires services to their maps, to health checks and to sockets of backends that are gone. */
 export function servicesPart(
-  { config, log, kernel: { maps }, resources, nodes: { nodes }, endpoints, identity, names }:
+  { config, log, kernel: { maps }, resources, store, nodes: { nodes }, endpoints, identity, names }:
     ServicesPartOptions,
 ): ServicesPart {
   const stack = new AsyncDisposableStack();
   const { routing, clusterCidrs, maglevSize } = config;
   const { localAddresses, identified } = identity;
   const { frontends, problems, healthChecks } = stack.use(
-    deriveFrontends({ ...resources, nodes, localAddresses }, {
+    deriveFrontends({ ...resources, addresses: store.addresses, nodes, localAddresses }, {
       nodeName: config.nodeName,
       routing,
       balancing: {
@@ -136,7 +138,7 @@ export function servicesPart(
         ({ backend, port }) =>
           [6, 17].map((protocol) => ({ address: backend.slice(), port, protocol })),
       ),
-      pods: [identified, resources.CiliumEndpoint],
+      pods: [identified, store.addresses],
       lives: (ip) => names.get(ip) !== undefined,
       namespaces: () => endpoints.rows().map(({ netns }) => netns),
       onError: (error) => log.warn("stale sockets not destroyed", { error: String(error) }),

@@ -1,7 +1,7 @@
 /** What pilus has put into file systems: state, socket, CNI configuration and plugin, publications. */
 
 import { join } from "@std/path";
-import { PUBLISHED } from "../../cluster/files/published.ts";
+import { PUBLISHED } from "../../cluster/files/paths.ts";
 import { CNI_CONFIG_NAME } from "../endpoints/cni_config.ts";
 import { isThere, ownDirectory, pathRemoval } from "./paths.ts";
 import type { Left, Removal, UninstallPlan } from "./removal.ts";

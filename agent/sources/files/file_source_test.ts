@@ -1,12 +1,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { Reconciler } from "../../core/reconciler.ts";
-import { createResourceTables, type ResourceTables } from "../../kubernetes/resource_tables.ts";
-import { Table } from "../../core/table.ts";
-import { type CiliumEndpoint, resourceKey } from "../../kubernetes/resources.ts";
+import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
+import { resourceKey } from "../../kubernetes/resources.ts";
 import { FileSource } from "./file_source.ts";
 import { parseManifest } from "../../kubernetes/manifest.ts";
-import { EndpointFiles, FileIdentities } from "../../cluster/files/published.ts";
 
 const POLICY = `
 apiVersion: networking.k8s.io/v1
@@ -33,9 +30,9 @@ function place(rescanMs = 10_000): Place {
   const root = Deno.makeTempDirSync({ prefix: "pilus-files-" });
   const directory = join(root, "manifests");
   const state = join(root, "state");
-  const tables = createResourceTables();
   Deno.mkdirSync(directory);
-  const source = new FileSource({ directory, stateDirectory: state, tables, rescanMs });
+  const source = new FileSource({ directory, stateDirectory: state, rescanMs });
+  const { tables } = source;
   return {
     directory,
     state,
@@ -45,7 +42,7 @@ function place(rescanMs = 10_000): Place {
     problems: () =>
       tables.problems.rows().map(({ source, line, message }) => `${source}:${line}: ${message}`),
     async [Symbol.asyncDispose]() {
-      await source.stop();
+      await source[Symbol.asyncDispose]();
       await Deno.remove(root, { recursive: true });
     },
   };
@@ -209,15 +206,11 @@ Deno.test("FileSource keeps the last good version of a broken file, over a resta
       "version of the file stays in force)",
   );
   assertStringIncludes(p.problems()[1]!, "(nothing of the file is in force)");
-  await p.source.stop();
+  await p.source[Symbol.asyncDispose]();
 
-  const tables = createResourceTables();
-  await using again = new FileSource({
-    directory: p.directory,
-    stateDirectory: p.state,
-    tables,
-  });
+  await using again = new FileSource({ directory: p.directory, stateDirectory: p.state });
   await again.start();
+  const { tables } = again;
   assertEquals(tables.NetworkPolicy.keys(), ["demo/web"]);
   p.write("a.yaml", POLICY.replace("web", "fixed"));
   await until(() => tables.NetworkPolicy.has("demo/fixed"));
@@ -241,45 +234,14 @@ Deno.test("the example manifests have nothing wrong", () => {
   }
 });
 
-Deno.test("EndpointFiles publishes what other nodes read, and removes what is stale", async () => {
+Deno.test("FileSource goes through linked directories once, and does not look at hidden ones", async () => {
   await using p = place();
-  const endpoint = (name: string): CiliumEndpoint => ({
-    kind: "CiliumEndpoint",
-    metadata: { name, namespace: "demo", labels: { app: name } },
-    status: {
-      id: 7,
-      identity: { id: 300, labels: [`k8s:app=${name}`] },
-      networking: { addressing: [{ ipv4: "10.60.1.5", ipv6: "fd60:1::5" }], node: "192.168.60.1" },
-      "named-ports": [{ name: "http", port: 8080, protocol: "TCP" }],
-    },
-  });
-  const desired = new Table<CiliumEndpoint>({ name: "own-endpoints", key: resourceKey });
-  const target = new EndpointFiles(p.directory, "node-a");
-  target.apply([endpoint("stale")], []);
-  desired.set(endpoint("web"));
-  await using reconciler = new Reconciler({ name: "published-endpoints", desired, target });
-  await reconciler.start();
+  Deno.mkdirSync(join(p.directory, "sub"));
+  Deno.mkdirSync(join(p.directory, ".hidden"));
+  p.write("sub/a.yaml", POLICY);
+  p.write(".hidden/b.yaml", POLICY.replace("web", "hidden"));
+  for (const name of ["loop", "sub/up"]) Deno.symlinkSync(p.directory, join(p.directory, name));
   await p.source.start();
+  assertEquals(p.tables.NetworkPolicy.keys(), ["demo/web"]);
   assertEquals(p.problems(), []);
-  assertEquals(p.tables.CiliumEndpoint.rows(), [endpoint("web")]);
-  assertEquals(await reconciler.repair(), 0);
-  desired.delete("demo/web");
-  await until(() => p.tables.CiliumEndpoint.size === 0);
-});
-
-Deno.test("FileIdentities gives the same labels one number on every node, and others another", async () => {
-  await using p = place();
-  const nodes = [new FileIdentities(p.directory), new FileIdentities(p.directory)];
-  const sets = Array.from({ length: 100 }, (_, i) => ({ "k8s:app": `a${i}` }));
-  const [a, b] = await Promise.all(
-    nodes.map((node) => Promise.all(sets.map((labels) => node.allocate(labels)))),
-  );
-  assertEquals(a, b!);
-  assertEquals(new Set(a).size, 100);
-  assertEquals(a!.every((number) => number >= 256 && number <= 65535), true);
-  await p.source.start();
-  assertEquals(p.problems(), []);
-  assertEquals(p.tables.CiliumIdentity.size, 100);
-  const folder = join(p.directory, ".pilus/identities");
-  assertEquals([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith(".")), []);
 });

@@ -8,7 +8,7 @@ import { traceService } from "./trace.ts";
 import type { PilusMaps } from "../../../../datapath/maps/mod.ts";
 import type { Endpoint } from "../../../api/endpoint.ts";
 import type { Table } from "../../../core/table.ts";
-import type { ClusterNode } from "../../nodes/nodes.ts";
+import type { ClusterNode } from "../../../cluster/rows.ts";
 import { ApiError, type ApiRoutes } from "../../../api/server.ts";
 import type { SourceRangeView } from "../../../api/views.ts";
 

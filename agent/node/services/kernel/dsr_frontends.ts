@@ -5,7 +5,7 @@ import { formatIp, isIpv4, isLoopback } from "../../../../datapath/net/ip.ts";
 import { deriveGroups, groupInput } from "../../../core/derive_groups.ts";
 import type { Table } from "../../../core/table.ts";
 import { type MapRow, mapTable } from "../../map_target.ts";
-import type { ClusterNode } from "../../nodes/nodes.ts";
+import type { ClusterNode } from "../../../cluster/rows.ts";
 import { unpackBackends } from "../backend.ts";
 import { type Frontend, frontendKey } from "../frontend.ts";
 import type { Derived } from "./derived.ts";

@@ -3,7 +3,7 @@
 import { equalIp } from "../../../../datapath/net/ip.ts";
 import { deriveGroups, groupInput } from "../../../core/derive_groups.ts";
 import { Table } from "../../../core/table.ts";
-import type { ClusterNode } from "../../nodes/nodes.ts";
+import type { ClusterNode } from "../../../cluster/rows.ts";
 import { unpackBackends } from "../backend.ts";
 import { type Frontend, frontendKey } from "../frontend.ts";
 import type { Derived } from "./derived.ts";

@@ -13,7 +13,7 @@ import type { RoutingMode } from "../../../../datapath/loader.ts";
 import { deriveGroups, groupInput } from "../../../core/derive_groups.ts";
 import type { Table } from "../../../core/table.ts";
 import type { MapRow } from "../../map_target.ts";
-import type { ClusterNode } from "../../nodes/nodes.ts";
+import type { ClusterNode } from "../../../cluster/rows.ts";
 import type { Backend } from "../backend.ts";
 import { type Choice, chosenBackends } from "../backend_choice.ts";
 import { type Frontend, isExternal } from "../frontend.ts";

@@ -6,7 +6,7 @@ import {
 } from "../../../../datapath/maps/generated.ts";
 import { ServiceFlags } from "../../../../datapath/maps/generated.ts";
 import { formatIp, parseIp } from "../../../../datapath/net/ip.ts";
-import type { ClusterNode } from "../../nodes/nodes.ts";
+import type { ClusterNode } from "../../../cluster/rows.ts";
 import { settled } from "../../../core/schedule.ts";
 import { Table } from "../../../core/table.ts";
 import { setBackends } from "./backend_set.ts";

@@ -1,0 +1,72 @@
+/** The endpoints that a node publishes as files, one a pod, in a folder of its own. */
+
+import { join } from "@std/path";
+import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
+import { writeWhole } from "../../core/whole_file.ts";
+import type { PublishedEndpoint } from "../rows.ts";
+import { endpointRow, endpointText, readPublished } from "./published.ts";
+import { checkedFolder, isPodFileName, podFileName } from "./paths.ts";
+
+/** A target for a reconciler. Files that are not of its own form are left alone. */
+export class EndpointFiles implements Target<PublishedEndpoint> {
+  readonly #directory: string;
+  readonly #node: string;
+
+  /** Throws TypeError when the node's name is not a name of the API. */
+  constructor(directory: string, node: string) {
+    this.#directory = directory;
+    this.#node = node;
+    checkedFolder(directory, ["endpoints", node]);
+  }
+
+  read(): PublishedEndpoint[] {
+    const folder = checkedFolder(this.#directory, ["endpoints", this.#node]);
+    const rows: PublishedEndpoint[] = [];
+    for (const { name, isFile } of Deno.readDirSync(folder)) {
+      const path = join(folder, name);
+      if (!isFile || !isPodFileName(name)) continue;
+      const [row] = readPublished(Deno.readTextFileSync(path), {
+        endpoint: endpointRow,
+        identity: () => undefined,
+      }).resources;
+      // a draft that a crash left, or a spoilt file: it is written anew when it is desired
+      if (!row || !isNamed(name, row)) Deno.removeSync(path);
+      else rows.push(row);
+    }
+    return rows;
+  }
+
+  apply(
+    upserts: PublishedEndpoint[],
+    deletes: PublishedEndpoint[],
+  ): ApplyResult<PublishedEndpoint> {
+    const folder = checkedFolder(this.#directory, ["endpoints", this.#node]);
+    const failed: RowFailure<PublishedEndpoint>[] = [];
+    const attempt = (row: PublishedEndpoint, act: (path: string) => void) => {
+      try {
+        act(join(folder, podFileName(row)));
+      } catch (error) {
+        failed.push({ row, error: error instanceof Error ? error : new Error(String(error)) });
+      }
+    };
+    for (const row of deletes) attempt(row, removeFile);
+    for (const row of upserts) attempt(row, (path) => writeWhole(path, endpointText(row)));
+    return { failed };
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function isNamed(name: string, row: PublishedEndpoint): boolean {
+  try {
+    return name === podFileName(row);
+  } catch {
+    return false; // by no name that is written here
+  }
+}

@@ -1,0 +1,58 @@
+/** Where in the shared directory things are. Names are checked before they become paths. */
+
+import { join } from "@std/path";
+import type { PublishedEndpoint } from "../rows.ts";
+
+/** The directory within the manifest directory for what nodes publish. */
+export const PUBLISHED = ".pilus";
+
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const POD_FILE = /^[a-z0-9-]+_[a-z0-9.-]+\.json$/;
+/** What a writer that was killed leaves. */
+const DRAFT = /^\.[a-z0-9-]+_[a-z0-9.-]+\.json\.[0-9a-f-]+$/;
+
+/**
+ * A folder of what nodes publish, made when it is not there. No part of the way is a link: who may
+ * write in the shared directory could lead another node's writes to any place.
+ *
+ * Throws TypeError when a part is not a name of the API, Error when it is not a directory.
+ */
+export function checkedFolder(directory: string, parts: readonly string[]): string {
+  let path = directory;
+  for (const part of [PUBLISHED, ...parts]) {
+    if (part !== PUBLISHED && !isName(part, NAME, 253)) {
+      throw new TypeError(`Cannot use ${JSON.stringify(part)} as a folder: it is no name`);
+    }
+    path = join(path, part);
+    try {
+      Deno.mkdirSync(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
+    if (!Deno.lstatSync(path).isDirectory) {
+      throw new Error(`Cannot write below ${path}: it is no directory; remove it`);
+    }
+  }
+  return path;
+}
+
+/** The name of a pod's file. Throws TypeError when namespace or name are none of the API. */
+export function podFileName({ namespace, pod }: PublishedEndpoint): string {
+  if (!isName(namespace, NAMESPACE, 63)) {
+    throw new TypeError(`Cannot publish a pod of ${JSON.stringify(namespace)}: no namespace`);
+  }
+  if (!isName(pod, NAME, 253)) {
+    throw new TypeError(`Cannot publish the pod ${JSON.stringify(pod)}: no name of a pod`);
+  }
+  return `${namespace}_${pod}.json`;
+}
+
+/** Whether a file may be one of a pod, or a draft of one. */
+export function isPodFileName(name: string): boolean {
+  return POD_FILE.test(name) || DRAFT.test(name);
+}
+
+function isName(text: string, form: RegExp, length: number): boolean {
+  return text.length <= length && form.test(text);
+}

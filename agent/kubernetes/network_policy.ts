@@ -1,0 +1,61 @@
+/** NetworkPolicy, with the fields of Kubernetes 1.34. */
+
+import { cidrContainsCidr, parseCidr } from "../../datapath/net/ip.ts";
+import {
+  cidr,
+  type Normalised,
+  port,
+  portName,
+  portProtocol,
+  resource,
+  selector,
+} from "./resource_schema.ts";
+import { type Infer, list, numberOrText, object, oneOf, refine } from "./schema.ts";
+
+/** What is wrong with the exceptions of a prefix. */
+export function exceptOutside({ cidr, except }: { cidr?: string; except?: string[] }) {
+  if (!cidr) return undefined;
+  const outside = except?.find((inner) => !cidrContainsCidr(parseCidr(cidr), parseCidr(inner)));
+  return outside === undefined ? undefined : `excepts ${outside}, which is not within ${cidr}`;
+}
+
+const networkPolicyPorts = list(refine(
+  object({ protocol: portProtocol, port: numberOrText(port, portName), endPort: port }),
+  ({ port, endPort }) => {
+    if (endPort === undefined || endPort === null) return undefined;
+    if (typeof port !== "number") return "has an endPort, which needs a port that is a number";
+    return endPort < port ? `has endPort ${endPort}, which is less than port ${port}` : undefined;
+  },
+));
+const networkPolicyPeers = list(refine(
+  object({
+    podSelector: selector,
+    namespaceSelector: selector,
+    ipBlock: refine(
+      object({ cidr, except: list(cidr) }, { required: ["cidr"] }),
+      exceptOutside,
+    ),
+  }),
+  ({ podSelector, namespaceSelector, ipBlock }) => {
+    if (ipBlock && (podSelector || namespaceSelector)) {
+      return "has an ipBlock with a selector; make it two entries of the list";
+    }
+    if (ipBlock || podSelector || namespaceSelector) return undefined;
+    return "names no peer; give podSelector, namespaceSelector or ipBlock ({} selects all)";
+  },
+));
+
+export const networkPolicySchema = resource({
+  spec: object({
+    podSelector: selector,
+    policyTypes: list(oneOf("Ingress", "Egress")),
+    ingress: list(object({ from: networkPolicyPeers, ports: networkPolicyPorts })),
+    egress: list(object({ to: networkPolicyPeers, ports: networkPolicyPorts })),
+  }, { required: ["podSelector"] }),
+}, ["spec"]);
+
+export type NetworkPolicy = Normalised<"NetworkPolicy", Infer<typeof networkPolicySchema>>;
+
+export type NetworkPolicyPort = Infer<typeof networkPolicyPorts>[number];
+
+export type NetworkPolicyPeer = Infer<typeof networkPolicyPeers>[number];

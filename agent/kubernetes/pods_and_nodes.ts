@@ -1,0 +1,77 @@
+/** Namespaces, pods and nodes, with the fields of Kubernetes 1.34. */
+
+import { tryParseIp } from "../../datapath/net/ip.ts";
+import {
+  cidr,
+  name,
+  type Normalised,
+  port,
+  portName,
+  type PortProtocol,
+  portProtocol,
+  resource,
+} from "./resource_schema.ts";
+import { anything, boolean, type Infer, integer, list, object, refine, text } from "./schema.ts";
+
+export const namespaceSchema = resource({ spec: anything });
+
+export type Namespace = Normalised<"Namespace", object>;
+
+export const podSchema = resource({
+  spec: object({
+    nodeName: name,
+    serviceAccountName: name,
+    hostNetwork: boolean,
+    containers: list(object({
+      name: text(),
+      ports: list(object({
+        name: portName,
+        containerPort: port,
+        protocol: portProtocol,
+        hostPort: integer(0, 65535),
+        hostIP: text(
+          "an IPv4 or IPv6 address",
+          (value) => value === "" || tryParseIp(value) !== undefined,
+        ),
+      }, { required: ["containerPort"] })),
+    }, { required: ["name"], open: true })),
+  }, {
+    // deno-fmt-ignore
+    unused: [
+      "activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig",
+      "dnsPolicy", "enableServiceLinks", "ephemeralContainers", "hostAliases", "hostIPC", "hostPID",
+      "hostUsers", "hostname", "hostnameOverride", "imagePullSecrets", "initContainers",
+      "nodeSelector", "os", "overhead", "preemptionPolicy", "priority", "priorityClassName",
+      "readinessGates", "resourceClaims", "resources", "restartPolicy", "runtimeClassName",
+      "schedulerName", "schedulingGates", "securityContext", "serviceAccount",
+      "setHostnameAsFQDN", "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds",
+      "tolerations", "topologySpreadConstraints", "volumes",
+    ],
+  }),
+});
+
+export type Pod = Normalised<"Pod", Infer<typeof podSchema>>;
+
+/** A port that containers gave a name. */
+export interface NamedPort {
+  name: string;
+  port: number;
+  protocol: PortProtocol;
+}
+
+export const nodeSchema = resource({
+  spec: object({ podCIDR: cidr, podCIDRs: list(cidr) }, {
+    unused: ["configSource", "externalID", "providerID", "taints", "unschedulable"],
+  }),
+  status: object({
+    addresses: list(refine(
+      object({ type: text(), address: text() }, { required: ["type", "address"] }),
+      ({ type, address }) =>
+        type.endsWith("IP") && !tryParseIp(address)
+          ? `has the ${type} ${JSON.stringify(address)}, which is no IPv4 or IPv6 address`
+          : undefined,
+    )),
+  }, { open: true }),
+});
+
+export type Node = Normalised<"Node", Infer<typeof nodeSchema>>;

@@ -78,6 +78,6 @@ Deno.test("a socket ends when its backend is gone for good, and not before", asy
       });
     }
     assertEquals(ended, undefined, "others are left alone");
-    assertStringIncludes(a.logText(), "sockets to backends ended");
+    assertStringIncludes(a.logText(), "stale sockets destroyed");
   });
 });

@@ -121,12 +121,6 @@ const rules: Record<"ingress" | "ingressDeny" | "egress" | "egressDeny", Schema<
   egressDeny: object(to),
 };
 
-export type CiliumCidrRule = Infer<typeof ciliumCidrs>[number];
-
-export type CiliumPortRule = Infer<typeof ciliumToPorts>[number];
-
-export type CiliumIcmpRule = Infer<typeof icmps>[number];
-
 function ciliumSpec(clusterwide: boolean) {
   return refine(
     object({

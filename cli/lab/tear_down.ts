@@ -1,6 +1,7 @@
 /** The end of a lab. All of it can be found by its directory, so that what a killed process left is removed too. */
 
 import { findCgroup } from "../../agent/node/cgroup.ts";
+import { isThere } from "../../agent/node/uninstall/paths.ts";
 import { delay } from "./host.ts";
 import { umount } from "../../datapath/ffi/libc.ts";
 
@@ -14,9 +15,9 @@ export function cgroupOf(directory: string): string {
 /** Ends all processes of the lab in `directory` and removes everything that it made. */
 export async function tearDownLab(directory: string): Promise<void> {
   const cgroup = cgroupOf(directory);
-  if (exists(cgroup)) await removeCgroup(cgroup);
+  if (isThere(cgroup)) await removeCgroup(cgroup);
   for (const path of mountsUnder(directory).reverse()) umount(path, MNT_DETACH);
-  if (exists(directory)) Deno.removeSync(directory, { recursive: true });
+  if (isThere(directory)) Deno.removeSync(directory, { recursive: true });
 }
 
 async function removeCgroup(cgroup: string): Promise<void> {
@@ -32,14 +33,4 @@ function mountsUnder(directory: string): string[] {
   return Deno.readTextFileSync("/proc/self/mounts").split("\n")
     .map((line) => line.split(" ")[1] ?? "")
     .filter((path) => path.startsWith(`${directory}/`));
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

@@ -13,7 +13,7 @@ import {
 } from "../../../datapath/net/ip.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import type { Node } from "../../kubernetes/resources.ts";
-import { type Derivation, derive } from "../../core/derive.ts";
+import { derive } from "../../core/derive.ts";
 import { type Problem, problemTable } from "../../core/problem.ts";
 import { Table } from "../../core/table.ts";
 
@@ -21,7 +21,6 @@ import { Table } from "../../core/table.ts";
 export interface NodeTables extends Disposable {
   nodes: Table<ClusterNode>;
   problems: Table<Problem>;
-  derivations: readonly Derivation[];
 }
 
 function clusterNode(node: Node, localName: string): ClusterNode {
@@ -95,7 +94,6 @@ export function deriveNodes(source: Table<Node>, localName: string): NodeTables 
   return {
     nodes,
     problems,
-    derivations,
     [Symbol.dispose]() {
       for (const derivation of derivations) derivation[Symbol.dispose]();
     },

@@ -23,8 +23,3 @@ export function raiseTunnel(netlink: NetlinkSocket, mtu: number): void {
     setLink(netlink, link.ifindex, { mtu, up: true });
   }
 }
-
-/** Removes the device, if it is there. */
-export function removeTunnel(netlink: NetlinkSocket): void {
-  deleteLink(netlink, TUNNEL_DEVICE);
-}

@@ -202,9 +202,9 @@ export class EndpointManager implements Disposable {
     const { netns: opened, cookie } = this.#openPod(path);
     using netns = opened;
     const key = endpointKey(request);
-    const rollback = new Rollback();
+    const undo = new AsyncDisposableStack();
     try {
-      rollback.add(() => this.#pool.release(key));
+      undo.defer(() => void this.#pool.release(key));
       const addresses = this.#pool.allocate(key);
       let endpoint: Endpoint = {
         id: this.#store.nextId(),
@@ -223,15 +223,15 @@ export class EndpointManager implements Disposable {
         createdAt: new Date().toISOString(),
         state: "creating",
       };
-      rollback.add(() => this.#deleteLink(endpoint.hostIfname));
+      undo.defer(async () => void await this.#deleteLink(endpoint.hostIfname));
       endpoint = { ...endpoint, hostIfindex: this.#makePair(netns, endpoint) };
-      rollback.add(() => this.#slots.delete(endpoint.hostIfindex % SLOTS));
+      undo.defer(() => void this.#slots.delete(endpoint.hostIfindex % SLOTS));
       this.#slots.add(endpoint.hostIfindex % SLOTS);
       configurePod(netns, endpoint, this.#node);
-      rollback.add(() => this.#store.remove(key));
+      undo.defer(() => this.#store.remove(key));
       this.#store.save({ ...endpoint, state: "ready" });
-      rollback.add(() => this.#datapath.detach(endpoint));
-      rollback.add(() => void this.table.delete(key)); // undone first: rows go with it
+      undo.defer(() => this.#datapath.detach(endpoint));
+      undo.defer(() => void this.table.delete(key)); // undone first: rows go with it
       this.table.set(endpoint);
       await this.#datapath.attach(endpoint);
       // Last: the pod reaches nothing before its programs are there.
@@ -241,7 +241,9 @@ export class EndpointManager implements Disposable {
       this.#slots.delete(endpoint.hostIfindex % SLOTS);
       return endpoint;
     } catch (error) {
-      await rollback.run();
+      await undo.disposeAsync().catch((failure) =>
+        console.error(`Cannot undo a step: ${reasonOf(failure)}`)
+      );
       throw asEndpointError(error, `Cannot make endpoint ${key}`);
     }
   }
@@ -462,23 +464,10 @@ export class EndpointManager implements Disposable {
   }
 }
 
-/** What to undo, last first; a failure does not stop the rest. */
-class Rollback {
-  readonly #steps: (() => unknown)[] = [];
-
-  add(step: () => unknown): void {
-    this.#steps.push(step);
-  }
-
-  async run(): Promise<void> {
-    for (const step of this.#steps.reverse()) {
-      try {
-        await step();
-      } catch (error) {
-        console.error(`Cannot undo a step: ${(error as Error).message}`);
-      }
-    }
-  }
+/** Of the first of several failures. */
+function reasonOf(failure: unknown): string {
+  if (failure instanceof SuppressedError) return reasonOf(failure.suppressed);
+  return (failure as Error).message;
 }
 
 function sameNamespace(a: string, b: string): boolean {

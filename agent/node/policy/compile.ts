@@ -16,11 +16,12 @@ import type {
   PolicyResource,
 } from "../../kubernetes/resources.ts";
 import { ICMP_TYPES } from "../../kubernetes/icmp_types.ts";
+import { PROTOCOLS } from "../../core/protocols.ts";
 import type { Cookies, Direction } from "./cookies.ts";
 import { compileSelector, type Requirement, type Selector } from "./selector.ts";
 
-/** Numbers of protocols (IANA). */
-export const PROTOCOLS = { ANY: 0, ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58, SCTP: 132 } as const;
+/** Stands for any protocol. */
+const ANY_PROTOCOL = 0;
 
 /** Who is on the other side. */
 export type Peer =
@@ -67,7 +68,7 @@ export interface CompiledPolicy {
   problems: readonly PolicyProblem[];
 }
 
-const ALL: readonly PortMatch[] = [{ kind: "all", protocol: PROTOCOLS.ANY }];
+const ALL: readonly PortMatch[] = [{ kind: "all", protocol: ANY_PROTOCOL }];
 
 function inNamespace(namespace: string): Requirement {
   return { source: "k8s", key: NAMESPACE_LABEL, operator: "In", values: [namespace] };
@@ -337,7 +338,7 @@ function ciliumPorts({ toPorts, icmps }: CiliumRule): PortMatch[] | undefined {
   for (const { ports } of toPorts ?? []) {
     if ((ports ?? []).length === 0) matches.push(...ALL);
     for (const { port, endPort, protocol = "ANY" } of ports ?? []) {
-      const number = PROTOCOLS[protocol];
+      const number = protocol === "ANY" ? ANY_PROTOCOL : PROTOCOLS[protocol];
       const isName = !/^[0-9]+$/.test(port);
       const first = Number(port);
       if (isName) {

@@ -15,7 +15,7 @@ import { findEndpoint } from "../endpoints/find_endpoint.ts";
 import type { IdentityPart } from "../identity/identity_part.ts";
 import type { Kernel } from "../kernel.ts";
 import { gauge } from "../metrics.ts";
-import { protocolName } from "../observer/names.ts";
+import { protocolName } from "../../core/protocols.ts";
 import type { Part } from "../part.ts";
 import { Cookies } from "./cookies.ts";
 import { derivePolicies, type PolicyTables } from "./derive.ts";

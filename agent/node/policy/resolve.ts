@@ -3,7 +3,8 @@
 import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import type { LabelMap } from "../../cluster/labels.ts";
 import type { NamedPort } from "../../kubernetes/resources.ts";
-import { type CompiledPolicy, type PolicyRule, PROTOCOLS } from "./compile.ts";
+import { PROTOCOLS } from "../../core/protocols.ts";
+import type { CompiledPolicy, PolicyRule } from "./compile.ts";
 import type { Cookies, Direction } from "./cookies.ts";
 import { namesPeer, type PolicyIdentity } from "./peers.ts";
 import { selects } from "./selector.ts";

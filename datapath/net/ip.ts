@@ -85,6 +85,9 @@ export function isIpv4(ip: Uint8Array): boolean {
   return ip[10] === 0xff && ip[11] === 0xff;
 }
 
+/** The address that stands for none (`::`). Shared: it must not be written to. */
+export const NO_ADDRESS: Uint8Array<ArrayBuffer> = new Uint8Array(16);
+
 /** The address as text: dotted for mapped IPv4, else RFC 5952. Takes 16 bytes, or 4 for plain IPv4. */
 export function formatIp(ip: Uint8Array): string {
   if (ip.length === 4) return ip.join(".");

@@ -1,6 +1,6 @@
 /** Programs at the node's devices, at its tunnel and at its sockets. */
 
-import { parseIp } from "../../../datapath/net/ip.ts";
+import { NO_ADDRESS, parseIp } from "../../../datapath/net/ip.ts";
 import type { WireState } from "../../../datapath/wire.ts";
 import type { Log } from "../../core/log.ts";
 import { Reconciler } from "../../core/reconciler.ts";
@@ -8,8 +8,6 @@ import type { AgentConfig } from "../config.ts";
 import type { Kernel } from "../kernel.ts";
 import { mapTable, mapTarget } from "../map_target.ts";
 import type { Part } from "../part.ts";
-
-const NO_ADDRESS = new Uint8Array(16);
 
 /** Wires the node's devices to their map, and attaches what is loaded. */
 export function attachmentsPart(

@@ -2,7 +2,7 @@
 
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
 import type { Endpoint as EndpointValue } from "../../../datapath/maps/generated.ts";
-import { parseIp } from "../../../datapath/net/ip.ts";
+import { NO_ADDRESS, parseIp } from "../../../datapath/net/ip.ts";
 import { parseMac } from "../../../datapath/net/mac.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
 import type { PolicyAssignment } from "../policy/installer.ts";
@@ -13,8 +13,6 @@ import type { Table } from "../../core/table.ts";
 /** Slots of pilus_endpoints (bpf/lib/endpoint.h). */
 export const ENDPOINT_SLOTS = 0x10000;
 
-const NONE = new Uint8Array(16);
-
 /** What an unused slot holds. */
 export const NO_ENDPOINT: EndpointValue = {
   ifindex: 0,
@@ -24,8 +22,8 @@ export const NO_ENDPOINT: EndpointValue = {
   id: 0,
   mac: new Uint8Array(6),
   hostMac: new Uint8Array(6),
-  ipv4: NONE,
-  ipv6: NONE,
+  ipv4: NO_ADDRESS,
+  ipv6: NO_ADDRESS,
 };
 
 /** The slot of a device. */
@@ -70,8 +68,8 @@ export function endpointMapRow(
       id: endpoint.id,
       mac: parseMac(endpoint.podMac),
       hostMac: parseMac(endpoint.hostMac),
-      ipv4: endpoint.ipv4 ? parseIp(endpoint.ipv4) : NONE,
-      ipv6: endpoint.ipv6 ? parseIp(endpoint.ipv6) : NONE,
+      ipv4: endpoint.ipv4 ? parseIp(endpoint.ipv4) : NO_ADDRESS,
+      ipv6: endpoint.ipv6 ? parseIp(endpoint.ipv6) : NO_ADDRESS,
     },
   };
 }

@@ -1,7 +1,7 @@
 /** The cluster's nodes: the routes to their pods, and what programs know of this one. */
 
 import type { Node as NodeValue } from "../../../datapath/maps/generated.ts";
-import { formatCidr, formatIp } from "../../../datapath/net/ip.ts";
+import { formatCidr, formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
 import type { NodeView } from "../../api/views.ts";
 import { derive, type Input } from "../../core/derive.ts";
 import { Reconciler } from "../../core/reconciler.ts";
@@ -14,8 +14,6 @@ import type { Part } from "../part.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import type { NodeTables } from "./nodes.ts";
 import { type NodeRoute, routeTable, routeTarget } from "./route_target.ts";
-
-const NO_ADDRESS = new Uint8Array(16);
 
 /** The row of pilus_node before anything is known. */
 const NO_NODE: NodeValue = {

@@ -5,7 +5,7 @@ import type { Direction } from "./cookies.ts";
 import type { PolicyEntry, ResolvedPolicy } from "./resolve.ts";
 
 /** Identities whose entries are hashed together. */
-const IDENTITIES = 64;
+const IDENTITIES = 128;
 
 /** The entries of a direction and of identities from `low` to below `high`, as a range of indices. */
 export function rangeOf(
@@ -31,7 +31,7 @@ export function rangeOf(
 }
 
 function hashOf(texts: readonly string[]): string {
-  return createHash("sha256").update(texts.join("\n")).digest("hex");
+  return createHash("sha256").update(texts.join("\n")).digest("hex").slice(0, 32);
 }
 
 function textOf(e: PolicyEntry): string {
@@ -39,7 +39,7 @@ function textOf(e: PolicyEntry): string {
     `${e.precedence},${e.cookie}`;
 }
 
-/** SHA-256 over the hashes of groups of identities. */
+/** SHA-256, its first half, over the hashes of groups of identities. */
 export class PolicyHash {
   #groups = new Map<number, string>();
 

@@ -45,6 +45,7 @@ export class Resolution {
   readonly #key: PolicySetKey;
   readonly #source: PeerSource;
   readonly #cookies: Cookies;
+  readonly #sides: Pick<ResolvedPolicy, "ingress" | "egress">;
   #state: State;
   #hash: string;
 
@@ -53,6 +54,10 @@ export class Resolution {
     this.#key = key;
     this.#source = source;
     this.#cookies = cookies;
+    this.#sides = {
+      ingress: sideOf("ingress", key.policies, cookies),
+      egress: sideOf("egress", key.policies, cookies),
+    };
     this.#state = state ?? this.#whole();
     this.#hash = this.#state.hashes.digest(this.#state.policy);
   }
@@ -100,9 +105,8 @@ export class Resolution {
     byIdentity.delete(host);
     const others = [...byIdentity.values()].flat();
     const denies = countDenies(others);
-    const sides = this.#sides();
-    const entries = [...others, ...this.#host(ofHost, sides, denies)].sort(compareEntries);
-    return { policy: { ...sides, entries }, hashes: new PolicyHash(entries), denies };
+    const entries = [...others, ...this.#host(ofHost, denies)].sort(compareEntries);
+    return { policy: { ...this.#sides, entries }, hashes: new PolicyHash(entries), denies };
   }
 
   #patched(ids: Set<number>): State {
@@ -114,6 +118,7 @@ export class Resolution {
       for (const direction of ["egress", "ingress"] as const) {
         const [start, end] = rangeOf(entries, direction, id, id + 1);
         const own = list.filter((entry) => entry.direction === direction).sort(compareEntries);
+        if (equalData(entries.slice(start, end), own)) continue;
         if (id !== host) denies += countDenies(own) - countDenies(entries.slice(start, end));
         entries.splice(start, end - start, ...own);
       }
@@ -121,28 +126,18 @@ export class Resolution {
     for (const id of ids) {
       if (id !== host) put(id, entriesOfIdentity(id, policies, this.#key, this.#source));
     }
-    const sides = this.#sides();
     const ofHost = entriesOfIdentity(host, policies, this.#key, this.#source);
-    put(host, this.#host(ofHost, sides, denies));
+    put(host, this.#host(ofHost, denies));
     hashes.update(entries, ids.add(host));
-    return { policy: { ...sides, entries }, hashes, denies };
-  }
-
-  #sides(): Pick<ResolvedPolicy, "ingress" | "egress"> {
-    const { policies } = this.#key;
-    return {
-      ingress: sideOf("ingress", policies, this.#cookies),
-      egress: sideOf("egress", policies, this.#cookies),
-    };
+    return { policy: { ...this.#sides, entries }, hashes, denies };
   }
 
   /** @param denies of the other identities */
   #host(
     entries: readonly PolicyEntry[],
-    { ingress }: Pick<ResolvedPolicy, "ingress">,
     denies: number,
   ): readonly PolicyEntry[] {
-    const needed = ingress.enforced || denies + countDenies(entries) > 0;
+    const needed = this.#sides.ingress.enforced || denies + countDenies(entries) > 0;
     return needed ? hostEntries(entries, this.#cookies) : entries;
   }
 }

@@ -3,6 +3,7 @@
  * else writes to that thing.
  */
 
+import type { Timer } from "./timer.ts";
 import { Runner } from "./runner.ts";
 import { settled } from "./schedule.ts";
 import type { Table } from "./table.ts";
@@ -132,8 +133,8 @@ export class Reconciler<Row> implements AsyncDisposable {
   #dirty = new Set<string>();
   #failures = new Map<string, Failure>();
   readonly #runner: Runner;
-  #retryTimer: number | undefined;
-  #repairTimer: number | undefined;
+  #retryTimer: Timer | undefined;
+  #repairTimer: Timer | undefined;
   #watch: Disposable | undefined;
   #stopped = false;
   #repairs = 0;

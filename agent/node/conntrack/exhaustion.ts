@@ -1,5 +1,6 @@
 /** What a node has run out of: packets that a program could not serve for want of room. */
 
+import type { Timer } from "../../core/timer.ts";
 import { DropReason } from "../../../datapath/maps/generated.ts";
 import type { PilusMaps } from "../../../datapath/maps/mod.ts";
 import { reasonText } from "../observer/names.ts";
@@ -33,7 +34,7 @@ export interface Shortage {
 export class Shortages implements Disposable {
   readonly #metrics: PilusMaps["pilus_metrics"];
   readonly #seen = new Map<number, { packets: number; at: number }>();
-  readonly #timer: number;
+  readonly #timer: Timer;
 
   /** What was before does not count. */
   constructor(metrics: PilusMaps["pilus_metrics"]) {

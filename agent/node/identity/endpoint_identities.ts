@@ -1,5 +1,6 @@
 /** Which identity each endpoint of this node has: from the labels of its pod. */
 
+import type { Timer } from "../../core/timer.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
 import type { NamedPort, Namespace, Pod } from "../../kubernetes/resources.ts";
 import { Runner } from "../../core/runner.ts";
@@ -44,7 +45,7 @@ export class EndpointIdentities implements Disposable {
   readonly #options: EndpointIdentitiesOptions;
   readonly #watches: Disposable[];
   readonly #runner = new Runner("endpoint-identities", () => this.#assign());
-  #retry: number | undefined;
+  #retry: Timer | undefined;
 
   constructor(options: EndpointIdentitiesOptions) {
     this.#options = options;

@@ -3,6 +3,7 @@
  * stand for. An endpoint whose new policy cannot be installed keeps the one it has.
  */
 
+import type { Timer } from "../../core/timer.ts";
 import type { Reconciler } from "../../core/reconciler.ts";
 import { Runner } from "../../core/runner.ts";
 import { settled } from "../../core/schedule.ts";
@@ -60,7 +61,7 @@ export class PolicyInstaller {
   #lastRevision = 0;
   #watch: Disposable | undefined;
   readonly #runner = new Runner("policy-assignments", () => this.#install());
-  #timer: number | undefined;
+  #timer: Timer | undefined;
 
   constructor(options: PolicyInstallerOptions) {
     this.#options = options;

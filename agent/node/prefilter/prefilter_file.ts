@@ -4,6 +4,7 @@
  * was in force stays.
  */
 
+import type { Timer } from "../../core/timer.ts";
 import { basename, dirname } from "@std/path";
 import {
   type Cidr,
@@ -78,7 +79,7 @@ export class PrefilterFile implements AsyncDisposable {
   #known = false;
   #watcher: Deno.FsWatcher | undefined;
   #watching: Promise<void> | undefined;
-  #timer: number | undefined;
+  #timer: Timer | undefined;
 
   constructor(options: PrefilterFileOptions) {
     this.#options = options;

@@ -43,4 +43,4 @@ int collect_garbage(struct garbage *ctx)
 	return 0;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

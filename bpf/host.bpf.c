@@ -232,4 +232,4 @@ dropped:
 	return drop(skb, &p, &c, err, METRIC_EGRESS);
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

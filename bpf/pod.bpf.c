@@ -197,4 +197,4 @@ dropped:
 	return drop(skb, &p, &c, err, METRIC_INGRESS);
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

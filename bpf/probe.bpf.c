@@ -18,4 +18,4 @@ int probe_redirect(struct sk_msg_md *msg)
 	return SK_PASS;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

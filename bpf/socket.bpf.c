@@ -185,4 +185,4 @@ int release(struct bpf_sock *ctx)
 	return ALLOW;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

@@ -192,4 +192,4 @@ int hand_over(struct sk_msg_md *msg)
 	return SK_PASS;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

@@ -199,4 +199,4 @@ denied:
 	return XDP_DROP;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "GPL";

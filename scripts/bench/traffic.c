@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Both ends of a measured conversation, each in its network namespace and on its CPU:
  *

@@ -1,9 +1,9 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 // What the tests of datapath/bpf load.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-char LICENSE[] SEC("license") = "GPL";
+char _license[] SEC("license") = "GPL";
 
 volatile const __u32 verdict __attribute__((btf_decl_tag("what tc_verdict returns"))) = 0;
 volatile const __u64 cookie = 0;

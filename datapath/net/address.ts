@@ -83,7 +83,8 @@ export function listAddresses(
   return rows.map(parseAddress).filter((row) => ifindex === undefined || row.ifindex === ifindex);
 }
 
-function parseAddress(bytes: Uint8Array): LinkAddress {
+/** The address in the body of a message. Throws TypeError when it is malformed. */
+export function parseAddress(bytes: Uint8Array): LinkAddress {
   const view = structOf(bytes, IFADDRMSG_SIZE);
   const attributes = parseAttributes(bytes.subarray(IFADDRMSG_SIZE));
   const raw = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);

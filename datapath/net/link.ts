@@ -101,7 +101,8 @@ function reference(link: LinkReference, rest: Omit<Header, "ifindex"> = {}): Net
   return header(new NetlinkBody(), rest).string(IFLA_IFNAME, link);
 }
 
-function parseLink(body: Uint8Array): Link {
+/** The device in the body of a message. Throws TypeError when it is malformed. */
+export function parseLink(body: Uint8Array): Link {
   const view = structOf(body, IFINFOMSG_SIZE);
   const attributes = parseAttributes(body.subarray(IFINFOMSG_SIZE));
   const infoBytes = attributes.get(IFLA_LINKINFO);

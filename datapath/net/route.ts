@@ -166,7 +166,8 @@ export function listRoutes(
   return routes;
 }
 
-function parseRoute(bytes: Uint8Array): Route | undefined {
+/** The route in the body of a message; undefined for an entry of the cache. Throws TypeError when it is malformed. */
+export function parseRoute(bytes: Uint8Array): Route | undefined {
   const view = structOf(bytes, RTMSG_SIZE);
   const flags = view.getUint32(8, true);
   if (flags & RTM_F_CLONED) return undefined;

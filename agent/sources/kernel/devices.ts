@@ -1,10 +1,11 @@
 /** The node's own devices: where packets come in, and whose addresses pods take outside. */
 
-import { listAddresses, SCOPE_UNIVERSE } from "../../../datapath/net/address.ts";
+import { SCOPE_UNIVERSE } from "../../../datapath/net/address.ts";
 import { formatIp, isIpv4 } from "../../../datapath/net/ip.ts";
-import { findLink, type Link } from "../../../datapath/net/link.ts";
-import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
-import { listRoutes } from "../../../datapath/net/route.ts";
+import type { Link } from "../../../datapath/net/link.ts";
+import { derive } from "../../core/derive.ts";
+import { Table } from "../../core/table.ts";
+import type { KernelFacts } from "./kernel_facts.ts";
 
 export interface NodeDevice {
   name: string;
@@ -15,38 +16,56 @@ export interface NodeDevice {
   ipv6?: string;
 }
 
-/** The named devices, or those that have a default route. Throws Error that names the fix. */
-export function findDevices(netlink: NetlinkSocket, names: readonly string[]): NodeDevice[] {
-  const wanted: (string | number)[] = names.length > 0 ? [...names] : defaultDevices(netlink);
-  if (wanted.length === 0) {
+/** The facts that devices follow from. */
+export type DeviceFacts = Pick<KernelFacts, "links" | "addresses" | "defaultRoutes">;
+
+/**
+ * Keeps a table of the named devices in that order, or of those that have a default route. A device
+ * that is not there is not in the table.
+ */
+export function deriveDevices(
+  facts: DeviceFacts,
+  names: readonly string[],
+): { devices: Table<NodeDevice> } & Disposable {
+  const devices = new Table<NodeDevice>({ name: "node-devices", key: ({ name }) => name });
+  const derivation = derive(
+    [facts.links, facts.addresses, facts.defaultRoutes],
+    () => chosenLinks(facts, names).map((link) => deviceOf(facts, link)),
+    devices,
+  );
+  return { devices, [Symbol.dispose]: () => derivation[Symbol.dispose]() };
+}
+
+/** Throws Error that names the fix when a named device is not there, or there is none. */
+export function requireDevices(devices: Table<NodeDevice>, names: readonly string[]): void {
+  for (const name of names) {
+    if (!devices.has(name)) {
+      throw new Error(`Cannot use device ${name}: there is none; see \`ip link\``);
+    }
+  }
+  if (devices.size === 0) {
     throw new Error(
       "Cannot tell the node's devices: none has a default route; name them by --device",
     );
   }
-  return wanted.map((name) => {
-    const link = findLink(netlink, name);
-    if (!link) throw new Error(`Cannot use device ${name}: there is none; see \`ip link\``);
-    return deviceOf(netlink, link);
-  });
 }
 
-function defaultDevices(netlink: NetlinkSocket): number[] {
-  const indexes = listRoutes(netlink).filter((route) =>
-    isDefault(route.destination) && route.ifindex !== undefined
-  ).map((route) => route.ifindex!);
-  return [...new Set(indexes)];
+function chosenLinks({ links, defaultRoutes }: DeviceFacts, names: readonly string[]): Link[] {
+  if (names.length === 0) {
+    const indexes = new Set(defaultRoutes.rows().map(({ ifindex }) => ifindex));
+    return [...indexes].map((ifindex) => links.get(String(ifindex))).filter((l) => l !== undefined);
+  }
+  const byName = new Map(links.rows().map((link) => [link.name, link]));
+  return names.map((name) => byName.get(name)).filter((link) => link !== undefined);
 }
 
-function isDefault(cidr: { address: Uint8Array; prefixLength: number }): boolean {
-  return cidr.prefixLength === (isIpv4(cidr.address) ? 96 : 0);
-}
-
-function deviceOf(netlink: NetlinkSocket, link: Link): NodeDevice {
-  const device: NodeDevice = { name: link.name, ifindex: link.ifindex, mtu: link.mtu };
-  for (const { cidr, scope } of listAddresses(netlink, { ifindex: link.ifindex })) {
-    if (scope !== SCOPE_UNIVERSE) continue;
-    if (isIpv4(cidr.address)) device.ipv4 ??= formatIp(cidr.address);
-    else device.ipv6 ??= formatIp(cidr.address);
+function deviceOf({ addresses }: DeviceFacts, { name, ifindex, mtu }: Link): NodeDevice {
+  const device: NodeDevice = { name, ifindex, mtu };
+  for (const row of addresses.rows()) {
+    if (row.ifindex !== ifindex || row.scope !== SCOPE_UNIVERSE) continue;
+    const { address } = row.cidr;
+    if (isIpv4(address)) device.ipv4 ??= formatIp(address);
+    else device.ipv6 ??= formatIp(address);
   }
   return device;
 }

@@ -1,0 +1,111 @@
+import { assert, assertEquals } from "@std/assert";
+import { addAddress, deleteAddress, listAddresses } from "../../../datapath/net/address.ts";
+import { formatCidr, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import { createVeth, deleteLink, getLink, setLink } from "../../../datapath/net/link.ts";
+import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
+import { createNamespace, deleteNamespace, openNamespace } from "../../../datapath/net/netns.ts";
+import { replaceRoute } from "../../../datapath/net/route.ts";
+import type { Table } from "../../core/table.ts";
+import { deriveDevices } from "./devices.ts";
+import { KernelFacts } from "./kernel_facts.ts";
+
+/** A namespace with facts of it, a socket in it, and a wait for one of its tables. */
+async function withFacts(
+  test: (facts: KernelFacts, netlink: NetlinkSocket) => Promise<void>,
+): Promise<void> {
+  const directory = Deno.makeTempDirSync({ prefix: "pilus-facts-" });
+  const path = `${directory}/node`;
+  createNamespace(path);
+  try {
+    using namespace = openNamespace(path);
+    using netlink = NetlinkSocket.open({ netns: namespace.fd });
+    await using facts = KernelFacts.open(namespace.fd);
+    await test(facts, netlink);
+  } finally {
+    deleteNamespace(path);
+    Deno.removeSync(directory);
+  }
+}
+
+async function until<Row>(table: Table<Row>, holds: (rows: Row[]) => boolean): Promise<void> {
+  while (!holds(table.rows())) {
+    const changed = Promise.withResolvers<void>();
+    using _watch = table.watch(() => changed.resolve());
+    await changed.promise;
+  }
+}
+
+function device(netlink: NetlinkSocket, name: string, address: string): number {
+  createVeth(netlink, { name, mtu: 1400, peer: { name: `${name}p` } });
+  setLink(netlink, name, { up: true });
+  setLink(netlink, `${name}p`, { up: true });
+  const { ifindex } = getLink(netlink, name);
+  addAddress(netlink, { ifindex, cidr: parseCidr(address) });
+  replaceRoute(netlink, {
+    destination: parseCidr("0.0.0.0/0"),
+    via: parseIp("192.0.2.254"),
+    ifindex,
+    onlink: true,
+  });
+  return ifindex;
+}
+
+Deno.test("deriveDevices() follows addresses, MTU and a device that is made anew under its name", async () => {
+  await withFacts(async (facts, netlink) => {
+    const { devices, ...derivation } = deriveDevices(facts, ["eth0"]);
+    using _derivation = derivation;
+    assertEquals(devices.size, 0);
+    const ifindex = device(netlink, "eth0", "192.0.2.1/24");
+    await until(devices, ([row]) => row?.ipv4 === "192.0.2.1");
+    assertEquals(devices.rows()[0], { name: "eth0", ifindex, mtu: 1400, ipv4: "192.0.2.1" });
+    addAddress(netlink, { ifindex, cidr: parseCidr("192.0.2.9/24") });
+    deleteAddress(netlink, { ifindex, cidr: parseCidr("192.0.2.1/24") });
+    await until(devices, ([row]) => row?.ipv4 === "192.0.2.9");
+    setLink(netlink, "eth0", { mtu: 1300 });
+    await until(devices, ([row]) => row?.mtu === 1300);
+    deleteLink(netlink, "eth0");
+    await until(devices, (rows) => rows.length === 0);
+    const anew = device(netlink, "eth0", "192.0.2.2/24");
+    await until(devices, ([row]) => row?.ipv4 === "192.0.2.2");
+    assertEquals(devices.rows()[0]?.ifindex, anew);
+  });
+});
+
+Deno.test("deriveDevices() without names has the devices of default routes", async () => {
+  await withFacts(async (facts, netlink) => {
+    const { devices, ...derivation } = deriveDevices(facts, []);
+    using _derivation = derivation;
+    device(netlink, "up0", "192.0.2.1/24");
+    createVeth(netlink, { name: "other", mtu: 1400, peer: { name: "otherp" } });
+    await until(devices, ([row]) => row?.name === "up0" && row.ipv4 !== undefined);
+    // the kernel deletes the route without a notice of its own
+    setLink(netlink, "up0", { up: false });
+    await until(devices, (rows) => rows.length === 0);
+  });
+});
+
+Deno.test("KernelFacts reads everything anew when notices were lost", async () => {
+  await withFacts(async (facts, netlink) => {
+    const ifindex = device(netlink, "eth0", "192.0.2.1/24");
+    await until(facts.addresses, (rows) => rows.some((row) => row.ifindex === ifindex));
+    let overrun = false;
+    using _listener = facts.listen((notices) => {
+      overrun ||= notices.some(({ kind }) => kind === "overrun");
+    });
+    // faster than anybody reads: this thread
+    const options = { ifindex, cidr: parseCidr("198.51.100.1/32") };
+    for (let i = 0; i < 8000; i++) {
+      addAddress(netlink, options);
+      deleteAddress(netlink, options);
+    }
+    addAddress(netlink, { ifindex, cidr: parseCidr("198.51.100.2/32") });
+    await until(
+      facts.addresses,
+      (rows) => rows.some(({ cidr }) => formatCidr(cidr) === "198.51.100.2/32"),
+    );
+    assert(overrun);
+    const texts = (rows: { cidr: Parameters<typeof formatCidr>[0] }[]) =>
+      rows.map(({ cidr }) => formatCidr(cidr)).sort();
+    assertEquals(texts(facts.addresses.rows()), texts(listAddresses(netlink)));
+  });
+});

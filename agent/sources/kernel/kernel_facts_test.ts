@@ -58,7 +58,7 @@ Deno.test("deriveDevices() follows addresses, MTU and a device that is made anew
     const ifindex = device(netlink, "eth0", "192.0.2.1/24");
     await until(devices, ([row]) => row?.ipv4 === "192.0.2.1");
     assertEquals(devices.rows()[0], { name: "eth0", ifindex, mtu: 1400, ipv4: "192.0.2.1" });
-    addAddress(netlink, { ifindex, cidr: parseCidr("192.0.2.9/24") });
+    addAddress(netlink, { ifindex, cidr: parseCidr("192.0.2.9/32") });
     deleteAddress(netlink, { ifindex, cidr: parseCidr("192.0.2.1/24") });
     await until(devices, ([row]) => row?.ipv4 === "192.0.2.9");
     setLink(netlink, "eth0", { mtu: 1300 });

@@ -160,6 +160,11 @@ export class Loader implements Disposable {
   /** Why there is no local path although one was wanted. */
   localPathError: KernelError | undefined;
 
+  /** Where links are pinned. */
+  get linkDirectory(): string {
+    return this.#links;
+  }
+
   private constructor(bpffs: string) {
     this.mapDirectory = `${bpffs}/maps`;
     this.#links = `${bpffs}/links`;

@@ -10,10 +10,8 @@ import { type ApiServer, serveApi } from "../agent/api/server.ts";
 import { deleteQueueDirectory } from "../agent/api/types.ts";
 import { drainDeleteQueue } from "../agent/node/endpoints/delete_queue.ts";
 import type { Endpoint } from "../agent/api/endpoint.ts";
-import {
-  type EndpointDatapath,
-  EndpointManager,
-} from "../agent/node/endpoints/endpoint_manager.ts";
+import { EndpointManager } from "../agent/node/endpoints/endpoint_manager.ts";
+import type { EndpointDatapath } from "../agent/node/endpoints/endpoint_request.ts";
 import { openDatabase } from "../agent/node/database.ts";
 import { deleteLink, listLinks, setLink } from "../datapath/net/link.ts";
 import { listNeighbours } from "../datapath/net/neighbour.ts";

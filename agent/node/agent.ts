@@ -26,6 +26,7 @@ import type { Part } from "./part.ts";
 import { policyPart } from "./policy/policy_part.ts";
 import { prefilterPart } from "./prefilter/prefilter_part.ts";
 import { servicesPart } from "./services/services_part.ts";
+import { KernelFacts } from "../sources/kernel/kernel_facts.ts";
 import { sourcesPart } from "./sources_part.ts";
 import { AgentStatus } from "./status.ts";
 
@@ -65,7 +66,8 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   const sources = stack.use(sourcesPart({ config, log }));
   const nodes = stack.use(deriveNodes(sources.tables.Node, config.nodeName));
   // the kernel verifies while the manifests are read
-  const opening = openKernel(config);
+  const facts = stack.use(KernelFacts.open());
+  const opening = openKernel(config, facts);
   stack.defer(async () => (await opening.catch(() => undefined))?.[Symbol.dispose]());
   const [self, kernel] = await Promise.all([sources.findSelf(nodes), opening]);
   const clusterMtu = kernel.raise(self);
@@ -94,6 +96,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     services: services.addresses,
   }));
   const prefilter = stack.use(prefilterPart({ config, kernel }));
+  const attachments = stack.use(attachmentsPart({ config, log, kernel, endpoints }));
   const { denied } = prefilter;
   const { hostFrontends } = services;
   const parts: Part[] = [
@@ -105,11 +108,11 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     services,
     prefilter,
     stack.use(nodesPart({ config, kernel, nodes, self, clusterMtu, denied, hostFrontends })),
+    attachments,
     stack.use(endpointsPart({
       ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },
-      ...{ identity, policy, ipcache },
+      ...{ identity, policy, ipcache, attachments },
     })),
-    stack.use(attachmentsPart({ config, log, kernel })),
     stack.use(observerPart({ kernel, names, policy })),
     stack.use(conntrackPart({ log, kernel })),
     stack.use(mapsPart({ kernel, parts: () => parts })),

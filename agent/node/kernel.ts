@@ -5,7 +5,10 @@ import { chooseLocalPath, type LocalPathState } from "../../datapath/local_path.
 import { openMaps, type PilusMaps } from "../../datapath/maps/mod.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { writeSysctls } from "../../datapath/net/netns.ts";
-import { findDevices, type NodeDevice } from "../sources/kernel/devices.ts";
+import type { Table } from "../core/table.ts";
+import { deriveDevices, type NodeDevice, requireDevices } from "../sources/kernel/devices.ts";
+import type { KernelFacts } from "../sources/kernel/kernel_facts.ts";
+import { NODE_SYSCTLS } from "./attachments/sysctls.ts";
 import { type AgentConfig, VXLAN_OVERHEAD } from "./config.ts";
 import type { ClusterNode } from "../cluster/rows.ts";
 import { ensureTunnel, raiseTunnel } from "./nodes/tunnel.ts";
@@ -13,9 +16,11 @@ import { ensureTunnel, raiseTunnel } from "./nodes/tunnel.ts";
 /** See the module. Disposing closes it and leaves everything in place. */
 export interface Kernel extends Disposable {
   netlink: NetlinkSocket;
+  /** What the kernel has, by its own notices. */
+  facts: KernelFacts;
   /** The node's devices; the first one leads to the other nodes. */
-  devices: readonly NodeDevice[];
-  /** The smallest MTU of the devices, in bytes. */
+  devices: Table<NodeDevice>;
+  /** The smallest MTU of the devices when the agent started, in bytes. */
   deviceMtu: number;
   /** ifindex of the tunnel device; 0: native routing. */
   tunnel: number;
@@ -27,18 +32,20 @@ export interface Kernel extends Disposable {
 }
 
 /** Opens the kernel. Throws KernelError or Error that names the fix. */
-export async function openKernel(config: AgentConfig): Promise<Kernel> {
+export async function openKernel(config: AgentConfig, facts: KernelFacts): Promise<Kernel> {
   checkRequirements(config.bpffs);
   const stack = new DisposableStack();
   try {
     const netlink = stack.use(NetlinkSocket.open());
-    const devices = findDevices(netlink, config.devices);
-    const deviceMtu = Math.min(...devices.map(({ mtu }) => mtu));
+    const derivation = stack.use(deriveDevices(facts, config.devices));
+    const { devices } = derivation;
+    requireDevices(devices, config.devices);
+    const deviceMtu = Math.min(...devices.rows().map(({ mtu }) => mtu));
     const vxlan = config.routing === "vxlan";
     const tunnel = vxlan
       ? ensureTunnel(netlink, config.tunnelPort, deviceMtu - VXLAN_OVERHEAD.ipv6)
       : 0;
-    prepareForwarding();
+    writeSysctls(NODE_SYSCTLS.map(({ name, value }) => [name, value]));
     const choice = await chooseLocalPath(config.localPath);
     const loader = stack.use(
       await Loader.load({
@@ -60,6 +67,7 @@ export async function openKernel(config: AgentConfig): Promise<Kernel> {
     const owned = stack.move();
     return {
       netlink,
+      facts,
       devices,
       deviceMtu,
       tunnel,
@@ -78,13 +86,4 @@ export async function openKernel(config: AgentConfig): Promise<Kernel> {
     stack.dispose();
     throw error;
   }
-}
-
-/** Routing between pods and the network; the stack's own reverse-path check does not know tunnels. */
-function prepareForwarding(): void {
-  writeSysctls([
-    ["ipv4/ip_forward", "1"],
-    ["ipv6/conf/all/forwarding", "1"],
-    ["ipv4/conf/all/rp_filter", "0"],
-  ]);
 }

@@ -194,6 +194,8 @@ export interface VxlanOptions {
   port: number;
   mtu: number;
   mac?: Uint8Array;
+  /** The number that the device shall have. Creation fails with EEXIST or EBUSY when it is taken. */
+  ifindex?: number;
 }
 
 /**
@@ -201,9 +203,12 @@ export interface VxlanOptions {
  * It is down and does no ARP. IPv6 underlays send and take packets without UDP checksum, as BPF
  * programs decide per packet. Throws KernelError.
  */
-export function createVxlan(netlink: NetlinkSocket, { name, port, mtu, mac }: VxlanOptions): void {
+export function createVxlan(
+  netlink: NetlinkSocket,
+  { name, port, mtu, mac, ifindex = 0 }: VxlanOptions,
+): void {
   checkIfname(name);
-  const body = header(new NetlinkBody(), { flags: IFF_NOARP, change: IFF_NOARP })
+  const body = header(new NetlinkBody(), { ifindex, flags: IFF_NOARP, change: IFF_NOARP })
     .string(IFLA_IFNAME, name).u32(IFLA_MTU, mtu);
   if (mac) body.attribute(IFLA_ADDRESS, mac);
   body.nest(IFLA_LINKINFO, (info) => {

@@ -1,12 +1,12 @@
 /** Makes, restores, checks and deletes the pods' interfaces. */
 
-import type { DatabaseSync } from "node:sqlite";
 import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
 import {
   checkIfname,
   deleteLink,
   deleteLinkElsewhere,
   listLinks,
+  setLink,
 } from "../../../datapath/net/link.ts";
 import { formatMac, randomMac } from "../../../datapath/net/mac.ts";
 import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
@@ -17,14 +17,16 @@ import {
   namespaceId,
   openNamespace,
 } from "../../../datapath/net/netns.ts";
-import {
-  AddressesExhaustedError,
-  type AddressPair,
-  AddressPool,
-  type RangeUsage,
-} from "../ipam/address_pool.ts";
+import { type AddressPair, AddressPool, type RangeUsage } from "../ipam/address_pool.ts";
 import { Table } from "../../core/table.ts";
 import { type Endpoint, EndpointError, endpointKey } from "../../api/endpoint.ts";
+import {
+  asEndpointError,
+  type EndpointDatapath,
+  type EndpointManagerOptions,
+  type EndpointRequest,
+  type RestoreReport,
+} from "./endpoint_request.ts";
 import { EndpointStore } from "./endpoint_store.ts";
 import {
   addRouterAddresses,
@@ -38,6 +40,7 @@ import {
   podProblems,
   repairHost,
 } from "./plumbing.ts";
+import { namespaceProblem, openPodNamespace, sameNamespace } from "./pod_namespace.ts";
 
 /** The number of slots of the datapath's array of endpoints: slot = ifindex modulo this. */
 const SLOTS = 0x10000;
@@ -45,54 +48,9 @@ const SLOTS = 0x10000;
 /** A veth is made anew this often when a live endpoint has its slot. */
 const SLOT_ATTEMPTS = 16;
 
-/** The programs' side of endpoints. */
-export interface EndpointDatapath {
-  /** Puts the endpoint behind its programs; resolves when its rows are in the maps. Repeatable. */
-  attach(endpoint: Endpoint): Promise<void>;
-  /** Takes away what attach made. Must work when the device is gone. */
-  detach(endpoint: Endpoint): Promise<void>;
-}
-
-/** Options for an {@linkcode EndpointManager}. */
-export interface EndpointManagerOptions {
-  database: DatabaseSync;
-  /** Shows the endpoints, from now on those that are on disk; nothing else writes to it. @default a new one */
-  table?: Table<Endpoint>;
-  /** The node's own pod CIDRs, at most one a family. */
-  podCidrs: readonly string[];
-  /** The cluster's pod CIDRs, which pods reach with `clusterMtu`. @default {[]} */
-  clusterCidrs?: readonly string[];
-  /** MTU of pod devices in bytes. */
-  mtu: number;
-  /** MTU of the routes to the cluster's pods. @default {mtu} */
-  clusterMtu?: number;
-  datapath: EndpointDatapath;
-  /** Path of the node's network namespace. @default the one of the thread that makes the manager */
-  netns?: string;
-}
-
-/** What the runtime asks for. */
-export interface EndpointRequest {
-  containerId: string;
-  ifname: string;
-  netns: string;
-  /** @default {""} */
-  namespace?: string;
-  /** @default {""} */
-  pod?: string;
-}
-
 /** A table of endpoints by `containerId/ifname`. */
 export function endpointTable(): Table<Endpoint> {
   return new Table<Endpoint>({ name: "endpoints", key: endpointKey });
-}
-
-/** What restore() found. */
-export interface RestoreReport {
-  restored: Endpoint[];
-  dropped: { endpoint: Endpoint; reason: string }[];
-  /** Host devices that belonged to no endpoint. */
-  removedLinks: string[];
 }
 
 /**
@@ -199,12 +157,13 @@ export class EndpointManager implements Disposable {
     } catch (cause) {
       throw new EndpointError("invalid", (cause as Error).message, { cause });
     }
-    const { netns: opened, cookie } = this.#openPod(path);
+    const { netns: opened, cookie } = openPodNamespace(path, this.#netnsId);
     using netns = opened;
     const key = endpointKey(request);
-    const undo = new AsyncDisposableStack();
+    await using rollback = new AsyncDisposableStack();
+    const undo = (step: () => unknown) => rollback.defer(attempted(step));
     try {
-      undo.defer(() => void this.#pool.release(key));
+      undo(() => this.#pool.release(key));
       const addresses = this.#pool.allocate(key);
       let endpoint: Endpoint = {
         id: this.#store.nextId(),
@@ -223,51 +182,26 @@ export class EndpointManager implements Disposable {
         createdAt: new Date().toISOString(),
         state: "creating",
       };
-      undo.defer(async () => void await this.#deleteLink(endpoint.hostIfname));
+      undo(() => this.#deleteLink(endpoint.hostIfname));
       endpoint = { ...endpoint, hostIfindex: this.#makePair(netns, endpoint) };
-      undo.defer(() => void this.#slots.delete(endpoint.hostIfindex % SLOTS));
+      undo(() => this.#slots.delete(endpoint.hostIfindex % SLOTS));
       this.#slots.add(endpoint.hostIfindex % SLOTS);
       configurePod(netns, endpoint, this.#node);
-      undo.defer(() => this.#store.remove(key));
+      undo(() => this.#store.remove(key));
       this.#store.save({ ...endpoint, state: "ready" });
-      undo.defer(() => this.#datapath.detach(endpoint));
-      undo.defer(() => void this.table.delete(key)); // undone first: rows go with it
+      undo(() => this.#datapath.detach(endpoint));
+      undo(() => void this.table.delete(key)); // undone first: rows go with it
       this.table.set(endpoint);
       await this.#datapath.attach(endpoint);
       // Last: the pod reaches nothing before its programs are there.
-      configureHost(this.#host, (work) => inNamespace(this.#netns.fd, work), endpoint, this.#node);
+      this.#configureHost(endpoint);
       endpoint = { ...endpoint, state: "ready" };
       this.table.set(endpoint);
       this.#slots.delete(endpoint.hostIfindex % SLOTS);
+      rollback.move(); // it stands
       return endpoint;
     } catch (error) {
-      await undo.disposeAsync().catch((failure) =>
-        console.error(`Cannot undo a step: ${reasonOf(failure)}`)
-      );
       throw asEndpointError(error, `Cannot make endpoint ${key}`);
-    }
-  }
-
-  #openPod(path: string): { netns: FileDescriptor; cookie: number } {
-    let netns: FileDescriptor | undefined;
-    try {
-      netns = openNamespace(path);
-      // Entering proves that it is a network namespace.
-      const cookie = Number(inNamespace(netns.fd, namespaceCookie));
-      if (namespaceId(path) === this.#netnsId) {
-        throw new EndpointError("netns", `Network namespace ${path} is the node's own`, {
-          hint: "pods in the host's network need no CNI",
-        });
-      }
-      return { netns, cookie };
-    } catch (error) {
-      netns?.[Symbol.dispose]();
-      if (error instanceof EndpointError) throw error;
-      throw new EndpointError(
-        "netns",
-        `Cannot use network namespace ${path}: ${(error as Error).message}`,
-        { cause: error },
-      );
     }
   }
 
@@ -445,11 +379,50 @@ export class EndpointManager implements Disposable {
   }
 
   /**
-   * Adds the host's routes, neighbours and router addresses that are missing. Returns how many of
-   * the first two. Endpoints that are just being made or deleted are left alone.
+   * Makes the device of an endpoint anew when it has gone and the pod lives: with its addresses, MACs
+   * and programs. Returns whether it did. Throws EndpointError; the endpoint then is `failed`.
+   */
+  rebuild(key: string): Promise<boolean> {
+    return this.#inTurn(key, async () => {
+      const before = this.table.get(key);
+      if (!before || before.state === "creating" || !hostProblem(this.#host, before)) return false;
+      const { reason: _, ...rest } = before;
+      let endpoint: Endpoint = { ...rest, state: "creating" };
+      try {
+        const { netns: opened } = openPodNamespace(before.netns, this.#netnsId);
+        using netns = opened;
+        await this.#datapath.detach(before);
+        endpoint = { ...endpoint, hostIfindex: this.#makePair(netns, endpoint) };
+        configurePod(netns, endpoint, this.#node);
+        this.#store.save({ ...endpoint, state: "ready" });
+        this.table.set(endpoint);
+        await this.#datapath.attach(endpoint);
+        this.#configureHost(endpoint);
+        this.table.set({ ...endpoint, state: "ready" });
+        return true;
+      } catch (error) {
+        const failure = asEndpointError(error, `Cannot make the device of endpoint ${key} anew`);
+        this.table.set({ ...endpoint, state: "failed", reason: failure.message });
+        throw failure;
+      }
+    });
+  }
+
+  /** The endpoints whose device is not there or another one. */
+  lost(): string[] {
+    return this.table.rows().filter((endpoint) =>
+      endpoint.state !== "creating" && hostProblem(this.#host, endpoint)
+    ).map(endpointKey);
+  }
+
+  #configureHost(endpoint: Endpoint): void {
+    configureHost(this.#host, (work) => inNamespace(this.#netns.fd, work), endpoint, this.#node);
+  }
+
+  /**
+   * Adds the host's routes and neighbours that are missing. Returns how many. Endpoints that are just being made or deleted are left alone.
    */
   repair(): number {
-    addRouterAddresses(this.#host, this.#pool.router);
     const settled = this.table.rows().filter((endpoint) =>
       endpoint.state !== "creating" && !this.#turns.has(endpointKey(endpoint)) &&
       !hostProblem(this.#host, endpoint)
@@ -464,38 +437,13 @@ export class EndpointManager implements Disposable {
   }
 }
 
-/** Of the first of several failures. */
-function reasonOf(failure: unknown): string {
-  if (failure instanceof SuppressedError) return reasonOf(failure.suppressed);
-  return (failure as Error).message;
-}
-
-function sameNamespace(a: string, b: string): boolean {
-  try {
-    return namespaceId(a) === namespaceId(b);
-  } catch {
-    return false;
-  }
-}
-
-function namespaceProblem(path: string): string | undefined {
-  try {
-    namespaceId(path);
-    return undefined;
-  } catch (error) {
-    return `namespace ${path} is gone: ${(error as Error).message}`;
-  }
-}
-
-function asEndpointError(error: unknown, what: string): EndpointError {
-  if (error instanceof EndpointError) return error;
-  const exhausted = error instanceof AddressesExhaustedError;
-  return new EndpointError(
-    exhausted ? "exhausted" : "internal",
-    `${what}: ${error instanceof Error ? error.message : String(error)}`,
-    {
-      ...(exhausted ? { hint: "give the node a larger pod CIDR, or delete pods" } : {}),
-      cause: error,
-    },
-  );
+/** The step as one that never fails, so that the other steps are undone whatever comes of it. */
+function attempted(step: () => unknown): () => Promise<void> {
+  return async () => {
+    try {
+      await step();
+    } catch (error) {
+      console.error(`Cannot undo a step: ${(error as Error).message}`);
+    }
+  };
 }

@@ -12,6 +12,7 @@ import { periodically } from "../../core/periodic.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
+import type { AttachmentsPart } from "../attachments/attachments_part.ts";
 import type { AgentConfig } from "../config.ts";
 import type { IdentityPart } from "../identity/identity_part.ts";
 import type { IpcachePart } from "../ipcache/ipcache_part.ts";
@@ -31,6 +32,7 @@ import {
   slotOf,
 } from "./endpoint_map.ts";
 import { endpointRoutes } from "./endpoint_routes.ts";
+import { concernsEndpoint, Healing } from "./healing.ts";
 import { findEndpoint } from "./find_endpoint.ts";
 import { derivePublished } from "./published_endpoints.ts";
 
@@ -54,12 +56,13 @@ export interface EndpointsPartOptions {
   identity: IdentityPart;
   policy: PolicyPart;
   ipcache: IpcachePart;
+  attachments: AttachmentsPart;
 }
 
 /** Wires the runtime's requests to devices, rows and programs of endpoints. */
 export function endpointsPart(options: EndpointsPartOptions): Part {
   const { config, log, kernel, database, resources, store, endpoints, self, clusterMtu } = options;
-  const { identity, policy, ipcache } = options;
+  const { identity, policy, ipcache, attachments } = options;
   const { identified } = identity;
   const { assignments } = policy;
   const stack = new AsyncDisposableStack();
@@ -137,16 +140,26 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
           await installed(endpoint);
           const addresses = [endpoint.ipv4, endpoint.ipv6].filter((ip) => ip !== undefined);
           await ipcache.addresses.flush(addresses.map((ip) => formatIp(parseIp(ip))));
-          kernel.loader.attachDevice("pod", endpoint.hostIfindex, endpoint.hostIfname);
+          await attachments.attach(endpoint);
         },
         async detach(endpoint) {
-          kernel.loader.detachDevice(endpoint.hostIfindex, endpoint.hostIfname);
+          await attachments.detach(endpoint);
           await installed(endpoint);
         },
       },
     }),
   );
 
+  attachments.expect(endpoints.rows());
+
+  const heal = async () => {
+    manager.repair();
+    for (const endpoint of manager.lost()) {
+      if (await manager.rebuild(endpoint)) log.warn("device of endpoint made anew", { endpoint });
+    }
+  };
+  const onError = (error: unknown) =>
+    log.error("periodic work on endpoints failed", { error: String(error) });
   const restore = async () => {
     const { restored, dropped } = await manager.restore();
     for (const { endpoint, reason } of dropped) {
@@ -198,10 +211,13 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
     async start() {
       await restore();
       await drainQueue();
-      const onError = (error: unknown) =>
-        log.error("periodic work on endpoints failed", { error: String(error) });
       stack.use(periodically(QUEUE_INTERVAL_MS, drainQueue, onError));
-      stack.use(periodically(repairIntervalMs, () => void manager.repair(), onError));
+      stack.use(periodically(repairIntervalMs, heal, onError));
+      const healing = new Healing(heal, onError);
+      stack.use(kernel.facts.listen((notices) => {
+        if (notices.some((notice) => concernsEndpoint(notice, endpoints))) healing.soon();
+      }));
+      stack.use(healing);
     },
     metrics: () => [
       ...Object.entries(Object.groupBy(endpoints.rows(), ({ state }) => state)).map(

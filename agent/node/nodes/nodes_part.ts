@@ -2,6 +2,7 @@
 
 import type { Node as NodeValue } from "../../../datapath/maps/generated.ts";
 import { formatCidr, formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
+import type { Notice } from "../../../datapath/net/notices.ts";
 import type { NodeView } from "../../api/views.ts";
 import { derive, type Input } from "../../core/derive.ts";
 import { Reconciler } from "../../core/reconciler.ts";
@@ -13,7 +14,9 @@ import { gauge } from "../metrics.ts";
 import type { Part } from "../part.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import type { NodeTables } from "./nodes.ts";
-import { type NodeRoute, routeTable, routeTarget } from "./route_target.ts";
+import { type NodeRoute, ROUTE_PROTOCOL, routeTable, routeTarget } from "./route_target.ts";
+import { routerAddresses, routerAddressTable, routerAddressTarget } from "./router_addresses.ts";
+import { tunnelTable, tunnelTarget } from "./tunnel.ts";
 
 /** The row of pilus_node before anything is known. */
 const NO_NODE: NodeValue = {
@@ -49,7 +52,7 @@ export function nodesPart(
   const current = () => nodes.get(config.nodeName);
   const routes = routeTable();
   stack.use(derive(
-    [nodes],
+    [nodes, kernel.devices],
     () => nodes.rows().flatMap((node) => routesTo(node, { kernel, self, clusterMtu })),
     routes,
   ));
@@ -81,9 +84,51 @@ export function nodesPart(
       repairIntervalMs,
     }),
   );
+  const tunnels = tunnelTable();
+  if (kernel.tunnel) {
+    tunnels.set({ ifindex: kernel.tunnel, port: config.tunnelPort, mtu: clusterMtu });
+  }
+  const tunnel = stack.use(
+    new Reconciler({
+      name: "tunnel",
+      desired: tunnels,
+      target: tunnelTarget(kernel.netlink, kernel.tunnel, config.tunnelPort),
+      repairIntervalMs,
+    }),
+  );
+  const routers = routerAddressTable();
+  stack.use(derive([nodes], () => routerAddresses(current() ?? self), routers));
+  const router = stack.use(
+    new Reconciler({
+      name: "router-addresses",
+      desired: routers,
+      target: routerAddressTarget(kernel.netlink, routers),
+      repairIntervalMs,
+    }),
+  );
+  const lost = async (notice: Notice) => {
+    const all = notice.kind === "overrun";
+    const tunnelChanged = notice.kind === "link" && kernel.tunnel !== 0 &&
+      notice.link.ifindex === kernel.tunnel;
+    if (all || tunnelChanged) await tunnel.repair();
+    const routeGone = notice.kind === "route" && notice.gone &&
+      notice.route.protocol === ROUTE_PROTOCOL;
+    if (all || tunnelChanged || routeGone) await routing.repair();
+    const { links } = kernel.facts;
+    const lo = (ifindex: number) => links.get(String(ifindex))?.name === "lo";
+    const addressGone = notice.kind === "address" && notice.gone && lo(notice.address.ifindex);
+    if (all || addressGone) await router.repair();
+  };
+  let started = false;
+  stack.use(kernel.facts.listen((notices) => {
+    if (started) { for (const notice of notices) void lost(notice); }
+  }));
   return {
     name: "nodes",
-    reconcilers: [node, routing],
+    reconcilers: [node, tunnel, router, routing],
+    start() {
+      started = true;
+    },
     problems: [problems],
     routes: { "GET /v1/nodes": () => nodes.rows().map(nodeView) },
     metrics() {
@@ -157,10 +202,11 @@ function routesTo(
     }
     const via = family === "Ipv4" ? node.ipv4 : node.ipv6;
     const source = family === "Ipv4" ? self.ipv4 : self.ipv6;
-    if (!via) continue;
+    const [device] = devices.rows();
+    if (!via || !device) continue;
     routes.push({
       destination,
-      ifindex: devices[0]!.ifindex,
+      ifindex: device.ifindex,
       via: formatIp(via),
       ...(source ? { source: formatIp(source) } : {}),
     });

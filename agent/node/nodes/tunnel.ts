@@ -2,7 +2,23 @@
 
 import { createVxlan, deleteLink, findLink, IFF_UP, setLink } from "../../../datapath/net/link.ts";
 import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
+import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { Table } from "../../core/table.ts";
 import { TUNNEL_DEVICE } from "../config.ts";
+
+/** The device as it shall be: up, with that number, which the programs know. */
+export interface TunnelRow {
+  ifindex: number;
+  /** UDP port. */
+  port: number;
+  /** Bytes. */
+  mtu: number;
+}
+
+/** A table for the one tunnel device. */
+export function tunnelTable(): Table<TunnelRow> {
+  return new Table({ name: "tunnel", key: ({ ifindex }) => String(ifindex) });
+}
 
 /**
  * Makes the device, with that MTU in bytes, or takes the one that is there. Returns its ifindex.
@@ -22,4 +38,36 @@ export function raiseTunnel(netlink: NetlinkSocket, mtu: number): void {
   if (link.mtu !== mtu || !(link.flags & IFF_UP)) {
     setLink(netlink, link.ifindex, { mtu, up: true });
   }
+}
+
+/** The device of that number; one that was deleted is made anew with it. */
+export function tunnelTarget(
+  netlink: NetlinkSocket,
+  ifindex: number,
+  port: number,
+): Target<TunnelRow> {
+  return {
+    read() {
+      if (ifindex === 0) return [];
+      const link = findLink(netlink, TUNNEL_DEVICE);
+      const right = link?.kind === "vxlan" && link.ifindex === ifindex && link.flags & IFF_UP;
+      return right ? [{ ifindex, port, mtu: link.mtu }] : [];
+    },
+    apply(upserts) {
+      const failed: RowFailure<TunnelRow>[] = [];
+      for (const row of upserts) {
+        try {
+          const link = findLink(netlink, TUNNEL_DEVICE);
+          if (link?.kind !== "vxlan" || link.ifindex !== row.ifindex) {
+            if (link) deleteLink(netlink, TUNNEL_DEVICE);
+            createVxlan(netlink, { name: TUNNEL_DEVICE, ...row });
+          }
+          raiseTunnel(netlink, row.mtu);
+        } catch (error) {
+          failed.push({ row, error: error as Error });
+        }
+      }
+      return { failed };
+    },
+  };
 }

@@ -1,0 +1,46 @@
+/** Sysctls of the node's network that forwarding for pods needs, as the kernel's side of a reconciler. */
+
+import { readSysctl, writeSysctls } from "../../../datapath/net/netns.ts";
+import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { Table } from "../../core/table.ts";
+
+/** A sysctl below net/ and its value. */
+export interface SysctlRow {
+  name: string;
+  value: string;
+}
+
+/** Routing between pods and the network; the stack's own reverse-path check does not know tunnels. */
+export const NODE_SYSCTLS: readonly SysctlRow[] = [
+  { name: "ipv4/ip_forward", value: "1" },
+  { name: "ipv6/conf/all/forwarding", value: "1" },
+  { name: "ipv4/conf/all/rp_filter", value: "0" },
+];
+
+/** A table of sysctls by name. */
+export function sysctlTable(): Table<SysctlRow> {
+  return new Table({ name: "sysctls", key: ({ name }) => name });
+}
+
+/** Those of `desired`; one that is not desired any more stays as it is. */
+export function sysctlTarget(desired: Table<SysctlRow>): Target<SysctlRow> {
+  return {
+    *read() {
+      for (const name of desired.keys()) {
+        const value = readSysctl(name);
+        if (value !== undefined) yield { name, value };
+      }
+    },
+    apply(upserts) {
+      const failed: RowFailure<SysctlRow>[] = [];
+      for (const row of upserts) {
+        try {
+          writeSysctls([[row.name, row.value]]);
+        } catch (error) {
+          failed.push({ row, error: error as Error });
+        }
+      }
+      return { failed };
+    },
+  };
+}

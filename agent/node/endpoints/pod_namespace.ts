@@ -1,0 +1,56 @@
+/** Network namespaces of pods, by the paths that the runtime gives. */
+
+import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
+import {
+  inNamespace,
+  namespaceCookie,
+  namespaceId,
+  openNamespace,
+} from "../../../datapath/net/netns.ts";
+import { EndpointError } from "../../api/endpoint.ts";
+
+/** Opens a pod's namespace, which must not be the node's. Throws EndpointError. */
+export function openPodNamespace(
+  path: string,
+  nodeNamespaceId: string,
+): { netns: FileDescriptor; cookie: number } {
+  let netns: FileDescriptor | undefined;
+  try {
+    netns = openNamespace(path);
+    // Entering proves that it is a network namespace.
+    const cookie = Number(inNamespace(netns.fd, namespaceCookie));
+    if (namespaceId(path) === nodeNamespaceId) {
+      throw new EndpointError("netns", `Network namespace ${path} is the node's own`, {
+        hint: "pods in the host's network need no CNI",
+      });
+    }
+    return { netns, cookie };
+  } catch (error) {
+    netns?.[Symbol.dispose]();
+    if (error instanceof EndpointError) throw error;
+    throw new EndpointError(
+      "netns",
+      `Cannot use network namespace ${path}: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Whether both paths name one namespace that is there. */
+export function sameNamespace(a: string, b: string): boolean {
+  try {
+    return namespaceId(a) === namespaceId(b);
+  } catch {
+    return false;
+  }
+}
+
+/** Why the namespace cannot be found; undefined when it is there. */
+export function namespaceProblem(path: string): string | undefined {
+  try {
+    namespaceId(path);
+    return undefined;
+  } catch (error) {
+    return `namespace ${path} is gone: ${(error as Error).message}`;
+  }
+}

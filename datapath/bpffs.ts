@@ -1,0 +1,75 @@
+/** The bpffs that pins are on, mounted again when it was unmounted, and pins of maps kept. */
+
+import { BpfMap, isBpffs, makePinDirectory } from "./bpf/mod.ts";
+import { pinFd } from "./bpf/pin.ts";
+import { mount } from "./ffi/libc.ts";
+
+/** A directory of ours on a bpffs, and where that is mounted. */
+export class Bpffs {
+  readonly #directories: readonly string[];
+  readonly #mountPoint: string;
+
+  /** `directories` exist and are on one bpffs. */
+  constructor(directories: readonly string[]) {
+    this.#directories = directories;
+    this.#mountPoint = mountPointOf(directories[0]!);
+  }
+
+  /** Whether the directories are there. */
+  intact(): boolean {
+    return this.#directories.every((directory) => isBpffs(directory));
+  }
+
+  /** Mounts the file system if it is not mounted and makes the directories. Throws KernelError. */
+  restore(): void {
+    if (this.intact()) return;
+    if (!isBpffs(this.#mountPoint)) mount("bpf", this.#mountPoint, "bpf", 0);
+    for (const directory of this.#directories) makePinDirectory(directory);
+  }
+}
+
+function mountPointOf(directory: string): string {
+  let point = directory;
+  while (point.lastIndexOf("/") > 0) {
+    const parent = point.slice(0, point.lastIndexOf("/"));
+    if (!isBpffs(parent)) break;
+    point = parent;
+  }
+  return point;
+}
+
+/** The maps pinned in a directory, held by descriptor. */
+export class HeldMaps implements Disposable {
+  readonly #directory: string;
+  readonly #maps = new Map<string, BpfMap>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    for (const { name } of Deno.readDirSync(directory)) {
+      this.#maps.set(name, BpfMap.openPinned(`${directory}/${name}`, name));
+    }
+  }
+
+  names(): string[] {
+    return [...this.#maps.keys()];
+  }
+
+  isPinned(name: string): boolean {
+    try {
+      Deno.lstatSync(`${this.#directory}/${name}`);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Throws KernelError. */
+  pin(name: string): void {
+    pinFd(this.#maps.get(name)!.fd, `${this.#directory}/${name}`);
+  }
+
+  [Symbol.dispose](): void {
+    for (const map of this.#maps.values()) map[Symbol.dispose]();
+    this.#maps.clear();
+  }
+}

@@ -9,7 +9,7 @@ import {
   setLink,
 } from "../../../datapath/net/link.ts";
 import { formatMac, randomMac } from "../../../datapath/net/mac.ts";
-import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
+import { deleteIfThere, NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import {
   currentNamespace,
   inNamespace,
@@ -251,6 +251,14 @@ export class EndpointManager implements Disposable {
     const key = endpointKey(endpoint);
     const failures: unknown[] = [];
     this.table.delete(key);
+    try {
+      // nothing comes from it any more when its programs go
+      if (!hostProblem(this.#host, endpoint)) {
+        deleteIfThere(() => setLink(this.#host, endpoint.hostIfindex, { up: false }));
+      }
+    } catch (error) {
+      failures.push(error);
+    }
     try {
       await this.#datapath.detach(endpoint);
     } catch (error) {

@@ -1,14 +1,21 @@
 // What is attached and configured stays so: each fault is put right, and policy holds again after it.
 
 import { assert, assertEquals } from "@std/assert";
-import type { LabHost, LabPod } from "../cli/lab/lab.ts";
+import { type LabHost, type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
 import { TUNNEL_DEVICE } from "../agent/node/config.ts";
+import { BpfLink } from "../datapath/bpf/mod.ts";
+import { libbpf } from "../datapath/ffi/libbpf.ts";
+import { hookPin } from "../datapath/held_attachment.ts";
 import { listAddresses } from "../datapath/net/address.ts";
 import { formatIp } from "../datapath/net/ip.ts";
-import { findLink, getLink } from "../datapath/net/link.ts";
+import { createVeth, deleteLink, findLink, getLink, setLink } from "../datapath/net/link.ts";
+import { openNamespace } from "../datapath/net/netns.ts";
 import { umount } from "../datapath/ffi/libc.ts";
 import { ping, settle, tcp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
+
+/** The lab's router, on its wire. */
+const GATEWAY = { ipv4: "192.168.60.254", ipv6: "fd00:60::fe" };
 
 const DENY_GUEST = JSON.stringify({
   apiVersion: "networking.k8s.io/v1",
@@ -27,17 +34,12 @@ async function run(host: LabHost, ...words: string[]): Promise<string> {
   return stdout;
 }
 
-/** Ends by force every link of the programs at a device, without notice to anybody. */
-async function detachLinks(host: LabHost, ifindex: number): Promise<number> {
-  const links = JSON.parse(await run(host, "bpftool", "-j", "link", "show")) as {
-    id: number;
-    ifindex?: number;
-    devname?: string;
-  }[];
-  const { name } = host.netlink((netlink) => getLink(netlink, ifindex));
-  const own = links.filter((link) => link.ifindex === ifindex || link.devname === name);
-  for (const { id } of own) await run(host, "bpftool", "link", "detach", "id", String(id));
-  return own.length;
+/** What `bpftool link detach` does: the links stay pinned and are attached to nothing. */
+function detachLinks(directory: string, device: string): void {
+  for (const hook of ["ingress", "egress"]) {
+    using link = BpfLink.openPinned(hookPin(directory, device, hook));
+    assertEquals(libbpf.bpf_link_detach(link.fd), 0, `${device} ${hook}`);
+  }
 }
 
 Deno.test("what is detached, deleted or switched off behind the agent's back is put right", async (t) => {
@@ -74,13 +76,11 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
       });
 
     const links = `${a.directory}/bpf/pilus/links`;
-    await fault("links of a pod detached", "attachments", async () => {
-      const { ifindex } = a.netlink((netlink) => getLink(netlink, web.hostDevice));
-      assertEquals(await detachLinks(a, ifindex), 2);
-    });
-    await fault("links of the tunnel detached", "attachments", async () => {
-      const { ifindex } = a.netlink((netlink) => getLink(netlink, TUNNEL_DEVICE));
-      assertEquals(await detachLinks(a, ifindex), 2);
+    await fault("links of a pod detached", "attachments", () => detachLinks(links, web.hostDevice));
+    await fault("links of the tunnel detached", "attachments", () => detachLinks(links, "tunnel"));
+    await fault("links of the sockets detached", "attachments", () => {
+      using link = BpfLink.openPinned(`${links}/socket-connect4`);
+      assertEquals(libbpf.bpf_link_detach(link.fd), 0);
     });
     await fault("pins removed", "attachments", () => {
       for (const { name } of Deno.readDirSync(links)) Deno.removeSync(`${links}/${name}`);
@@ -111,6 +111,35 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
         web.ipv4.startsWith(formatIp(cidr.address).replace(/\.1$/, "."))
       );
       await run(a, "ip", "addr", "del", `${formatIp(address!.cidr.address)}/32`, "dev", "lo");
+    });
+
+    await t.step("the node's device made anew under its name", async () => {
+      const device = () => a.netlink((netlink) => findLink(netlink, "eth0"));
+      const before = device()!;
+      using namespace = openNamespace(a.netns);
+      lab.wire.netlink((netlink) => {
+        deleteLink(netlink, a.name);
+        createVeth(netlink, {
+          name: a.name,
+          mtu: 1500,
+          peer: { name: "eth0", netns: namespace.fd },
+        });
+        setLink(netlink, a.name, { master: getLink(netlink, "wire").ifindex, up: true });
+      });
+      await run(a, "ip", "link", "set", "eth0", "up");
+      await run(a, "ip", "addr", "add", `${a.ipv4}/24`, "dev", "eth0");
+      await run(a, "ip", "addr", "add", `${a.ipv6}/64`, "dev", "eth0", "nodad");
+      await run(a, "ip", "route", "add", "default", "via", GATEWAY.ipv4);
+      await run(a, "ip", "route", "add", "default", "via", GATEWAY.ipv6);
+      const { ifindex } = device()!;
+      assert(ifindex !== before.ifindex);
+      const { devices } = await settle(
+        () => a.status(),
+        ({ devices, health }) => devices[0]?.ifindex === ifindex && health.ok,
+      );
+      assertEquals(devices.map((row) => row.ifindex), [ifindex]);
+      await asDesired();
+      assertEquals((await ping(web, OUTSIDE.ipv4)).code, 0, "masqueraded");
     });
 
     await t.step("a pod's veth deleted", async () => {

@@ -1,6 +1,7 @@
 /** The files of a directory and all below it, read again when they change. */
 
 import { join, resolve } from "@std/path";
+import type { Timer } from "./timer.ts";
 
 /** Options for a {@linkcode WatchedDirectory}. Paths are relative to the directory. */
 export interface WatchedDirectoryOptions {
@@ -42,8 +43,8 @@ export class WatchedDirectory implements AsyncDisposable {
   /** Paths that the watch named: read again even when they look unchanged. */
   #touched = new Set<string>();
   #scanning: Promise<void> = Promise.resolve();
-  #settleTimer: number | undefined;
-  #rescanTimer: number | undefined;
+  #settleTimer: Timer | undefined;
+  #rescanTimer: Timer | undefined;
   #watcher: Deno.FsWatcher | undefined;
   #watching: Promise<void> | undefined;
   #stopped = false;

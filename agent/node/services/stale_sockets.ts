@@ -8,6 +8,7 @@ import { formatIp } from "../../../datapath/net/ip.ts";
 import { openNamespace } from "../../../datapath/net/netns.ts";
 import { type Backend, type BackendList, hasBackend, unpackBackends } from "./backend.ts";
 import type { ReadonlyTable } from "../../core/table.ts";
+import type { Timer } from "../../core/timer.ts";
 
 /** Of a frontend what is needed here. */
 interface Served {
@@ -49,7 +50,7 @@ export class StaleSockets implements AsyncDisposable {
   readonly #watches: Disposable[];
   /** In no service any more, while their pods are alive. */
   readonly #idle = new Map<string, SocketPeer>();
-  readonly #timers = new Set<number>();
+  readonly #timers = new Set<Timer>();
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: StaleSocketsOptions) {

@@ -13,6 +13,7 @@ import type {
 } from "../../../../datapath/maps/generated.ts";
 import { setAll } from "../../map_target.ts";
 import type { ApplyResult, RowFailure, Target } from "../../../core/reconciler.ts";
+import type { Timer } from "../../../core/timer.ts";
 import { BackendRanges, type InstalledSet } from "./backend_ranges.ts";
 import { EMPTY_SET, setLength } from "./backend_set.ts";
 import { type InstalledTable, MaglevRanges } from "./maglev_ranges.ts";
@@ -52,8 +53,8 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   readonly #installed = new Map<string, InstalledService>();
   readonly #withoutTable = new Set<string>();
   #retired: InstalledService[] = [];
-  #retireTimer: number | undefined;
-  readonly #ageTimer: number;
+  #retireTimer: Timer | undefined;
+  readonly #ageTimer: Timer;
   #adopted = false;
 
   constructor(options: ServiceMapsOptions) {

@@ -73,6 +73,20 @@ Deno.test("AgentClient streams rows as they come, and leaving the loop ends them
   });
 });
 
+Deno.test("serveApi() ends a stream that has nothing to send when its client goes", async () => {
+  const ended = Promise.withResolvers<void>();
+  await withApi({
+    "GET /v1/wait": async function* ({ signal }) {
+      yield { first: true };
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      ended.resolve();
+    },
+  }, async (client) => {
+    for await (const _ of client.stream("/v1/wait")) break;
+    await ended.promise;
+  });
+});
+
 Deno.test("AgentClient gets the rows of long arrays one by one", async () => {
   const rows = Array.from({ length: 20_000 }, (_, n) => ({ n, text: "é".repeat(n % 50) }));
   await withApi({

@@ -22,7 +22,7 @@ export interface ApiRequest {
   /** The `{name}` parts of the pattern, decoded. */
   params: Record<string, string>;
   query: URLSearchParams;
-  /** Aborted when the client goes away. */
+  /** Aborted when the answer has been sent, or its client has gone before the end of it. */
   signal: AbortSignal;
   /** The body's JSON object. Throws ApiError 400 when it is none. */
   json<T>(): Promise<T>;
@@ -108,7 +108,8 @@ export async function serveApi(
   try {
     const server = Deno.serve(
       { path: socket, onListen: () => {} },
-      (request) => answer(request, { table, stop: stop.signal, report, openPipe }),
+      (request, { completed }) =>
+        answer(request, completed, { table, stop: stop.signal, report, openPipe }),
     );
     return new ApiServer(server, socket, stop);
   } finally {
@@ -169,6 +170,7 @@ interface Serving {
 
 async function answer(
   request: Request,
+  completed: Promise<void>,
   { table, stop, report, openPipe }: Serving,
 ): Promise<Response> {
   const url = new URL(request.url);
@@ -182,7 +184,9 @@ async function answer(
       other = true;
       continue;
     }
-    const signal = AbortSignal.any([request.signal, stop]);
+    const end = new AbortController();
+    completed.finally(() => end.abort()).catch(() => {}); // rejected when the client has gone
+    const signal = AbortSignal.any([end.signal, stop]);
     try {
       return toResponse(
         await handler({ params, query: url.searchParams, signal, json: () => readJson(request) }),

@@ -10,7 +10,7 @@ import { compileAll, compileShared, format, generate, GENERATED } from "./genera
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const DIST = `${ROOT}dist`;
-const CACHE = Deno.env.get("PILUS_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
+const CACHE = Deno.env.get("BUILD_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
 const BUNDLER = `${CACHE}/bundler/node_modules`;
 const LIBRARIES = ["libbpf.so.1", "libelf.so.1", "libz.so.1"];
 

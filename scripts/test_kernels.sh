@@ -14,7 +14,7 @@ for series in "$@"; do
 	echo "== Linux $series"
 	log=$(mktemp)
 	# shellcheck disable=SC2086
-	NO_COLOR=1 VM_TIMEOUT=${VM_TIMEOUT:-1200} VM_ENV="NO_COLOR PATH HOME DENO_NO_UPDATE_CHECK PILUS_CACHE" \
+	NO_COLOR=1 VM_TIMEOUT=${VM_TIMEOUT:-1200} VM_ENV="NO_COLOR PATH HOME DENO_NO_UPDATE_CHECK BUILD_CACHE" \
 		"$ROOT/scripts/kernel_vm/run.sh" "$series" \
 		deno test --frozen --cached-only -A --no-check $TESTS 2>&1 | tee "$log"
 	status=${PIPESTATUS[0]}

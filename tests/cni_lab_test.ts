@@ -52,7 +52,7 @@ Deno.test("ADD is idempotent, and DEL of what is not there is no error", async (
 
 Deno.test("cnitool with the installed plugin and the configuration that the agent wrote", async () => {
   await withLab({ nodes: 1 }, async ({ a }) => {
-    const cache = Deno.env.get("PILUS_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
+    const cache = Deno.env.get("BUILD_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
     const empty = await datapathOf(a);
     const cnitool = async (verb: string, netns: string) => {
       const { code, stdout, stderr } = await new Deno.Command(`${cache}/bin/cnitool`, {

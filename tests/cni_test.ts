@@ -377,7 +377,7 @@ Deno.test("CNI refuses wrong input with the specification's code and the reason"
 });
 
 Deno.test("cnitool drives add, check, del, gc and status", async () => {
-  const cache = Deno.env.get("PILUS_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
+  const cache = Deno.env.get("BUILD_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
   const tool = `${cache}/bin/cnitool`;
   await using node = await new Node().start();
   const bin = `${node.directory}/bin`, conf = `${node.directory}/net.d`;

@@ -5,7 +5,7 @@
 # status. VM_TIMEOUT, seconds [600]; VM_ENV, names of variables to pass; VM_MEMORY [3G].
 set -uo pipefail
 HERE=$(dirname "$(realpath "$0")")
-WORK=${PILUS_CACHE:-$HOME/.cache/pilus}/kernel_vm
+WORK=${BUILD_CACHE:-$HOME/.cache/pilus}/kernel_vm
 SERIES=$1
 shift
 "$HERE/setup.sh" "$SERIES" || exit 125

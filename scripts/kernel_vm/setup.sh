@@ -2,7 +2,7 @@
 # setup.sh SERIES: fetches Debian's kernel 6.12 or 6.1 and prepares it for run.sh, once.
 set -euo pipefail
 HERE=$(dirname "$(realpath "$0")")
-WORK=${PILUS_CACHE:-$HOME/.cache/pilus}/kernel_vm
+WORK=${BUILD_CACHE:-$HOME/.cache/pilus}/kernel_vm
 SERIES=$1
 [ -e "$WORK/initrd-$SERIES.gz" ] && exit 0
 

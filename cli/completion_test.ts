@@ -29,7 +29,7 @@ for (
     ["pilus endpoint list -o ", ["table", "json", "yaml"]],
     ["pilus endpoint list --output y", ["yaml"]],
     ["pilus status --w", ["--wait"]],
-    ["pilus monitor --from-p", ["--from-pod"]],
+    ["pilus monitor --from-p", ["--from-pod", "--from-port"]],
     ["pilus monitor --type d", ["drop"]],
     ["pilus trace-level p", ["packets"]],
     ["pilus completion f", ["fish"]],

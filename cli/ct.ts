@@ -1,25 +1,17 @@
 /** `pilus ct …` */
 
-import type { ConnectionView } from "../agent/api/views.ts";
+import type { ConnectionView, Listing } from "../agent/api/views.ts";
+import { parseConnectionQuery } from "../agent/flows/filter_query.ts";
 import { ask } from "./ask.ts";
 import { type Invocation, UsageError } from "./command.ts";
-import { ipOption, protocolOption } from "./filter.ts";
+import { queryOf } from "./filter.ts";
 import { print, printError, printRows } from "./output.ts";
 import { endText } from "./service.ts";
 
-/** More rows than any table has: what --limit counts is what is left of them by the filters. */
-const ALL = 10_000_000;
-
 export async function listConnections({ options }: Invocation): Promise<void> {
-  const { port, limit } = options;
-  const ip = ipOption(options, "ip");
-  const hasProtocol = protocolOption(options);
-  const matching = (await ask<ConnectionView[]>(options, `/v1/ct?limit=${ALL}`)).filter((c) =>
-    (ip === undefined || c.initiator === ip || c.responder === ip) &&
-    (port === undefined || c.initiatorPort === port || c.responderPort === port) &&
-    hasProtocol(c.protocol)
-  );
-  await printRows(options, matching.slice(0, Number(limit)), [
+  const query = queryOf(options, ["ip", "port", "protocol", "limit"], parseConnectionQuery);
+  const { rows, total } = await ask<Listing<ConnectionView>>(options, `/v1/ct?${query}`);
+  await printRows(options, rows, [
     { title: "PROTO", value: (c) => c.protocol },
     {
       title: "CONNECTION",
@@ -32,8 +24,8 @@ export async function listConnections({ options }: Invocation): Promise<void> {
     { title: "PACKETS", value: (c) => c.packets.join("/"), align: "right" },
     { title: "BYTES", value: (c) => c.bytes.join("/"), align: "right" },
   ], "No connections");
-  if (matching.length > Number(limit)) {
-    printError(`${limit} of ${matching.length} connections; --limit shows more`);
+  if (total > rows.length) {
+    printError(`${rows.length} of ${total} connections; --limit shows more`);
   }
 }
 

@@ -2,31 +2,42 @@
 
 import { bold, cyan, dim, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { AgentUnreachableError } from "../agent/api/client.ts";
-import type { FlowEnd, FlowView } from "../agent/api/views.ts";
+import type { AgentEventView, FlowEnd, FlowView } from "../agent/api/views.ts";
+import { parseFlowQuery } from "../agent/flows/filter_query.ts";
 import { agentClient } from "./ask.ts";
 import type { Invocation, OptionValues } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";
-import { ipOption, podOption, protocolOption } from "./filter.ts";
+import { queryOf } from "./filter.ts";
 import { hasColor, print, write } from "./output.ts";
 import { endText } from "./service.ts";
 
+type Row = FlowView | AgentEventView;
+
+/** Options that are parameters of the request. */
+const PARAMETERS = [
+  "verdict",
+  "protocol",
+  ...["", "from-", "to-"].flatMap((end) => ["pod", "ip", "port", "identity"].map((n) => end + n)),
+  "last",
+  "since",
+  "follow",
+];
+
 export async function monitor({ options }: Invocation): Promise<void> {
   setColorEnabled(hasColor());
-  const matches = flowFilter(options);
-  const types = options.drops ? ["drop"] : options.type as string[];
-  const path = types.length > 0 ? `/v1/monitor?type=${types.join(",")}` : "/v1/monitor";
+  const query = monitorQuery(options);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   Deno.addSignalListener("SIGINT", interrupt);
   let left = Number(options.count ?? Infinity);
   try {
-    for await (const flow of agentClient(options).stream<FlowView>(path, { signal: stop.signal })) {
-      if (!matches(flow)) continue;
-      if (options.output === "json") write(JSON.stringify(flow) + "\n");
-      else print(formatFlow(flow));
+    const path = `/v1/monitor?${query}`;
+    for await (const row of agentClient(options).stream<Row>(path, { signal: stop.signal })) {
+      if (options.output === "json") write(JSON.stringify(row) + "\n");
+      else print(formatFlow(row));
       if (--left <= 0) return;
     }
-    throw new AgentUnreachableError("The agent has ended");
+    if (options.follow !== false) throw new AgentUnreachableError("The agent has ended");
   } catch (error) {
     if (!stop.signal.aborted) throw error;
   } finally {
@@ -34,30 +45,18 @@ export async function monitor({ options }: Invocation): Promise<void> {
   }
 }
 
-/** Whether a flow is one of those that the options ask for. Throws UsageError for a wrong option. */
-export function flowFilter(options: OptionValues): (flow: FlowView) => boolean {
-  const { port, identity, verdict } = options;
-  const [pod, fromPod, toPod] = ["pod", "from-pod", "to-pod"].map((n) => podOption(options, n));
-  const [ip, fromIp, toIp] = ["ip", "from-ip", "to-ip"].map((n) => ipOption(options, n));
-  const hasProtocol = protocolOption(options);
-  const either = (flow: FlowView, test: (end: FlowEnd) => boolean) =>
-    test(flow.source) || test(flow.destination);
-  return (flow) =>
-    (pod === undefined || either(flow, (e) => e.pod === pod)) &&
-    (fromPod === undefined || flow.source.pod === fromPod) &&
-    (toPod === undefined || flow.destination.pod === toPod) &&
-    (ip === undefined || either(flow, (e) => e.ip === ip)) &&
-    (fromIp === undefined || flow.source.ip === fromIp) &&
-    (toIp === undefined || flow.destination.ip === toIp) &&
-    (port === undefined || either(flow, (e) => e.port === port)) &&
-    (identity === undefined || either(flow, (e) => e.identity === identity)) &&
-    (verdict === undefined || flow.verdict === verdict) &&
-    hasProtocol(flow.protocol);
+/** What the options ask of the agent. Throws UsageError for a wrong option. */
+export function monitorQuery(options: OptionValues): URLSearchParams {
+  const query = queryOf(options, PARAMETERS, parseFlowQuery);
+  const types = options.drops ? ["drop"] : options.type as string[] | undefined ?? [];
+  if (types.length > 0) query.set("type", types.join(","));
+  if (options.count !== undefined) query.set("limit", String(options.count));
+  return query;
 }
 
 function endName({ ip, port, pod, identity, labels }: FlowEnd): string {
-  const who = pod ?? (labels?.length ? shortLabels(labels) : `identity ${identity}`);
-  return `${endText(ip, port)} ${dim(`(${who})`)}`;
+  const name = pod ?? (labels?.length ? shortLabels(labels) : `identity ${identity}`);
+  return `${endText(ip, port)} ${dim(`(${name})`)}`;
 }
 
 function word({ type, verdict }: FlowView): string {
@@ -68,9 +67,11 @@ function word({ type, verdict }: FlowView): string {
 
 /**
  * One line. Below it, of a drop or verdict, the rule that decided; below a drop the command that
- * tells more.
+ * shows more.
  */
-export function formatFlow(flow: FlowView): string {
+export function formatFlow(flow: Row): string {
+  const time = dim(flow.time.slice(11, 23));
+  if (flow.type === "agent") return `${time} ${bold("AGENT")} ${flow.event}: ${flow.text}\n`;
   const { type, protocol, tcpFlags, icmpType, direction, rule } = flow;
   const detail = [
     protocol,
@@ -82,9 +83,7 @@ export function formatFlow(flow: FlowView): string {
     dim(flow.point),
   ].filter((part) => part !== undefined).join(" ");
   const lines = [
-    `${dim(flow.time.slice(11, 23))} ${word(flow)} ${endName(flow.source)} -> ${
-      endName(flow.destination)
-    } ${detail}`,
+    `${time} ${word(flow)} ${endName(flow.source)} -> ${endName(flow.destination)} ${detail}`,
   ];
   const below = (name: string, text: string) =>
     lines.push(`${" ".repeat(13)}${yellow(name.padEnd(5))} ${text}`);

@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { setColorEnabled, stripAnsiCode } from "@std/fmt/colors";
-import { UsageError } from "./command.ts";
-import { flowFilter, formatFlow } from "./monitor.ts";
+import type { AgentEventView } from "../agent/api/views.ts";
+import { type OptionValues, UsageError } from "./command.ts";
+import { formatFlow, monitorQuery } from "./monitor.ts";
 import { allowed, drop, trace } from "./testdata/views.ts";
 
 Deno.test("formatFlow() tells of a drop who, why, by which rule and how to look further", () => {
@@ -44,22 +45,25 @@ Deno.test("formatFlow() names an end without pod by its labels, else by its iden
 });
 
 for (
-  const [options, matches] of [
-    [{}, true],
-    [{ pod: "demo/guest" }, true],
-    [{ pod: "demo/other" }, false],
-    [{ "from-pod": "demo/guest", "to-pod": "demo/web-a" }, true],
-    [{ "from-pod": "demo/web-a" }, false],
-    [{ ip: "fd60:1::2", port: 8080 }, true],
-    [{ ip: "FD60:1:0::0002" }, true],
-    [{ "from-ip": "fd60:1::2" }, false],
-    [{ protocol: "tcp", verdict: "dropped", identity: 301 }, true],
-    [{ protocol: "udp" }, false],
-    [{ verdict: "forwarded" }, false],
+  const [options, query] of [
+    [{ type: [], follow: true }, "follow=true"],
+    [
+      { drops: true, type: [], "from-pod": "demo/guest", last: 20 },
+      "from-pod=demo%2Fguest&last=20&type=drop",
+    ],
+    [{ type: ["drop", "trace"], count: 3 }, "type=drop%2Ctrace&limit=3"],
+    [
+      { protocol: "tcp", verdict: "dropped", identity: 301, port: 80 },
+      "verdict=dropped&protocol=tcp&port=80&identity=301",
+    ],
+    [
+      { "to-ip": "FD60:1:0::0002", since: "5m", follow: false },
+      "to-ip=FD60%3A1%3A0%3A%3A0002&since=5m&follow=false",
+    ],
   ] as const
 ) {
-  Deno.test(`flowFilter() with ${JSON.stringify(options)} ${matches ? "takes" : "leaves"} the drop`, () => {
-    assert(flowFilter(options)(drop) === matches);
+  Deno.test(`monitorQuery() asks the agent for ${query}`, () => {
+    assertEquals(monitorQuery(options as unknown as OptionValues).toString(), query);
   });
 }
 
@@ -67,9 +71,19 @@ for (
   const [options, message] of [
     [{ pod: "web" }, "--pod takes NAMESPACE/POD, not `web`"],
     [{ "to-ip": "10.0.0" }, "--to-ip takes an IP address, not `10.0.0`"],
+    [{ protocol: "tpc" }, "--protocol takes TCP, UDP, SCTP"],
+    [{ since: "soon" }, "--since takes how long ago"],
   ] as const
 ) {
-  Deno.test(`flowFilter() refuses ${JSON.stringify(options)}, which could match nothing`, () => {
-    assertThrows(() => flowFilter(options), UsageError, message);
+  Deno.test(`monitorQuery() refuses ${JSON.stringify(options)}, which the agent would refuse`, () => {
+    assertThrows(() => monitorQuery(options), UsageError, message);
   });
 }
+
+Deno.test("formatFlow() shows an event of the agent in one line", () => {
+  const event = { time: drop.time, type: "agent", event: "endpoint-created", text: "endpoint 4" };
+  assertEquals(
+    stripAnsiCode(formatFlow(event as AgentEventView)),
+    "05:28:20.770 AGENT endpoint-created: endpoint 4\n",
+  );
+});

@@ -1,26 +1,23 @@
 /** `pilus nat list` */
 
-import type { MappingView } from "../agent/api/views.ts";
+import type { Listing, MappingView } from "../agent/api/views.ts";
+import { parseConnectionQuery } from "../agent/flows/filter_query.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
-import { protocolOption } from "./filter.ts";
+import { queryOf } from "./filter.ts";
 import { printError, printRows } from "./output.ts";
 
-/** More rows than any table has: what --limit counts is what is left of them by the filters. */
-const ALL = 10_000_000;
-
 export async function listMappings({ options }: Invocation): Promise<void> {
-  const limit = Number(options.limit);
-  const hasProtocol = protocolOption(options);
-  const rows = (await ask<MappingView[]>(options, `/v1/nat?limit=${ALL}`)).filter((m) =>
-    hasProtocol(m.protocol)
-  );
-  await printRows(options, rows.slice(0, limit), [
+  const query = queryOf(options, ["ip", "port", "protocol", "limit"], parseConnectionQuery);
+  const { rows, total } = await ask<Listing<MappingView>>(options, `/v1/nat?${query}`);
+  await printRows(options, rows, [
     { title: "PROTO", value: (m) => m.protocol },
     { title: "CONNECTION", value: (m) => `${m.client} -> ${m.frontend}` },
     { title: "BECOMES", value: (m) => `${m.own} -> ${m.peer}` },
     { title: "STATE", value: (m) => m.state },
     { title: "IDLE", value: (m) => `${m.idle}s`, align: "right" },
   ], "No mappings");
-  if (rows.length > limit) printError(`${limit} of ${rows.length} mappings; --limit shows more`);
+  if (total > rows.length) {
+    printError(`${rows.length} of ${total} mappings; --limit shows more`);
+  }
 }

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import type { ConnectionView, MapView } from "../agent/api/views.ts";
+import type { ConnectionView, Listing, MapView } from "../agent/api/views.ts";
 import type { LabHost, LabNode, LabPod } from "../cli/lab/lab.ts";
 import { serviceManifest } from "./lab/balancer.ts";
 import { inKernel, settle } from "./lab/clients.ts";
@@ -138,8 +138,8 @@ Deno.test("connections within a node go from socket to socket", async (t) => {
         const wish = { up: { seed: 20, length }, down: { seed: 21, length: 1000 } };
         assertEquals((await talk(client, server[family], wish)).ok, true);
         assertLess(await onDevice(a, client) - before, length / 2);
-        const connections = await a.client.call<ConnectionView[]>("/v1/ct");
-        const seen = connections.find(({ bytes }) => bytes[0] >= length);
+        const { rows } = await a.client.call<Listing<ConnectionView>>("/v1/ct");
+        const seen = rows.find(({ bytes }) => bytes[0] >= length);
         assert(seen, "the connection's bytes are in its row");
       });
       await t.step(`${family} between a pod and the node`, async () => {

@@ -154,7 +154,15 @@ export interface PolicyView {
   rules: RuleView[];
 }
 
-/** `GET /v1/ct` */
+/** Rows that a query asks for. */
+export interface Listing<T> {
+  /** As many as its limit. */
+  rows: T[];
+  /** All that pass its filter. */
+  total: number;
+}
+
+/** `GET /v1/ct` has a listing of them. */
 export interface ConnectionView {
   protocol: string;
   initiator: string;
@@ -251,7 +259,7 @@ export interface ServiceTraceView {
   then?: string;
 }
 
-/** `GET /v1/nat`: a connection that leaves with an address of the node. Ends are `ADDRESS:PORT`. */
+/** `GET /v1/nat` has a listing of them: a connection that leaves with an address of the node. Ends are `ADDRESS:PORT`. */
 export interface MappingView {
   protocol: string;
   /** Who began. */
@@ -285,6 +293,15 @@ export interface FlowEnd {
   /** `namespace/pod` where it is known. */
   pod?: string;
   labels?: string[];
+}
+
+/** An event of the agent, among flows when they are asked for by `type=agent`. */
+export interface AgentEventView {
+  /** ISO 8601 with nanoseconds. */
+  time: string;
+  type: "agent";
+  event: string;
+  text: string;
 }
 
 /** A drop, trace or verdict; each line of `GET /v1/monitor` is an array of them. */

@@ -89,7 +89,7 @@ export const LOOK: readonly Command[] = [
     words: "nat list",
     group: "Look",
     summary: "Flows whose addresses are translated",
-    options: [PROTOCOL, LIMIT, ...LIST_OPTIONS],
+    options: [IP, PORT, PROTOCOL, LIMIT, ...LIST_OPTIONS],
     run: async (i) => (await import("../nat.ts")).listMappings(i),
   },
   {

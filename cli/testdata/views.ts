@@ -2,6 +2,9 @@
 
 import type { MetricRow } from "../../agent/api/metrics_text.ts";
 import { ApiError, type ApiRoutes } from "../../agent/api/server.ts";
+import { parseConnectionQuery, parseFlowQuery } from "../../agent/flows/filter_query.ts";
+import { protocolNumber } from "../../agent/core/protocols.ts";
+import { TYPE_NAMES, VERDICT_NAMES } from "../../agent/flows/names.ts";
 import type { EndpointView } from "../../agent/api/types.ts";
 import type {
   BackendUseView,
@@ -441,17 +444,27 @@ export const ROUTES: ApiRoutes = {
     query.get("port") === "80"
       ? serviceTrace
       : { ...serviceTrace, verdict: "no service", backends: [] },
-  "GET /v1/nat": () => mappings,
+  "GET /v1/nat": () => ({ rows: mappings, total: mappings.length }),
   "GET /v1/ipcache": () => ipcache,
   "GET /v1/maps": () => maps,
   "GET /v1/maps/{name}": ({ query }) => mapRows.slice(0, Number(query.get("limit"))),
   "GET /v1/maps/{name}/{key}": ({ params }) => mapRows.find(({ key }) => key === params.key),
-  "GET /v1/ct": () => connections,
+  "GET /v1/ct": ({ query }) => {
+    const { filter: { ips, protocols }, limit } = parseConnectionQuery(query);
+    const rows = connections.filter(({ initiator, responder, protocol }) =>
+      (ips?.some((ip) => ip === initiator || ip === responder) ?? true) &&
+      (protocols?.includes(protocolNumber(protocol)!) ?? true)
+    );
+    return { rows: rows.slice(0, limit), total: rows.length };
+  },
   "DELETE /v1/ct": () => ({ deleted: connections.length }),
   "GET /v1/metrics": () => metrics,
   "GET /v1/monitor": async function* ({ query }) {
-    const types = (query.get("type") ?? "drop,trace,verdict").split(",");
-    yield* [drop, allowed, trace].filter(({ type }) => types.includes(type));
+    const { filter: { types, verdicts } } = parseFlowQuery(query);
+    yield* [drop, allowed, trace].filter(({ type, verdict }) =>
+      types!.some((number) => TYPE_NAMES.get(number) === type) &&
+      (verdicts?.some((number) => VERDICT_NAMES.get(number) === verdict) ?? true)
+    );
   },
   "POST /v1/trace-level": ({ json }) => json(),
 };

@@ -5,7 +5,10 @@ import { monotonicNs } from "../../../datapath/ffi/libc.ts";
 import { type CtEntry, CtFlags, type CtKey } from "../../../datapath/maps/generated.ts";
 import { formatIp } from "../../../datapath/net/ip.ts";
 import type { ConnectionView } from "../../api/views.ts";
-import { protocolName } from "../observer/names.ts";
+import type { ConnectionFilter } from "../../flows/filter_query.ts";
+import { protocolName } from "../../core/protocols.ts";
+import { connectionFilter } from "./connection_filter.ts";
+import type { Row } from "./listing.ts";
 
 const NS_PER_SECOND = 1e9;
 
@@ -43,13 +46,17 @@ export function endText(ip: string, port: number): string {
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
-/** The connections. */
-export function* listConnections(ct: TypedMap<CtKey, CtEntry>): Generator<ConnectionView> {
-  const now = monotonicNs();
+/** Each row of the table: a connection that lives and passes, or undefined. */
+export function* listConnections(
+  ct: TypedMap<CtKey, CtEntry>,
+  filter: ConnectionFilter,
+): Generator<Row<ConnectionView>> {
+  const now = monotonicNs(), passes = connectionFilter(filter);
   for (const [key, entry] of ct.entries()) {
-    if (entry.expires >= now) {
-      yield connectionView(key, entry, now);
-    }
+    const ends = [{ ip: key.low, port: key.lowPort }, { ip: key.high, port: key.highPort }];
+    yield entry.expires >= now && passes(key.protocol, ends)
+      ? () => connectionView(key, entry, now)
+      : undefined;
   }
 }
 

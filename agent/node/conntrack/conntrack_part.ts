@@ -2,11 +2,11 @@
 
 import type { Log } from "../../core/log.ts";
 import { periodically } from "../../core/periodic.ts";
-import { limitOf } from "../../api/query.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Part } from "../part.ts";
 import { flushConnections, listConnections } from "./connections.ts";
 import { Shortages } from "./exhaustion.ts";
+import { listing } from "./listing.ts";
 import { listMappings } from "./mappings.ts";
 
 /** Milliseconds between looks for what has run out in conntrack and NAT. */
@@ -21,9 +21,11 @@ export function conntrackPart(
   return {
     name: "conntrack",
     routes: {
-      "GET /v1/ct": ({ query }) => [...listConnections(maps.pilus_ct).take(limitOf(query))],
+      "GET /v1/ct": ({ query }) =>
+        listing(query, (filter) => listConnections(maps.pilus_ct, filter)),
       "DELETE /v1/ct": async () => ({ deleted: await flushConnections(maps.pilus_ct) }),
-      "GET /v1/nat": ({ query }) => [...listMappings(maps.pilus_nat).take(limitOf(query))],
+      "GET /v1/nat": ({ query }) =>
+        listing(query, (filter) => listMappings(maps.pilus_nat, filter)),
     },
     start() {
       stack.use(periodically(

@@ -3,7 +3,7 @@
 import type { Timer } from "../../core/timer.ts";
 import { DropReason } from "../../../datapath/maps/generated.ts";
 import type { PilusMaps } from "../../../datapath/maps/mod.ts";
-import { reasonText } from "../observer/names.ts";
+import { reasonText } from "../../flows/names.ts";
 
 /** Reasons that mean a shortage, and what helps. */
 const REMEDIES: Record<number, string> = {

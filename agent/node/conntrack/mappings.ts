@@ -6,7 +6,10 @@ import { type NatEntry, NatFlags, type NatKey } from "../../../datapath/maps/gen
 import { formatIp } from "../../../datapath/net/ip.ts";
 import type { MappingView } from "../../api/views.ts";
 import { endText } from "./connections.ts";
-import { protocolName } from "../observer/names.ts";
+import type { ConnectionFilter } from "../../flows/filter_query.ts";
+import { protocolName } from "../../core/protocols.ts";
+import { connectionFilter } from "./connection_filter.ts";
+import type { Row } from "./listing.ts";
 
 const TCP = 6;
 
@@ -31,8 +34,19 @@ export function mappingView(key: NatKey, entry: NatEntry, now: bigint): MappingV
   };
 }
 
-/** All mappings. */
-export function* listMappings(nat: TypedMap<NatKey, NatEntry>): Generator<MappingView> {
-  const now = monotonicNs();
-  for (const [key, entry] of nat.entries()) yield mappingView(key, entry, now);
+/** Each row of the table: a mapping that passes by any of its four ends, or undefined. */
+export function* listMappings(
+  nat: TypedMap<NatKey, NatEntry>,
+  filter: ConnectionFilter,
+): Generator<Row<MappingView>> {
+  const now = monotonicNs(), passes = connectionFilter(filter);
+  for (const [key, entry] of nat.entries()) {
+    const ends = [
+      { ip: entry.address, port: entry.port },
+      { ip: entry.frontend, port: entry.frontendPort },
+      { ip: key.destination, port: key.destinationPort },
+      { ip: key.source, port: key.sourcePort },
+    ];
+    yield passes(key.protocol, ends) ? () => mappingView(key, entry, now) : undefined;
+  }
 }

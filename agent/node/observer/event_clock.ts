@@ -1,4 +1,4 @@
-/** When an event was, as text. */
+/** When an event was. */
 
 import { monotonicNs, realtimeNs } from "../../../datapath/ffi/libc.ts";
 
@@ -11,9 +11,9 @@ const HIGH_NS = 2 ** 32 - 4 * SECOND;
 export class EventClock {
   #startSeconds = 0;
   #startNs = 0;
-  /** The text of the last second: most events are of the same one. */
-  #second = NaN;
-  #prefix = "";
+  /** Of the time that was read last: since 1970, and the nanoseconds of that second. */
+  seconds = 0;
+  nanoseconds = 0;
 
   /** Looks at the clocks. `start`: nanoseconds since 1970 of CLOCK_MONOTONIC's zero. */
   sync(start: bigint = realtimeNs() - monotonicNs()): void {
@@ -21,15 +21,12 @@ export class EventClock {
     this.#startNs = Number(start % BigInt(SECOND));
   }
 
-  /** ISO 8601 with nanoseconds, of the 64 bits of CLOCK_MONOTONIC at `offset`. Makes no BigInt. */
-  text(view: DataView, offset: number): string {
+  /** Reads the 64 bits of CLOCK_MONOTONIC at `offset`. Makes no BigInt. */
+  read(view: DataView, offset: number): void {
     const low = view.getUint32(offset, true), high = view.getUint32(offset + 4, true);
     const ns = high * HIGH_NS + low + this.#startNs;
-    const second = 4 * high + this.#startSeconds + Math.floor(ns / SECOND);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#prefix = new Date(second * 1000).toISOString().slice(0, -"000Z".length);
-    }
-    return `${this.#prefix}${String(SECOND + ns % SECOND).slice(1)}Z`;
+    const seconds = Math.floor(ns / SECOND);
+    this.seconds = 4 * high + this.#startSeconds + seconds;
+    this.nanoseconds = ns - seconds * SECOND;
   }
 }

@@ -1,16 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { EventType } from "../../../datapath/maps/generated.ts";
 import { EventSource } from "../../../datapath/testdata/event_source.ts";
-import type { FlowNames } from "./flow.ts";
-import type { FlowListener } from "./flow_listener.ts";
+import type { FlowCursor } from "../../flows/flow_cursor.ts";
+import { type Flow, FlowType } from "../../flows/flow.ts";
+import { flowMetrics } from "./flow_metrics.ts";
 import { FlowReader } from "./flow_reader.ts";
-
-const NAMES: FlowNames = {
-  labels: () => undefined,
-  pod: () => undefined,
-  interface: () => "eth0",
-  rule: () => undefined,
-};
 
 const { DROP, TRACE, VERDICT } = EventType;
 const never = new AbortController().signal;
@@ -21,7 +15,13 @@ async function withReader(
 ): Promise<void> {
   using source = new EventSource();
   {
-    using reader = new FlowReader(source.events, source.lost, NAMES);
+    using reader = new FlowReader({
+      events: source.events,
+      lost: source.lost,
+      node: "node-a",
+      podOf: () => undefined,
+      capacity: 65_536,
+    });
     await test(reader, source);
   }
   await delay(10); // until the thread that waits for the buffer has ended
@@ -33,16 +33,14 @@ function delay(ms: number): Promise<void> {
 
 async function seen(reader: FlowReader, events: number): Promise<void> {
   const deadline = performance.now() + 5000;
-  while (reader.seen + reader.lost < events && performance.now() < deadline) await delay(5);
+  while (reader.seen + reader.lostTotal < events && performance.now() < deadline) await delay(5);
 }
 
-/** What waits for the listener. */
-async function takeAll(listener: FlowListener, flows: number): Promise<string[]> {
-  const types: string[] = [];
-  while (types.length < flows) {
-    for (const { type } of await listener.take(never)) types.push(type);
-  }
-  return types;
+/** So many flows of a cursor. */
+async function takeAll(cursor: FlowCursor, count: number): Promise<Flow[]> {
+  const flows: Flow[] = [];
+  while (flows.length < count) flows.push(...await cursor.take(never));
+  return flows;
 }
 
 Deno.test("FlowReader counts every event as seen or lost when there are more than it has room for", async () => {
@@ -53,63 +51,85 @@ Deno.test("FlowReader counts every event as seen or lost when there are more tha
       await delay(1);
     }
     await seen(reader, all);
-    assertEquals(reader.seen + reader.lost, all);
-    assert(reader.lost > 0);
-    const { lost } = reader;
+    assertEquals(reader.seen + reader.lostTotal, all);
+    assert(reader.lostTotal > 0);
+    const { lostTotal: lost } = reader;
     source.send(30_000, DROP);
     await seen(reader, all + 30_000);
-    assertEquals([reader.seen + reader.lost, reader.lost], [all + 30_000, lost]);
+    assertEquals([reader.seen + reader.lostTotal, reader.lostTotal], [all + 30_000, lost]);
   });
 });
 
-Deno.test("FlowReader tells each listener of the types that it wants", async () => {
+Deno.test("a cursor gets the events of the types that it wants", async () => {
   await withReader(async (reader, source) => {
-    using drops = reader.listen([DROP]);
-    using all = reader.listen();
+    using drops = reader.flows.cursor({ consumer: "drops", filter: { types: [DROP] } });
+    using all = reader.flows.cursor({ consumer: "all" });
     for (const type of [TRACE, DROP, VERDICT, DROP]) source.send(1, type);
-    assertEquals(await takeAll(all, 4), ["trace", "drop", "verdict", "drop"]);
-    assertEquals(await takeAll(drops, 2), ["drop", "drop"]);
+    const types = async (cursor: FlowCursor, count: number) =>
+      (await takeAll(cursor, count)).map(({ type }) => type);
+    assertEquals(await types(all, 4), [TRACE, DROP, VERDICT, DROP]);
+    assertEquals(await types(drops, 2), [DROP, DROP]);
   });
 });
 
-Deno.test("a listener that is slow loses the oldest flows, and keeps the order", async () => {
+Deno.test("a cursor that is slow misses the oldest events, gets the others in order, and no drop is missed", async () => {
   await withReader(async (reader, source) => {
-    using listener = reader.listen();
-    source.send(10, TRACE);
-    for (let sent = 10; sent < 90_010; sent += 30_000) {
+    using cursor = reader.flows.cursor({ consumer: "slow" });
+    const { capacity } = reader.flows;
+    source.send(10, DROP);
+    await seen(reader, 10);
+    for (let sent = 0; sent < 90_000; sent += 30_000) {
       source.send(30_000, VERDICT);
-      await seen(reader, sent + 30_000);
+      await seen(reader, 10 + sent + 30_000);
     }
-    assertEquals(reader.lost, 0);
-    let ports: number[] = [];
-    while (ports.length < 65_536) {
-      const flows = await listener.take(never);
-      assertEquals(new Set(flows.map(({ type }) => type)), new Set(["verdict"]));
-      ports = ports.concat(flows.map(({ source }) => source.port!));
-    }
-    assertEquals([listener.missed, reader.missed], [90_010 - 65_536, 90_010 - 65_536]);
-    const first = ports[0]!;
-    assertEquals(ports, Array.from({ length: 65_536 }, (_, i) => (first + i) % 65_536));
+    assertEquals(reader.lostTotal, 0);
+    const flows = await takeAll(cursor, 10 + capacity);
+    assertEquals(flows.filter(({ type }) => type === DROP).length, 10);
+    const ports = flows.slice(10).map((flow) => flow.kind === "packet" && flow.source.port);
+    const first = Number(ports[0]);
+    assertEquals(ports, Array.from({ length: capacity }, (_, i) => (first + i) % 65_536));
+    const missed = [{ type: VERDICT, count: 90_000 - capacity }];
+    assertEquals(cursor.missed(), missed);
+    assertEquals(reader.flows.missed(), missed.map((row) => ({ consumer: "slow", ...row })));
   });
 });
 
-Deno.test("FlowListener.take() ends without flows when its signal comes", async () => {
-  await withReader(async (reader) => {
-    using listener = reader.listen();
-    const stop = new AbortController();
-    const taken = listener.take(stop.signal);
-    stop.abort();
-    assertEquals(await taken, []);
-  });
-});
-
-Deno.test("a listener that is disposed of hears no more", async () => {
+Deno.test("what came before is there for a cursor that looks back", async () => {
   await withReader(async (reader, source) => {
-    const listener = reader.listen();
-    listener[Symbol.dispose]();
-    source.send(1, TRACE);
-    await seen(reader, 1);
-    const taken = listener.take(AbortSignal.abort());
-    assertEquals([reader.seen, await taken], [1, []]);
+    source.send(5, TRACE);
+    source.send(5, DROP);
+    await seen(reader, 10);
+    using cursor = reader.flows.cursor({ consumer: "back", last: 7, follow: false });
+    const flows = await cursor.take(never);
+    assertEquals(flows.map(({ type }) => type), [TRACE, TRACE, DROP, DROP, DROP, DROP, DROP]);
+    const age = Date.now() / 1000 - flows[0]!.seconds;
+    assert(age >= 0 && age < 60, `${age} s`);
+  });
+});
+
+Deno.test("events that found no room are reported among flows, by type", async () => {
+  await withReader(async (reader, source) => {
+    using cursor = reader.flows.cursor({ consumer: "agent", filter: { types: [FlowType.AGENT] } });
+    const before = reader.lostTotal;
+    source.send(200_000, TRACE);
+    const [flow] = await takeAll(cursor, 1);
+    assert(flow?.kind === "agent");
+    assertStringIncludes(flow.text, `${reader.lostTotal - before} of type trace found no room`);
+  });
+});
+
+Deno.test("flowMetrics() counts what was seen, lost and missed by type", async () => {
+  await withReader(async (reader, source) => {
+    source.send(3, DROP);
+    await seen(reader, 3);
+    assertEquals(
+      flowMetrics(reader).map(({ name, labels, value }) => [name, labels.type, value]),
+      [
+        ["pilus_events_seen_total", "drop", 3],
+        ["pilus_events_seen_total", "trace", 0],
+        ["pilus_events_seen_total", "verdict", 0],
+        ["pilus_events_seen_total", "agent", 0],
+      ],
+    );
   });
 });

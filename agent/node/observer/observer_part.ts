@@ -1,16 +1,22 @@
 /** Events of the programs: flows for monitors, and what was counted. */
 
-import { EventType, TraceLevel } from "../../../datapath/maps/generated.ts";
+import { TraceLevel } from "../../../datapath/maps/generated.ts";
 import { findLink } from "../../../datapath/net/link.ts";
-import { ApiError, type ApiRequest } from "../../api/server.ts";
-import type { FlowView } from "../../api/views.ts";
+import type { Endpoint } from "../../api/endpoint.ts";
+import { ApiError } from "../../api/server.ts";
+import type { Table } from "../../core/table.ts";
+import { reasonText } from "../../flows/names.ts";
+import type { AgentConfig } from "../options.ts";
 import type { AddressNames } from "../ipcache/address_names.ts";
 import type { Kernel } from "../kernel.ts";
 import { counter } from "../metrics.ts";
 import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
+import { endpointEvents } from "./endpoint_events.ts";
+import { flowMetrics } from "./flow_metrics.ts";
 import { FlowReader } from "./flow_reader.ts";
-import { eventTypeName, reasonText } from "./names.ts";
+import { FlowViews } from "./flow_view.ts";
+import { monitorRoute } from "./monitor_route.ts";
 import { packetTotals } from "./packet_totals.ts";
 
 const LEVELS = new Map<string, number>([
@@ -19,19 +25,33 @@ const LEVELS = new Map<string, number>([
   ["packets", TraceLevel.LEVEL_PACKETS],
 ]);
 
-/** Wires the ring buffer of events to monitors. */
+/** Wires the ring buffer of events to the ring of flows, and that to monitors. */
 export function observerPart(
-  { kernel: { maps, netlink, localPath }, names, policy: { labels, rule } }: {
+  { config, kernel: { maps, netlink, localPath }, names, policy: { labels, rule }, endpoints }: {
+    config: AgentConfig;
     kernel: Kernel;
     names: AddressNames;
     policy: PolicyPart;
+    endpoints: Pick<Table<Endpoint>, "watch">;
   },
 ): Part {
+  const podOf = (ip: string) => names.get(ip);
+  const stack = new DisposableStack();
+  const reader = stack.use(
+    new FlowReader({
+      events: maps.pilus_events,
+      lost: maps.pilus_lost,
+      node: config.nodeName,
+      podOf,
+      capacity: config.flowBuffer,
+    }),
+  );
+  stack.use(endpoints.watch(endpointEvents(reader)));
   const interfaces = new Map<number, string>();
-  const flows = new FlowReader(maps.pilus_events, maps.pilus_lost, {
+  const views = new FlowViews({
     labels,
     rule,
-    pod: (ip) => names.get(ip),
+    pod: podOf,
     interface(ifindex) {
       let name = interfaces.get(ifindex);
       if (name === undefined) {
@@ -45,20 +65,10 @@ export function observerPart(
     maps.pilus_runtime.set(0, { traceLevel, localPath: Number(localPath.on) });
   trace(TraceLevel.LEVEL_CONNECTIONS);
 
-  /** Flows as they come, some at a time, for as long as the client listens; a slow one loses the oldest. */
-  async function* monitor({ query, signal }: ApiRequest): AsyncGenerator<FlowView[]> {
-    const wanted = query.get("type")?.split(",");
-    const types = Object.values(EventType).filter((type) =>
-      wanted?.includes(eventTypeName(type)) ?? true
-    );
-    using listener = flows.listen(types);
-    while (!signal.aborted) yield await listener.take(signal);
-  }
-
   return {
     name: "observer",
     routes: {
-      "GET /v1/monitor": monitor,
+      "GET /v1/monitor": monitorRoute(reader.flows, views),
       "POST /v1/trace-level": async ({ json }) => {
         const { level } = await json<{ level?: unknown }>();
         const number = LEVELS.get(String(level));
@@ -86,11 +96,9 @@ export function observerPart(
           counter("drop_bytes_total", "Bytes dropped", bytes, labels),
         ];
       }),
-      counter("events_seen_total", "Events read from the ring buffer", flows.seen),
-      counter("events_lost_total", "Events that found no room", flows.lost),
-      counter("events_missed_total", "Events that monitors were too slow for", flows.missed),
+      ...flowMetrics(reader),
     ],
-    status: () => ({ events: { seen: flows.seen, lost: flows.lost } }),
-    [Symbol.asyncDispose]: () => Promise.resolve(flows[Symbol.dispose]()),
+    status: () => ({ events: { seen: reader.seen, lost: reader.lostTotal } }),
+    [Symbol.asyncDispose]: () => Promise.resolve(stack.dispose()),
   };
 }

@@ -16,7 +16,7 @@ import type {
   KernelTableView,
 } from "../../../api/views.ts";
 import { endText } from "../../conntrack/connections.ts";
-import { protocolName } from "../../observer/names.ts";
+import { protocolName } from "../../../core/protocols.ts";
 import { EXTERNAL, INTERNAL } from "../kernel/service_row.ts";
 import { ASK, INDEX_BITS, INDEX_MASK, maglevRows, ROW_SLOTS, YOUNG } from "../kernel/maglev.ts";
 

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   ConnectionStatus,
   DropReason,
@@ -8,9 +8,12 @@ import {
   ObservationPoint,
 } from "../../../datapath/maps/generated.ts";
 import { parseIp } from "../../../datapath/net/ip.ts";
+import { AgentEvent, type AgentFlow, FlowType } from "../../flows/flow.ts";
 import { AddressTexts } from "./address_texts.ts";
 import { EventClock } from "./event_clock.ts";
-import { FlowDecoder, type FlowNames } from "./flow.ts";
+import { EventFormat } from "./event_format.ts";
+import { type FlowNames, FlowViews } from "./flow_view.ts";
+import { TimeTexts } from "./time_texts.ts";
 
 const NAMES: FlowNames = {
   labels: (identity) => identity === 301 ? ["k8s:app=web"] : undefined,
@@ -109,25 +112,51 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`FlowDecoder.decode() tells of ${what}`, () => {
+  Deno.test(`EventFormat.decode() and FlowViews.toView() show ${what}`, () => {
     const clock = new EventClock();
     clock.sync(BigInt(Date.UTC(2025, 11, 31, 23, 59, 59, 900)) * 1_000_000n);
     const view = new DataView(new ArrayBuffer(eventCodec.size + 8));
     eventCodec.encode(view, 8, { ...EVENT, ...event });
-    assertEquals(new FlowDecoder(NAMES, clock).decode(view, 8) as unknown, flow);
+    const format = new EventFormat({ node: "node-a", clock, podOf: NAMES.pod });
+    const decoded = format.decode(view, 8);
+    assertEquals(new FlowViews(NAMES).toView(decoded) as unknown, flow);
+    assertEquals(format.time(view, 8), Date.UTC(2026, 0, 1, 0, 0, 4, 900) + 1e-6);
+    assert(format.size <= eventCodec.size);
   });
 }
 
-Deno.test("EventClock.text() is right to the nanosecond, over years of uptime", () => {
+Deno.test("FlowViews.toView() shows an event of the agent", () => {
+  const flow: AgentFlow = {
+    kind: "agent",
+    type: FlowType.AGENT,
+    seconds: 1_767_225_600,
+    nanoseconds: 1,
+    node: "node-a",
+    event: AgentEvent.ENDPOINT_CREATED,
+    text: "endpoint 4 of demo/web",
+  };
+  assertEquals(new FlowViews(NAMES).toView(flow), {
+    time: "2026-01-01T00:00:00.000000001Z",
+    type: "agent",
+    event: "endpoint-created",
+    text: "endpoint 4 of demo/web",
+  });
+});
+
+Deno.test("EventClock.read() is right to the nanosecond, over years of uptime", () => {
   const view = new DataView(new ArrayBuffer(8));
-  const clock = new EventClock();
+  const clock = new EventClock(), times = new TimeTexts();
   const start = 1_700_000_000_987_654_321n;
   clock.sync(start);
   for (const time of [0n, 12_345_678n, 12_345_679n, 1n << 32n, (1n << 56n) + 3n, 999_999_999n]) {
     view.setBigUint64(0, time, true);
     const ns = start + time;
     const whole = new Date(Number(ns / 1_000_000n)).toISOString().slice(0, -1);
-    assertEquals(clock.text(view, 0), `${whole}${String(ns % 1_000_000n).padStart(6, "0")}Z`);
+    clock.read(view, 0);
+    assertEquals(
+      times.text(clock.seconds, clock.nanoseconds),
+      `${whole}${String(ns % 1_000_000n).padStart(6, "0")}Z`,
+    );
   }
 });
 

@@ -1,0 +1,103 @@
+/**
+ * The newest flows of the node, of each type so many: a flood of traces overwrites no drops. Whoever
+ * wants flows reads them through a cursor of its own.
+ */
+
+import { type Flow, FlowType } from "./flow.ts";
+import { type CursorOptions, FlowCursor } from "./flow_cursor.ts";
+import { flowFilter, type PodOf } from "./flow_filter.ts";
+import { type Lane, MadeLane, RecordLane } from "./lane.ts";
+import type { RecordFormat } from "./record_format.ts";
+
+/** Flows of each type that are made and not read from records are fewer: agent events are rare. */
+const MADE_CAPACITY = 1024;
+
+/** Options for {@linkcode FlowRing}. */
+export interface FlowRingOptions {
+  format: RecordFormat;
+  podOf: PodOf;
+  /** Flows of each type of record; rounded up to a power of two. */
+  capacity: number;
+}
+
+/** Flows that were overwritten before a consumer had read them. */
+export interface MissedFlows {
+  consumer: string;
+  type: number;
+  count: number;
+}
+
+export class FlowRing {
+  /** Flows of each type of record that are kept. */
+  readonly capacity: number;
+  readonly #records: (RecordLane | undefined)[] = [];
+  readonly #made: MadeLane;
+  readonly #lanes: readonly Lane[];
+  readonly #cursors = new Set<FlowCursor>();
+  /** By cursors that are gone. */
+  readonly #missed = new Map<string, MissedFlows>();
+  #sequence = 0;
+
+  constructor({ format, podOf, capacity }: FlowRingOptions) {
+    this.capacity = 2 ** Math.ceil(Math.log2(capacity));
+    for (const type of format.types) {
+      this.#records[type] = new RecordLane(type, this.capacity, format);
+    }
+    this.#made = new MadeLane(
+      FlowType.AGENT,
+      MADE_CAPACITY,
+      (filter) => flowFilter(filter, podOf),
+    );
+    this.#lanes = [...this.#records.filter((lane) => lane !== undefined), this.#made];
+  }
+
+  /** Keeps the record at `offset`; one of an unknown type is left out. Then call `notify`. */
+  pushRecord(type: number, view: DataView, offset: number): void {
+    this.#records[type]?.push(this.#sequence++, view, offset);
+  }
+
+  /** Keeps a flow that no record is behind, and lets cursors look. */
+  push(flow: Flow): void {
+    this.#made.push(this.#sequence++, flow);
+    this.notify();
+  }
+
+  /** Lets cursors that wait look at what came. */
+  notify(): void {
+    for (const cursor of this.#cursors) cursor.notify();
+  }
+
+  /** A reader of flows, until it is disposed of. */
+  cursor(options: CursorOptions): FlowCursor {
+    const cursor = new FlowCursor(this.#lanes, options, () => {
+      if (!this.#cursors.delete(cursor)) return;
+      for (const { type, count } of cursor.missed()) this.#addMissed(cursor.consumer, type, count);
+    });
+    this.#cursors.add(cursor);
+    return cursor;
+  }
+
+  /** Flows that have come, by type. */
+  seen(): { type: number; count: number }[] {
+    return this.#lanes.map(({ type, end }) => ({ type, count: end }));
+  }
+
+  /** Flows that consumers were too slow for, of those that are gone too. */
+  missed(): MissedFlows[] {
+    const sums = new Map([...this.#missed].map(([key, row]) => [key, { ...row }]));
+    for (const cursor of this.#cursors) {
+      for (const { type, count } of cursor.missed()) add(sums, cursor.consumer, type, count);
+    }
+    return [...sums.values()];
+  }
+
+  #addMissed(consumer: string, type: number, count: number): void {
+    add(this.#missed, consumer, type, count);
+  }
+}
+
+function add(sums: Map<string, MissedFlows>, consumer: string, type: number, count: number): void {
+  const key = `${consumer}/${type}`, row = sums.get(key) ?? { consumer, type, count: 0 };
+  row.count += count;
+  sums.set(key, row);
+}

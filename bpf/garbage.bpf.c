@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Run by the agent: rows of connections and mappings that have run out are deleted, all in the kernel. */
+/* Run by the agent: deletes expired connections and NAT mappings within the kernel. */
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/conntrack.h"
@@ -8,7 +8,7 @@
 struct bpf_map;
 
 struct garbage {
-	__u64 now;         /* CLOCK_MONOTONIC, ns */
+	__u64 now;	   /* CLOCK_MONOTONIC, ns */
 	__u64 connections; /* rows deleted */
 	__u64 mappings;
 };

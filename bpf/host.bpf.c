@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The node's own devices: packets for pods leave the stack's way here, and pods take the node's address. */
+/* The node's own devices: packets for pods bypass the host's stack, and pods are masqueraded. */
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/events.h"
-#include "lib/arrive.h"
-#include "lib/connection.h"
-#include "lib/deliver.h"
+#include "lib/overlay_ingress.h"
+#include "lib/admission.h"
+#include "lib/forward.h"
 #include "lib/fragment.h"
-#include "lib/frame.h"
+#include "lib/parse_skb.h"
 #include "lib/prefilter.h"
-#include "lib/serve.h"
+#include "lib/nodeport.h"
 
-/* A drop on the way in, by a function of its own for its stack. Returns the verdict. */
+/* Reports an ingress drop; a separate function for its own stack frame. Returns the verdict. */
 __noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, int reason)
 {
-	struct event_context c = { .point = POINT_FROM_NETWORK };
+	struct event_context c = {.point = POINT_FROM_NETWORK};
 
 	if (!p)
 		return TC_ACT_SHOT;
@@ -22,7 +22,7 @@ __noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, in
 }
 
 /* Linux before 6.4 takes keys of maps from the stack, not from arguments. */
-inline_always struct ipcache_entry *ipcache_of_source(const struct packet *p)
+static __always_inline struct ipcache_entry *ipcache_of_source(const struct packet *p)
 {
 	struct address source = p->tuple.source;
 
@@ -30,9 +30,9 @@ inline_always struct ipcache_entry *ipcache_of_source(const struct packet *p)
 }
 
 /* A packet for the pod of `ifindex`, its service translated. Returns the verdict. */
-__noinline int enter(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
+__noinline int ingress_to_pod(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 {
-	struct event_context c = { .point = POINT_FROM_NETWORK };
+	struct event_context c = {.point = POINT_FROM_NETWORK};
 	struct ends ends = {};
 	struct admission a = {};
 	struct ipcache_entry *from;
@@ -51,12 +51,12 @@ __noinline int enter(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
 	c.destination_identity = ends.destination_identity;
-	/* nobody out there has an address of this node or of its pods */
+	/* spoofed: the network never sends from an address of this node or of its pods */
 	if (ends.source_identity == IDENTITY_HOST || (from && (from->flags & IPCACHE_LOCAL))) {
 		err = DROP(INVALID_SOURCE_IP);
 		goto dropped;
 	}
-	/* with a tunnel, pods of other nodes come through it */
+	/* in tunnel mode, packets of remote pods arrive through the overlay only */
 	if (routing_mode == ROUTING_VXLAN && from && (from->flags & IPCACHE_TUNNEL)) {
 		err = DROP(INVALID_SOURCE_IP);
 		goto dropped;
@@ -70,40 +70,41 @@ __noinline int enter(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 	if (err)
 		goto dropped;
 	count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
-	return deliver_to_endpoint(skb, ends.destination);
+	return forward_to_endpoint(skb, ends.destination);
 dropped:
 	return drop(skb, p, &c, err, METRIC_INGRESS);
 }
 
 /* A packet to a pod of this node. Returns the verdict or a negative drop reason. */
-inline_always int receive_for_pod(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
+static __always_inline int receive_for_pod(struct __sk_buff *skb, struct packet *p, __u32 ifindex)
 {
 	int err = 0;
 
 	if (unlikely(p->tuple.protocol == IPPROTO_IPIP || p->tuple.protocol == IPPROTO_IPV6))
-		err = unwrap(skb, p);
+		err = dsr_decap_ip(skb, p);
 	else if (unlikely(has_options(p)))
-		err = read_option(skb, p);
+		err = dsr_read_option(skb, p);
 	if (!err)
 		err = fragment_track(p);
-	return err ? err : enter(skb, p, ifindex);
+	return err ? err : ingress_to_pod(skb, p, ifindex);
 }
 
-/* A packet of the tunnel. Returns the verdict. */
-inline_always int receive_from_tunnel(struct __sk_buff *skb, struct packet *p)
+/* A packet of the overlay. Returns the verdict. */
+static __always_inline int receive_from_tunnel(struct __sk_buff *skb, struct packet *p)
 {
-	__u64 who = p->family == 4 ? decapsulate(skb, p) : 0;
+	__u64 found = p->family == 4 ? decapsulate(skb, p) : 0;
 
-	if (who)
-		return arrive(skb, p, who >> 32, who);
-	goes_inside(skb);
+	if (found)
+		return overlay_ingress(skb, p, found >> 32, found);
+	overlay_inflight_add(skb);
 	return TC_ACT_UNSPEC;
 }
 
-/* A packet to a service, `err` from choose_backend(). Returns the verdict or a negative drop reason. */
-inline_always int receive_for_service(struct __sk_buff *skb, struct packet *p)
+/* A packet to a service, `err` from choose_backend(). Returns the verdict or a negative drop
+ * reason. */
+static __always_inline int receive_for_service(struct __sk_buff *skb, struct packet *p)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct ipcache_entry *to;
 	int err;
 
@@ -112,15 +113,15 @@ inline_always int receive_for_service(struct __sk_buff *skb, struct packet *p)
 	to = ipcache_exact(&t->target.address);
 	if (to && to->flags & IPCACHE_LOCAL) {
 		err = translate_destination(skb, p, &t->target);
-		return err ? err : enter(skb, p, to->ifindex);
+		return err ? err : ingress_to_pod(skb, p, to->ifindex);
 	}
 	if (to && to->identity == IDENTITY_HOST)
-		return serve_by_host(skb, p);
-	return serve_elsewhere(skb, p);
+		return nodeport_to_host(skb, p);
+	return nodeport_to_remote(skb, p);
 }
 
-/* A packet to the node itself, or the answer to a connection that left with its address. */
-inline_always int receive_for_node(struct __sk_buff *skb, struct packet *p)
+/* A packet to the node itself, or a reply to a masqueraded connection. */
+static __always_inline int receive_for_node(struct __sk_buff *skb, struct packet *p)
 {
 	struct ipcache_entry *to;
 	int err = nat_reverse(skb, p);
@@ -131,8 +132,8 @@ inline_always int receive_for_node(struct __sk_buff *skb, struct packet *p)
 		return err;
 	to = ipcache_exact(&p->tuple.destination);
 	if (to && to->flags & IPCACHE_LOCAL)
-		return enter(skb, p, to->ifindex);
-	/* of a backend elsewhere, to a client outside */
+		return ingress_to_pod(skb, p, to->ifindex);
+	/* from a remote backend to an external client */
 	return route_translated(skb, p);
 }
 
@@ -146,27 +147,29 @@ int from_netdev(struct __sk_buff *skb)
 	int err;
 
 	err = parse_frame(skb, &p);
-	/* the XDP program has asked already, where there is one */
-	if (node && unlikely(node->denied) && p.family && denies(&p.tuple.source)) {
+	/* also checked by the XDP program, where one is attached */
+	if (node && unlikely(node->denied) && p.family &&
+	    prefilter_denies_noinline(&p.tuple.source)) {
 		count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, skb->len);
 		return TC_ACT_SHOT;
 	}
-	/* what is not for a pod is the node's own affair: never lock anybody out */
+	/* a packet that is not for a pod is left to the host's stack: never lock the operator out
+	 */
 	if (err)
 		return TC_ACT_UNSPEC;
 	to = ipcache_exact(&p.tuple.destination);
 	if (!to)
 		return TC_ACT_UNSPEC;
 	host = to->identity == IDENTITY_HOST;
-	if (host && tunnel_ifindex && p.tuple.protocol == IPPROTO_UDP && !(p.flags & PACKET_FRAGMENT) &&
-	    p.tuple.destination_port == bpf_htons(tunnel_port))
+	if (host && tunnel_ifindex && p.tuple.protocol == IPPROTO_UDP &&
+	    !(p.flags & PACKET_FRAGMENT) && p.tuple.destination_port == bpf_htons(tunnel_port))
 		return receive_from_tunnel(skb, &p);
 	if (to->flags & IPCACHE_LOCAL) {
 		err = receive_for_pod(skb, &p, to->ifindex);
 	} else if (to->flags & IPCACHE_SERVICE) {
 		if (fragment_track(&p))
 			return TC_ACT_UNSPEC;
-		err = choose_backend(&p, SCOPE_OUTSIDE);
+		err = choose_backend(&p, SCOPE_EXTERNAL);
 		if (err > 0) {
 			err = receive_for_service(skb, &p);
 		} else if (err == 0 && host) {
@@ -174,7 +177,8 @@ int from_netdev(struct __sk_buff *skb)
 		} else {
 			err = err ? err : DROP(SERVICE_BACKEND_NOT_FOUND);
 			drop_on_arrival(skb, &p, err);
-			return err == DROP(SERVICE_BACKEND_NOT_FOUND) ? refuse(skb, &p) : TC_ACT_SHOT;
+			return err == DROP(SERVICE_BACKEND_NOT_FOUND) ? reject(skb, &p)
+								      : TC_ACT_SHOT;
 		}
 	} else if (host) {
 		if (fragment_track(&p))
@@ -190,7 +194,7 @@ SEC("tc")
 int to_netdev(struct __sk_buff *skb)
 {
 	struct packet p = {};
-	struct event_context c = { .point = POINT_TO_NETWORK };
+	struct event_context c = {.point = POINT_TO_NETWORK};
 	struct device *device;
 	struct address to;
 	__u32 ifindex = skb->ifindex;
@@ -201,7 +205,7 @@ int to_netdev(struct __sk_buff *skb)
 	if ((skb->mark & MARK_MASK) != MARK_MASQUERADE) {
 		struct node *node = this_node();
 
-		/* the node may answer for a service */
+		/* may be the reply of a service backend on this node */
 		if (!node || !node->host_backends || parse_frame(skb, &p) || fragment_track(&p))
 			return TC_ACT_UNSPEC;
 		err = nat_reverse(skb, &p);

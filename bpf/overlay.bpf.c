@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The tunnel device: the sender's identity travels in the VNI. */
+/* The tunnel device: the VNI carries the sender's identity. */
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/events.h"
-#include "lib/arrive.h"
-#include "lib/connection.h"
-#include "lib/deliver.h"
+#include "lib/overlay_ingress.h"
+#include "lib/admission.h"
+#include "lib/forward.h"
 #include "lib/fragment.h"
-#include "lib/frame.h"
-#include "lib/serve.h"
+#include "lib/parse_skb.h"
+#include "lib/nodeport.h"
 
-/* Returns what the sender's node has said of it, or a negative drop reason. */
+/* Returns the identity from the VNI, or a negative drop reason. */
 __noinline int read_vni(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key key = {};
 
-	/* a dual-stack underlay: the same question for the other family */
+	/* a dual-stack underlay: the key may be of the other family */
 	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) &&
 	    bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
 		return DROP(NO_TUNNEL_KEY);
 	return key.tunnel_id & 0xffffff;
 }
 
-/* A drop on the way in, by a function of its own for its stack. Returns the verdict. */
+/* Reports an ingress drop; a separate function for its own stack frame. Returns the verdict. */
 __noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, __u32 source,
 			       int reason)
 {
-	struct event_context c = { .point = POINT_FROM_OVERLAY, .source_identity = source };
+	struct event_context c = {.point = POINT_FROM_OVERLAY, .source_identity = source};
 	struct address to;
 
 	if (!p)
@@ -44,7 +44,7 @@ int from_overlay(struct __sk_buff *skb)
 	__u32 identity = IDENTITY_UNKNOWN;
 	int err;
 
-	comes_outside(skb);
+	overlay_inflight_remove(skb);
 	err = parse_frame(skb, &p);
 	if (err > 0)
 		err = DROP(UNSUPPORTED_L3);
@@ -53,7 +53,7 @@ int from_overlay(struct __sk_buff *skb)
 	err = read_vni(skb);
 	if (err < 0)
 		goto dropped;
-	identity = identity_from_wire(err, &p);
+	identity = identity_from_vni(err, &p);
 	if (!identity) {
 		identity = err;
 		err = DROP(INVALID_IDENTITY);
@@ -64,33 +64,33 @@ int from_overlay(struct __sk_buff *skb)
 		goto dropped;
 	to = ipcache_exact(&p.tuple.destination);
 	if (to && (to->flags & IPCACHE_LOCAL))
-		return arrive(skb, &p, identity, to->ifindex);
+		return overlay_ingress(skb, &p, identity, to->ifindex);
 	if (identify(&p.tuple.destination, to) != IDENTITY_HOST) {
 		err = DROP(UNROUTABLE);
 		goto dropped;
 	}
 	err = nat_reverse(skb, &p);
 	if (err > 0) {
-		/* to a client of a service of this node */
+		/* the reply to an external client of a service */
 		err = route_translated(skb, &p);
 		if (err >= 0)
 			return err;
 	}
 	if (err < 0)
 		goto dropped;
-	/* an answer to the node itself */
+	/* a reply to the node itself */
 	bpf_skb_change_type(skb, PACKET_HOST);
 	return TC_ACT_OK;
 dropped:
 	return drop_on_arrival(skb, &p, identity, err);
 }
 
-/* From the host's stack; what comes from a pod's program has its tunnel key already. */
+/* From the host's stack; packets from a pod's program already have their tunnel key. */
 SEC("tc")
 int to_overlay(struct __sk_buff *skb)
 {
 	struct packet p = {};
-	struct event_context c = { .point = POINT_TO_OVERLAY };
+	struct event_context c = {.point = POINT_TO_OVERLAY};
 	struct ipcache_entry *from, *to;
 	int err;
 

@@ -3,24 +3,25 @@
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/events.h"
-#include "lib/connection.h"
-#include "lib/deliver.h"
+#include "lib/admission.h"
+#include "lib/forward.h"
 #include "lib/fragment.h"
-#include "lib/frame.h"
+#include "lib/parse_skb.h"
 #include "lib/hairpin.h"
 #include "lib/neighbour.h"
-#include "lib/refuse.h"
-#include "lib/translate.h"
+#include "lib/reject.h"
+#include "lib/service_dnat.h"
 #include "lib/tunnel.h"
 
-/* Whether the sender takes the node's address: it began, and the way leads out of the cluster. */
-inline_always bool needs_masquerade(const struct admission *a, const struct ipcache_entry *to,
-				    __u32 identity)
+/* Whether to masquerade: the sender is the initiator and the destination is outside the cluster. */
+static __always_inline bool needs_masquerade(const struct admission *a,
+					     const struct ipcache_entry *to, __u32 identity)
 {
 	if (!masquerade || !a->from_initiator)
 		return false;
 	if (to && (to->flags & IPCACHE_NODE))
-		return routing_mode == ROUTING_VXLAN; /* pods' addresses mean nothing to the network */
+		return routing_mode ==
+		       ROUTING_VXLAN; /* pods' addresses mean nothing to the network */
 	return identity < IDENTITY_CLUSTER_MIN || identity >= IDENTITY_SCOPE_LOCAL;
 }
 
@@ -28,11 +29,11 @@ SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
 	struct packet p = {};
-	struct event_context c = { .point = POINT_FROM_ENDPOINT };
+	struct event_context c = {.point = POINT_FROM_ENDPOINT};
 	struct ends ends = {};
 	struct admission a = {};
 	struct ipcache_entry *to;
-	struct translation *t;
+	struct scratch *t;
 	struct endpoint *ep;
 	bool hairpin;
 	int err;
@@ -79,15 +80,15 @@ int from_pod(struct __sk_buff *skb)
 	hairpin = is_hairpin(&p.tuple.destination);
 	to = ipcache_exact(&p.tuple.destination);
 	if (to && (to->flags & IPCACHE_SERVICE)) {
-		err = choose_backend(&p, SCOPE_INSIDE);
-		/* a service's address has nothing but its ports; errors about them find their way */
+		err = choose_backend(&p, SCOPE_INTERNAL);
+		/* other ports of a service address do not exist; ICMP errors pass */
 		if (!err && !(to->flags & IPCACHE_NODE || p.flags & PACKET_ICMP_ERROR))
 			err = DROP(SERVICE_BACKEND_NOT_FOUND);
 		if (err < 0) {
 			drop(skb, &p, &c, err, METRIC_EGRESS);
-			return refuse(skb, &p);
+			return reject(skb, &p);
 		}
-		t = this_translation();
+		t = this_scratch();
 		if (err && t) {
 			err = translate_destination(skb, &p, &t->target);
 			if (!err && address_equal(&p.tuple.destination, &p.tuple.source))
@@ -111,7 +112,7 @@ int from_pod(struct __sk_buff *skb)
 		ends.destination = ep;
 		ends.destination_identity = ep->identity;
 	}
-	/* a pod must not speak as the tunnel does */
+	/* a pod must not inject encapsulated packets */
 	if (to && (to->flags & IPCACHE_NODE) && p.tuple.protocol == IPPROTO_UDP && tunnel_ifindex &&
 	    p.tuple.destination_port == bpf_htons(tunnel_port)) {
 		err = DROP(ENCAP_PROHIBITED);
@@ -127,19 +128,19 @@ int from_pod(struct __sk_buff *skb)
 
 	if (ends.destination) {
 		count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
-		return deliver_to_endpoint(skb, ends.destination);
+		return forward_to_endpoint(skb, ends.destination);
 	}
 	if (ends.destination_identity == IDENTITY_HOST)
 		return TC_ACT_OK;
 	if (to && (to->flags & IPCACHE_TUNNEL) && routing_mode == ROUTING_VXLAN) {
-		err = deliver_through_tunnel(skb, &p, ep->identity, &to->node);
+		err = forward_by_tunnel(skb, &p, ep->identity, &to->node);
 		if (err < 0)
 			goto dropped;
 		return err;
 	}
 	if (needs_masquerade(&a, to, ends.destination_identity))
 		skb->mark = (skb->mark & ~MARK_MASK) | MARK_MASQUERADE;
-	err = deliver_by_route(skb, &p);
+	err = forward_by_route(skb, &p);
 	if (err < 0)
 		goto dropped;
 	return err;
@@ -151,12 +152,12 @@ dropped:
 	return drop(skb, &p, &c, err, METRIC_EGRESS);
 }
 
-/* From the host's stack: its own processes, and what it forwards. */
+/* From the host's stack: local processes and forwarded packets. */
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {
 	struct packet p = {};
-	struct event_context c = { .point = POINT_TO_ENDPOINT };
+	struct event_context c = {.point = POINT_TO_ENDPOINT};
 	struct ends ends = {};
 	struct admission a = {};
 	struct ipcache_entry *from;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Run once at start: what one socket sends goes into another one's queue; see datapath/local_path.ts. */
+/* Run once at start: redirects messages between two sockets; see datapath/sockmap.ts. */
 #include "lib/common.h"
 
 struct {

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Services at the socket: connect(2) and sendmsg(2) to a service never leave as a service address,
- * and the program that called them never learns of the backend.
+ * Service translation at the socket: connect(2) and sendmsg(2) are sent to a backend, and the
+ * calling process sees the frontend as its peer.
  */
 #include "lib/socket.h"
 
 #define ECONNREFUSED 111
 #define EADDRINUSE   98
 
-/* bpf_set_retval() is there since 5.18; without it a refusal is EPERM. */
+/* bpf_set_retval() exists since 5.18; without it the error is EPERM. */
 enum bpf_func_id___probe {
 	BPF_FUNC_set_retval___probe = 187,
 };
 
-#define REFUSE 0
+#define REJECT 0
 #define ALLOW  1
 
-inline_always int refuse(int error)
+static __always_inline int reject(int error)
 {
 	if (bpf_core_enum_value_exists(enum bpf_func_id___probe, BPF_FUNC_set_retval___probe))
 		bpf_set_retval(-error);
-	return REFUSE;
+	return REJECT;
 }
 
-inline_always void read_v6(struct address *to, const struct bpf_sock_addr *ctx)
+static __always_inline void read_v6(struct address *to, const struct bpf_sock_addr *ctx)
 {
 	WORD(to, 0) = ctx->user_ip6[0];
 	WORD(to, 1) = ctx->user_ip6[1];
@@ -31,7 +31,7 @@ inline_always void read_v6(struct address *to, const struct bpf_sock_addr *ctx)
 	WORD(to, 3) = ctx->user_ip6[3];
 }
 
-inline_always void write_v6(struct bpf_sock_addr *ctx, const struct address *from)
+static __always_inline void write_v6(struct bpf_sock_addr *ctx, const struct address *from)
 {
 	ctx->user_ip6[0] = WORD(from, 0);
 	ctx->user_ip6[1] = WORD(from, 1);
@@ -39,7 +39,7 @@ inline_always void write_v6(struct bpf_sock_addr *ctx, const struct address *fro
 	ctx->user_ip6[3] = WORD(from, 3);
 }
 
-inline_always int translate_v4(struct bpf_sock_addr *ctx, bool connects)
+static __always_inline int translate_v4(struct bpf_sock_addr *ctx, bool connects)
 {
 	struct address to;
 	__be16 port = ctx->user_port;
@@ -48,7 +48,7 @@ inline_always int translate_v4(struct bpf_sock_addr *ctx, bool connects)
 	address_from_v4(&to, ctx->user_ip4);
 	found = choose(ctx, &to, &port, connects);
 	if (found < 0)
-		return refuse(ECONNREFUSED);
+		return reject(ECONNREFUSED);
 	if (found) {
 		ctx->user_ip4 = WORD(&to, 3);
 		ctx->user_port = port;
@@ -57,7 +57,7 @@ inline_always int translate_v4(struct bpf_sock_addr *ctx, bool connects)
 }
 
 /* A mapped IPv4 destination is the same address here as in the IPv4 hooks. */
-inline_always int translate_v6(struct bpf_sock_addr *ctx, bool connects)
+static __always_inline int translate_v6(struct bpf_sock_addr *ctx, bool connects)
 {
 	struct address to;
 	__be16 port = ctx->user_port;
@@ -66,7 +66,7 @@ inline_always int translate_v6(struct bpf_sock_addr *ctx, bool connects)
 	read_v6(&to, ctx);
 	found = choose(ctx, &to, &port, connects);
 	if (found < 0)
-		return refuse(ECONNREFUSED);
+		return reject(ECONNREFUSED);
 	if (found) {
 		write_v6(ctx, &to);
 		ctx->user_port = port;
@@ -74,7 +74,7 @@ inline_always int translate_v6(struct bpf_sock_addr *ctx, bool connects)
 	return ALLOW;
 }
 
-inline_always int restore_v4(struct bpf_sock_addr *ctx, const struct reverse *r)
+static __always_inline int restore_v4(struct bpf_sock_addr *ctx, const struct socket_revnat *r)
 {
 	if (r) {
 		ctx->user_ip4 = WORD(&r->frontend, 3);
@@ -83,7 +83,7 @@ inline_always int restore_v4(struct bpf_sock_addr *ctx, const struct reverse *r)
 	return ALLOW;
 }
 
-inline_always int restore_v6(struct bpf_sock_addr *ctx, const struct reverse *r)
+static __always_inline int restore_v6(struct bpf_sock_addr *ctx, const struct socket_revnat *r)
 {
 	if (r) {
 		write_v6(ctx, &r->frontend);
@@ -155,24 +155,25 @@ int getpeername6(struct bpf_sock_addr *ctx)
 SEC("cgroup/post_bind4")
 int post_bind4(struct bpf_sock *ctx)
 {
-	return has_service_port(ctx) ? refuse(EADDRINUSE) : ALLOW;
+	return has_service_port(ctx) ? reject(EADDRINUSE) : ALLOW;
 }
 
 SEC("cgroup/post_bind6")
 int post_bind6(struct bpf_sock *ctx)
 {
-	return has_service_port(ctx) ? refuse(EADDRINUSE) : ALLOW;
+	return has_service_port(ctx) ? reject(EADDRINUSE) : ALLOW;
 }
 
-/* Rows of sockets that are gone would push out those of long connections. */
+/* Entries of closed sockets would evict those of long-lived connections. */
 SEC("cgroup/sock_release")
 int release(struct bpf_sock *ctx)
 {
-	struct reverse_key key = {};
+	struct socket_revnat_key key = {};
 
 	if (!ctx->dst_port)
 		return ALLOW;
-	/* volatile: merged reads of the two families would be at an offset that the verifier refuses */
+	/* volatile: merged reads of the two families would be at an offset that the verifier
+	 * refuses */
 	WORD(&key.backend, 0) = READ_ONCE(ctx->dst_ip6[0]);
 	WORD(&key.backend, 1) = READ_ONCE(ctx->dst_ip6[1]);
 	WORD(&key.backend, 2) = READ_ONCE(ctx->dst_ip6[2]);
@@ -181,7 +182,7 @@ int release(struct bpf_sock *ctx)
 		address_from_v4(&key.backend, READ_ONCE(ctx->dst_ip4));
 	key.port = ctx->dst_port;
 	key.cookie = bpf_get_socket_cookie(ctx);
-	bpf_map_delete_elem(&pilus_reverse, &key);
+	bpf_map_delete_elem(&pilus_socket_revnat, &key);
 	return ALLOW;
 }
 

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The local path: sock_ops watch connections at the cgroup, sk_msg moves their messages. */
-#define CONTEXT struct __sk_buff
+/* Sockmap: sock_ops tracks connections of the cgroup, sk_msg redirects their messages. */
+#define CONTEXT		     struct __sk_buff
 #define CONTEXT_IFINDEX(ctx) ((ctx)->ifindex)
 #include "lib/common.h"
 #include "lib/config.h"
-#include "lib/local_path.h"
+#include "lib/sockmap.h"
 
-#define AF_INET       2
+#define AF_INET	      2
 #define SHUTDOWN_BOTH 3
 
 /* bpf_sock_ops and sk_msg_md have the remote port in the upper half of a word, network order. */
-inline_always __be16 upper_port(__u32 port)
+static __always_inline __be16 upper_port(__u32 port)
 {
 	return bpf_htons(bpf_ntohl(port));
 }
 
-inline_always void key_of(struct socket_key *key, const struct bpf_sock_ops *ops)
+static __always_inline void key_of(struct socket_key *key, const struct bpf_sock_ops *ops)
 {
 	if (ops->family == AF_INET) {
 		address_from_v4(&key->local, ops->local_ip4);
@@ -35,8 +35,9 @@ inline_always void key_of(struct socket_key *key, const struct bpf_sock_ops *ops
 	key->pad = 0;
 }
 
-/* Finds the endpoint of a socket: its namespace says whose it is, and its address must be that pod's. */
-inline_always bool own_ifindex(struct bpf_sock_ops *ops, const struct address *local, __u32 *ifindex)
+/* Finds the endpoint of a socket by its network namespace; the local address must be that pod's. */
+static __always_inline bool own_ifindex(struct bpf_sock_ops *ops, const struct address *local,
+					__u32 *ifindex)
 {
 	__u64 cookie = bpf_get_netns_cookie(ops);
 	struct ipcache_entry *entry;
@@ -58,74 +59,74 @@ inline_always bool own_ifindex(struct bpf_sock_ops *ops, const struct address *l
 	return true;
 }
 
-/* A connection is established: when its other end is on this node too, it may take the path. */
-inline_always void enter(struct bpf_sock_ops *ops)
+/* A connection is established: track it when its peer is on this node too. */
+static __always_inline void track_socket(struct bpf_sock_ops *ops)
 {
-	struct local_socket own = {};
+	struct socket_ref own = {};
 	struct ipcache_entry *to;
 	struct socket_key key;
 	struct tcp_sock *tp;
 	struct bpf_sock *sk = ops->sk;
-	struct path path = {};
+	struct sock_state state = {};
 
-	if (!sk || !local_path_is_on())
+	if (!sk || !sockmap_is_on())
 		return;
 	key_of(&key, ops);
 	to = ipcache_exact(&key.remote);
 	if (!to || !(to->flags & IPCACHE_LOCAL || to->identity == IDENTITY_HOST))
 		return; /* on another node */
-	if (!own_ifindex(ops, &key.local, &path.ifindex[OWN]))
+	if (!own_ifindex(ops, &key.local, &state.ifindex[OWN]))
 		return;
 	if (to->flags & IPCACHE_LOCAL)
-		path.ifindex[OTHER] = to->ifindex;
-	/* a pod and itself, or the node and itself */
-	if (path.ifindex[OWN] == path.ifindex[OTHER])
+		state.ifindex[OTHER] = to->ifindex;
+	/* both ends in one pod, or both on the node itself */
+	if (state.ifindex[OWN] == state.ifindex[OTHER])
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || tp->is_mptcp)
 		return;
-	path.peer.local = key.remote;
-	path.peer.remote = key.local;
-	path.peer.local_port = key.remote_port;
-	path.peer.remote_port = key.local_port;
-	path.behind = 1;
-	if (!bpf_sk_storage_get(&pilus_paths, sk, &path, BPF_SK_STORAGE_GET_F_CREATE))
+	state.peer.local = key.remote;
+	state.peer.remote = key.local;
+	state.peer.local_port = key.remote_port;
+	state.peer.remote_port = key.local_port;
+	state.behind = 1;
+	if (!bpf_sk_storage_get(&pilus_sock_state, sk, &state, BPF_SK_STORAGE_GET_F_CREATE))
 		return;
 	own.cookie = bpf_get_socket_cookie(ops);
 	own.sock = (__u64)sk;
-	/* who has no room stays on the device */
-	if (bpf_map_update_elem(&pilus_local, &key, &own, BPF_ANY))
+	/* without room the connection stays on the device */
+	if (bpf_map_update_elem(&pilus_socket_refs, &key, &own, BPF_ANY))
 		return;
 	if (bpf_sock_hash_update(ops, &pilus_sockets, &key, BPF_ANY)) {
-		bpf_map_delete_elem(&pilus_local, &key);
+		bpf_map_delete_elem(&pilus_socket_refs, &key);
 		return;
 	}
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
-inline_always void leave(struct bpf_sock_ops *ops)
+static __always_inline void untrack_socket(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
-	struct local_socket *own;
+	struct socket_ref *own;
 	struct socket_key key;
 	struct ct_entry *e;
-	struct path *path;
+	struct sock_state *state;
 	int direction = 0;
 
 	key_of(&key, ops);
-	own = bpf_map_lookup_elem(&pilus_local, &key);
+	own = bpf_map_lookup_elem(&pilus_socket_refs, &key);
 	if (own && own->cookie == bpf_get_socket_cookie(ops))
-		bpf_map_delete_elem(&pilus_local, &key);
-	path = sk ? bpf_sk_storage_get(&pilus_paths, sk, NULL, 0) : NULL;
-	if (!path || !path->packets)
+		bpf_map_delete_elem(&pilus_socket_refs, &key);
+	state = sk ? bpf_sk_storage_get(&pilus_sock_state, sk, NULL, 0) : NULL;
+	if (!state || !state->packets)
 		return;
-	e = path_row(path, &direction);
+	e = sock_state_ct(state, &direction);
 	if (e)
-		path_account(path, e, direction, bpf_ktime_get_coarse_ns());
+		sock_state_account(state, e, direction, bpf_ktime_get_coarse_ns());
 }
 
-/* Nobody has it open any more, though the kernel may go on for minutes to get its last bytes through. */
-inline_always bool is_closed_by_owner(struct bpf_sock_ops *ops)
+/* No process has the socket open, though the kernel may retransmit its last bytes for minutes. */
+static __always_inline bool is_closed_by_owner(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
@@ -134,61 +135,61 @@ inline_always bool is_closed_by_owner(struct bpf_sock_ops *ops)
 }
 
 SEC("sockops")
-int watch_connection(struct bpf_sock_ops *ops)
+int sock_ops(struct bpf_sock_ops *ops)
 {
 	switch (ops->op) {
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		enter(ops);
+		track_socket(ops);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ops->args[1] == BPF_TCP_CLOSE || is_closed_by_owner(ops))
-			leave(ops);
+			untrack_socket(ops);
 		break;
 	}
 	return 1;
 }
 
-/* Whether the message may go to the other end's socket. */
-inline_always bool may_redirect(struct sk_msg_md *msg, struct path *path)
+/* Whether the message may be redirected to the peer's socket. */
+static __always_inline bool may_redirect(struct sk_msg_md *msg, struct sock_state *state)
 {
 	struct tcp_sock *tp;
 	int waiting;
 
-	if (!local_path_is_on() || !path_is_allowed(path))
+	if (!sockmap_is_on() || !sock_state_is_allowed(state))
 		return false;
 	tp = bpf_skc_to_tcp_sock(msg->sk);
-	/* kTLS gives its plaintext here */
+	/* kTLS shows its plaintext here */
 	if (!tp || tp->inet_conn.icsk_ulp_ops)
 		return false;
-	waiting = unread(path);
+	waiting = unread(state);
 	if (waiting < 0)
 		return false;
 	if (waiting == 0)
-		path->queued = 0;
-	if (unlikely(path->behind)) {
+		state->queued = 0;
+	if (unlikely(state->behind)) {
 		if (waiting || tp->snd_una != tp->write_seq)
 			return false;
-		path->behind = 0;
+		state->behind = 0;
 	}
-	return waiting <= QUEUE_BYTES_MAX && path->queued++ < QUEUE_MESSAGES_MAX;
+	return waiting <= QUEUE_BYTES_MAX && state->queued++ < QUEUE_MESSAGES_MAX;
 }
 
-/* Never refuses: what cannot be handed over goes by the device. */
+/* Never drops: a message that cannot be redirected is sent through the device. */
 SEC("sk_msg")
-int hand_over(struct sk_msg_md *msg)
+int sk_msg_redirect(struct sk_msg_md *msg)
 {
-	struct path *path = bpf_sk_storage_get(&pilus_paths, msg->sk, NULL, 0);
+	struct sock_state *state = bpf_sk_storage_get(&pilus_sock_state, msg->sk, NULL, 0);
 
-	if (!path)
+	if (!state)
 		return SK_PASS;
-	if (may_redirect(msg, path) &&
-	    bpf_msg_redirect_hash(msg, &pilus_sockets, &path->peer, BPF_F_INGRESS) == SK_PASS) {
-		path->packets++;
-		path->bytes += msg->size;
+	if (may_redirect(msg, state) &&
+	    bpf_msg_redirect_hash(msg, &pilus_sockets, &state->peer, BPF_F_INGRESS) == SK_PASS) {
+		state->packets++;
+		state->bytes += msg->size;
 		return SK_PASS;
 	}
-	path->behind = 1;
+	state->behind = 1;
 	return SK_PASS;
 }
 

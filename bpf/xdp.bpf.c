@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * The node's devices before the stack: the prefilter, and the load balancer for what comes from the
- * network. It serves the plain packets of services with backends elsewhere and leaves all others,
- * fragments and errors among them, to the host program, which comes to the same answers.
+ * XDP on the node's devices: the prefilter and the load balancer for external clients. It handles
+ * plain packets to services with remote backends; all others, fragments and ICMP errors included,
+ * are passed to the host program, which selects the same backends.
  */
-#define CONTEXT struct xdp_md
+#define CONTEXT		     struct xdp_md
 #define CONTEXT_IFINDEX(ctx) ((ctx)->ingress_ifindex)
 #include "lib/common.h"
 #include "lib/config.h"
@@ -15,10 +15,10 @@
 #include "lib/node.h"
 #include "lib/prefilter.h"
 #include "lib/service.h"
-#include "lib/wire.h"
+#include "lib/xdp_packet.h"
 
-/* To the next hop, by the device that the packet came from or another one. */
-inline_always int transmit(struct xdp_md *ctx, const struct next_hop *hop)
+/* Sends the packet to the next hop through the ingress device or another one. */
+static __always_inline int transmit(struct xdp_md *ctx, const struct next_hop *hop)
 {
 	if (!write_ethernet(ctx, hop->next_mac, hop->own_mac))
 		return XDP_DROP;
@@ -26,9 +26,9 @@ inline_always int transmit(struct xdp_md *ctx, const struct next_hop *hop)
 	return hop->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(hop->ifindex, 0);
 }
 
-/* SNAT: the backend answers this node. Returns 0 or a negative drop reason. */
-inline_always int serve_by_nat(struct xdp_md *ctx, const struct flow *w, const struct backend *b,
-			       const struct address *own)
+/* SNAT: the backend replies to this node. Returns 0 or a negative drop reason. */
+static __always_inline int forward_snat(struct xdp_md *ctx, const struct flow *w,
+					const struct backend *b, const struct address *own)
 {
 	struct rewriting to = {};
 	struct address source = *own;
@@ -44,12 +44,12 @@ inline_always int serve_by_nat(struct xdp_md *ctx, const struct flow *w, const s
 	to.source_port = port;
 	to.destination = &b->address;
 	to.destination_port = b->port;
-	return rewrite_wire(ctx, w, &to) ? 0 : DROP(WRITE_ERROR);
+	return xdp_rewrite(ctx, w, &to) ? 0 : DROP(WRITE_ERROR);
 }
 
-/* DSR: the backend answers the client; the first packets say in whose name. */
-inline_always int serve_by_option(struct xdp_md *ctx, const struct flow *w, const struct backend *b,
-				  bool tell)
+/* DSR: the backend replies to the client; the first packets carry the frontend in an IP option. */
+static __always_inline int forward_dsr_option(struct xdp_md *ctx, const struct flow *w,
+					      const struct backend *b, bool with_option)
 {
 	struct rewriting to = {};
 
@@ -57,17 +57,17 @@ inline_always int serve_by_option(struct xdp_md *ctx, const struct flow *w, cons
 	to.source_port = w->tuple.source_port;
 	to.destination = &b->address;
 	to.destination_port = b->port;
-	if (!rewrite_wire(ctx, w, &to))
+	if (!xdp_rewrite(ctx, w, &to))
 		return DROP(WRITE_ERROR);
-	return tell ? wire_add_option(ctx, w) : 0;
+	return with_option ? xdp_add_dsr_option(ctx, w) : 0;
 }
 
-/* A packet to a service. What cannot be served here is passed on as it came. */
-inline_always int serve(struct xdp_md *ctx, const struct flow *w, const struct service *s,
-			const struct node *node)
+/* A packet to a service. Packets that need the stack are passed unmodified. */
+static __always_inline int load_balance(struct xdp_md *ctx, const struct flow *w,
+					const struct service *s, const struct node *node)
 {
 	const struct address *own = w->family == 4 ? &node->ipv4 : &node->ipv6;
-	bool begins = tcp_begins(w->tcp_flags), tell = false;
+	bool begins = tcp_begins(w->tcp_flags), with_option = false;
 	__u32 row, length = w->length;
 	struct backend *b;
 	int err;
@@ -75,7 +75,7 @@ inline_always int serve(struct xdp_md *ctx, const struct flow *w, const struct s
 	if (unlikely(!(s->flags & SERVICE_EXTERNAL) || s->flags & SERVICE_SOURCE_RANGES ||
 		     w->ttl <= 1 || !(HALF(own, 0) | HALF(own, 1))))
 		return XDP_PASS;
-	err = balance(s, SCOPE_OUTSIDE, &w->tuple, begins);
+	err = balance(s, SCOPE_EXTERNAL, &w->tuple, begins);
 	if (err <= 0)
 		return XDP_PASS;
 	row = err;
@@ -86,20 +86,20 @@ inline_always int serve(struct xdp_md *ctx, const struct flow *w, const struct s
 		length += IP_LENGTH(w->family);
 	} else if (s->flags & SERVICE_DSR_OPTION && (begins || w->tuple.protocol == IPPROTO_UDP)) {
 		length += OPTION_LENGTH(w->family);
-		tell = true;
+		with_option = true;
 	}
 	if (length > b->hop.mtu)
 		return XDP_PASS;
 	if (s->flags & SERVICE_DSR_IPIP)
-		err = wrap_wire(ctx, w, own, &b->address) ? 0 : DROP(WRITE_ERROR);
+		err = xdp_encap_ip(ctx, w, own, &b->address) ? 0 : DROP(WRITE_ERROR);
 	else if (s->flags & SERVICE_DSR_OPTION)
-		err = serve_by_option(ctx, w, b, tell);
+		err = forward_dsr_option(ctx, w, b, with_option);
 	else
-		err = serve_by_nat(ctx, w, b, own);
+		err = forward_snat(ctx, w, b, own);
 	if (err == DROP(WRITE_ERROR))
 		goto dropped;
 	if (err)
-		return XDP_PASS; /* nothing is written yet */
+		return XDP_PASS; /* the packet is unmodified */
 	count_hit(b, &w->tuple, begins);
 	return transmit(ctx, &b->hop);
 dropped:
@@ -107,8 +107,9 @@ dropped:
 	return XDP_DROP;
 }
 
-/* The answer of a backend elsewhere to a client outside; everything else is passed on. */
-inline_always int answer(struct xdp_md *ctx, const struct flow *w, const struct node *node)
+/* The reply of a remote backend to an external client; other packets are passed. */
+static __always_inline int reverse_snat(struct xdp_md *ctx, const struct flow *w,
+					const struct node *node)
 {
 	struct rewriting to = {};
 	struct next_hop hop = {};
@@ -124,20 +125,20 @@ inline_always int answer(struct xdp_md *ctx, const struct flow *w, const struct 
 	frontend = e->frontend;
 	to.source_port = e->frontend_port;
 	to.destination_port = e->port;
-	/* a pod's masquerading ends in the host program */
+	/* masqueraded pods are handled by the host program */
 	if (to.source_port == w->tuple.source_port && address_equal(&frontend, &w->tuple.source))
 		return XDP_PASS;
 	if (look_up_next_hop(ctx, &client, &hop) || w->length > hop.mtu)
 		return XDP_PASS;
 	to.source = &frontend;
 	to.destination = &client;
-	if (!rewrite_wire(ctx, w, &to))
+	if (!xdp_rewrite(ctx, w, &to))
 		return XDP_DROP;
 	return transmit(ctx, &hop);
 }
 
 SEC("xdp")
-int from_wire(struct xdp_md *ctx)
+int xdp_ingress(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
@@ -155,7 +156,7 @@ int from_wire(struct xdp_md *ctx)
 			return XDP_PASS;
 		w.family = 4;
 		address_from_v4(&w.tuple.source, ip->saddr);
-		if (unlikely(node->denied) && is_denied(&w.tuple.source))
+		if (unlikely(node->denied) && prefilter_denies(&w.tuple.source))
 			goto denied;
 		if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
 			return XDP_PASS;
@@ -171,7 +172,7 @@ int from_wire(struct xdp_md *ctx)
 			return XDP_PASS;
 		w.family = 6;
 		__builtin_memcpy(&w.tuple.source, &ip->saddr, 16);
-		if (unlikely(node->denied) && is_denied(&w.tuple.source))
+		if (unlikely(node->denied) && prefilter_denies(&w.tuple.source))
 			goto denied;
 		__builtin_memcpy(&w.tuple.destination, &ip->daddr, 16);
 		w.tuple.protocol = ip->nexthdr;
@@ -192,8 +193,8 @@ int from_wire(struct xdp_md *ctx)
 	w.tuple.destination_port = l4[1];
 	s = service_lookup(&w.tuple.destination, w.tuple.destination_port, w.tuple.protocol);
 	if (s)
-		return serve(ctx, &w, s, node);
-	return answer(ctx, &w, node);
+		return load_balance(ctx, &w, s, node);
+	return reverse_snat(ctx, &w, node);
 denied:
 	count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, (long)end - (long)data);
 	return XDP_DROP;

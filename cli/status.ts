@@ -114,7 +114,7 @@ export function statusText(s: StatusView): string {
       ).join(", "),
     ],
     ["XDP", s.xdp.map((x) => `${x.device} ${x.mode} (${x.reason})`).join(", ")],
-    ["Local path", `${s.localPath.on ? "on" : "off"} (${s.localPath.reason})`],
+    ["Sockmap", `${s.sockmap.on ? "on" : "off"} (${s.sockmap.reason})`],
     ["Pods", s.podCidrs.join(" and ")],
     ["Addresses", s.addresses.map((a) => `${a.family} ${a.used} of ${a.capacity}`).join(", ")],
     ["Endpoints", `${s.endpoints.ready} of ${s.endpoints.total} ready`],

@@ -56,7 +56,7 @@ const XDP = { drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
 
 /** The two implementations: the same packets, the same answers. */
 const PROGRAMS = {
-  from_wire: { sent: [XDP.tx, XDP.redirect] as number[], passed: XDP.pass as number },
+  xdp_ingress: { sent: [XDP.tx, XDP.redirect] as number[], passed: XDP.pass as number },
   from_netdev: { sent: [VERDICT.redirect] as number[], passed: VERDICT.unspec as number },
 } as const;
 type Program = keyof typeof PROGRAMS;
@@ -122,7 +122,7 @@ for (const program of Object.keys(PROGRAMS) as Program[]) {
           const back = readFrame(sent(node, program, answer));
           assertEquals(ends(back), [vip, PORTS.elsewhere, client, 5000]);
           assertEquals(back.ttl, 63);
-          if (program === "from_wire") {
+          if (program === "xdp_ingress") {
             assertEquals([there.destinationMac, there.sourceMac], [BACKEND_MAC, DEVICE_MAC]);
             assertEquals([back.destinationMac, back.sourceMac], [GATEWAY_MAC, DEVICE_MAC]);
           }
@@ -219,7 +219,7 @@ for (const program of Object.keys(PROGRAMS) as Program[]) {
       Deno.test(name("a backend of this node sees the client's own address"), () => {
         using node = balancerNode("snat");
         const made = make(protocol, [client, 5000], [vip, PORTS.here]);
-        if (program === "from_wire") {
+        if (program === "xdp_ingress") {
           assertEquals(run(node, program, made).verdict, XDP.pass);
           return;
         }
@@ -270,7 +270,7 @@ for (const mode of Object.keys(MODES) as Mode[]) {
     if (mode === "snat") {
       // the backend has no such port
       const error = unreachableFrame({ source: backend, destination: node_, about: there });
-      assertEquals(run(node, "from_wire", error).verdict, XDP.pass);
+      assertEquals(run(node, "xdp_ingress", error).verdict, XDP.pass);
       const told = readFrame(sent(node, "from_netdev", error));
       assertEquals([told.source, told.destination], [vip, client]);
       assertEquals(ends(told.quoted!), [client, 5000, vip, PORTS.elsewhere]);
@@ -278,7 +278,7 @@ for (const mode of Object.keys(MODES) as Mode[]) {
     // the client has gone
     const answer = make("udp", [vip, PORTS.elsewhere], [client, 5000]);
     const error = unreachableFrame({ source: client, destination: vip, about: answer });
-    assertEquals(run(node, "from_wire", error).verdict, XDP.pass);
+    assertEquals(run(node, "xdp_ingress", error).verdict, XDP.pass);
     let there2 = sent(node, "from_netdev", error);
     if (mode === "ipip") {
       assertEquals(readFrame(there2).destination, backend);
@@ -355,10 +355,10 @@ both("a packet that is too long for the way is refused with its MTU", (family) =
       TCP.ack,
       new Uint8Array(length),
     );
-  sent(node, "from_wire", make_(1500 - more - header));
+  sent(node, "xdp_ingress", make_(1500 - more - header));
   sent(node, "from_netdev", make_(1500 - more - header));
   const long = make_(1500 - more - header + 1);
-  assertEquals(run(node, "from_wire", long).verdict, XDP.pass);
+  assertEquals(run(node, "xdp_ingress", long).verdict, XDP.pass);
   const answer = readFrame(sent(node, "from_netdev", long));
   assertEquals([answer.source, answer.destination], [VIP[family], WORLD[family]]);
   const [type, code] = family === "ipv4" ? [3, 4] : [2, 0];
@@ -371,7 +371,7 @@ both("source ranges, cluster addresses and services without backends are refused
   using node = balancerNode("snat");
   const send = (port: number, to = VIP[family]) => {
     const made = make("tcp", [WORLD[family], 5000], [to, port]);
-    assertEquals(run(node, "from_wire", made).verdict, XDP.pass);
+    assertEquals(run(node, "xdp_ingress", made).verdict, XDP.pass);
     const result = run(node, "from_netdev", made);
     return [result.verdict, node.takeEvents()[0]?.reason];
   };
@@ -393,18 +393,18 @@ both("source ranges, cluster addresses and services without backends are refused
 both("the prefilter drops what comes from its prefixes, and nothing else", (family) => {
   using node = balancerNode("snat");
   const made = make("tcp", [WORLD[family], 5000], [NODE[family], 22]);
-  assertEquals(run(node, "from_wire", made).verdict, XDP.pass);
+  assertEquals(run(node, "xdp_ingress", made).verdict, XDP.pass);
   const { address, prefixLength } = parseCidr(
     family === "ipv4" ? "198.51.100.0/30" : "2001:db8:ffff::/126",
   );
   const setDenied = (denied: number) =>
     node.maps.pilus_node.set(0, { ...node.maps.pilus_node.get(0)!, denied });
-  node.maps.pilus_denied.set({ address, prefixLength }, 1);
+  node.maps.pilus_prefilter.set({ address, prefixLength }, 1);
   setDenied(1);
-  assertEquals(run(node, "from_wire", made).verdict, XDP.pass);
+  assertEquals(run(node, "xdp_ingress", made).verdict, XDP.pass);
   const { address: all } = parseCidr(family === "ipv4" ? "198.51.100.0/24" : "2001:db8:ffff::/48");
-  node.maps.pilus_denied.set({ address: all, prefixLength: family === "ipv4" ? 120 : 48 }, 1);
-  assertEquals(run(node, "from_wire", made).verdict, XDP.drop);
+  node.maps.pilus_prefilter.set({ address: all, prefixLength: family === "ipv4" ? 120 : 48 }, 1);
+  assertEquals(run(node, "xdp_ingress", made).verdict, XDP.drop);
   assertEquals(node.counted(DropReason.DENIED_BY_PREFILTER).ingress, 1);
 });
 
@@ -416,7 +416,7 @@ both("a backend that is the node itself answers in the service's name", (family)
   });
   node.maps.pilus_node.set(0, { ...node.maps.pilus_node.get(0)!, hostBackends: 1 });
   const made = make("tcp", [WORLD[family], 5000], [VIP[family], port]);
-  assertEquals(run(node, "from_wire", made).verdict, XDP.pass);
+  assertEquals(run(node, "xdp_ingress", made).verdict, XDP.pass);
   const there = run(node, "from_netdev", made);
   assertEquals(there.verdict, VERDICT.ok);
   assertEquals(ends(readFrame(there.frame)), [WORLD[family], 5000, NODE[family], 9000]);
@@ -453,7 +453,7 @@ both("through the tunnel the answer comes back to the node's router address", (f
       8080,
     ],
   );
-  node.maps.pilus_runtime.set(0, { traceLevel: 1, localPath: 0 });
+  node.maps.pilus_runtime.set(0, { traceLevel: 1, sockmap: 0 });
   assertEquals(node.run(world, arrived, { ifindex: TUNNEL_IFINDEX }).verdict, VERDICT.redirect);
   assertEquals(node.takeEvents().at(-1)?.sourceIdentity, family === "ipv4" ? 9 : 10);
 });
@@ -487,10 +487,13 @@ both("a random choice is kept, and affinity leads a client's flows to one backen
   node.setService(VIP[family], PORTS.random, 300, backends, { id: 20, flags: 1 });
   node.setService(VIP[family], PORTS.affinity, 310, backends, { id: 21, flags: 1, affinityS: 60 });
   backends.forEach(({ address, port }, i) =>
-    node.maps.pilus_members.set({ address: parseIp(address), service: 21, port }, [i + 1, i + 1])
+    node.maps.pilus_backend_index.set({ address: parseIp(address), service: 21, port }, [
+      i + 1,
+      i + 1,
+    ])
   );
   const backendOf = (client: string, sourcePort: number, port: number, flags: number) => {
-    run(node, "from_wire", make("tcp", [client, sourcePort], [VIP[family], port], flags));
+    run(node, "xdp_ingress", make("tcp", [client, sourcePort], [VIP[family], port], flags));
     const choice = [...node.maps.pilus_choices.entries()].find(([key]) =>
       key.clientPort === sourcePort && formatIp(key.client) === client
     );
@@ -623,7 +626,7 @@ Deno.test("the kernel and the agent find the same backend for 100,000 random flo
     const sourcePort = random(65536);
     const destination = VIP[family];
     const made = make(protocol, [source, sourcePort], [destination, PORTS.elsewhere], TCP.ack);
-    const result = run(node, "from_wire", made);
+    const result = run(node, "xdp_ingress", made);
     const hash = maglevHash({
       source: parseIp(source),
       destination: parseIp(destination),
@@ -632,7 +635,7 @@ Deno.test("the kernel and the agent find the same backend for 100,000 random flo
       protocol: PROTOCOL[protocol],
     });
     const expected = addresses[family][owner[slotOf(hash, MAGLEV_SIZE)]!]!;
-    assert(PROGRAMS.from_wire.sent.includes(result.verdict), `verdict ${result.verdict}`);
+    assert(PROGRAMS.xdp_ingress.sent.includes(result.verdict), `verdict ${result.verdict}`);
     const at = ETHERNET_HEADER + (family === "ipv4" ? 16 : 24);
     const raw = result.frame.slice(at, at + (family === "ipv4" ? 4 : 16));
     const found = family === "ipv4" ? raw.join(".") : formatIp(raw);
@@ -655,7 +658,7 @@ both("fragments of a datagram to a service reach one backend", (family) => {
       envelope,
       ipPacket({ ...envelope, fragment: { id: 7, offset, more } }, PROTOCOL.udp, payload),
     );
-    assertEquals(run(node, "from_wire", made).verdict, XDP.pass);
+    assertEquals(run(node, "xdp_ingress", made).verdict, XDP.pass);
     const packet = readFrame(sent(node, "from_netdev", made));
     assertEquals([packet.source, packet.destination], [NODE[family], REMOTE[family]]);
   }
@@ -666,12 +669,12 @@ both("when no port is left there is a reason, and abandoned ports are taken over
   const client = (i: number) => (family === "ipv4" ? `198.51.100.${i}` : `2001:db8:ffff::${i}`);
   const send = (program: Program, i: number) =>
     run(node, program, make("udp", [client(i), 5000], [VIP[family], PORTS.elsewhere]));
-  const ports = [1, 2, 3, 4, 5].map((i) => readFrame(send("from_wire", i).frame).sourcePort);
+  const ports = [1, 2, 3, 4, 5].map((i) => readFrame(send("xdp_ingress", i).frame).sourcePort);
   assertEquals(ports.toSorted((a, b) => a - b), [100, 101, 102, 103, 5000]);
-  assertEquals(send("from_wire", 6).verdict, XDP.pass);
+  assertEquals(send("xdp_ingress", 6).verdict, XDP.pass);
   assertEquals(send("from_netdev", 6).verdict, VERDICT.shot);
   assertEquals(node.takeEvents()[0]?.reason, DropReason.NO_NAT_MAPPING);
   const { pilus_nat } = node.maps;
   for (const [key, value] of [...pilus_nat.entries()]) pilus_nat.set(key, { ...value, used: 0n });
-  assertEquals(readFrame(send("from_wire", 6).frame).sourcePort, 5000);
+  assertEquals(readFrame(send("xdp_ingress", 6).frame).sourcePort, 5000);
 });

@@ -230,15 +230,15 @@ for (const [name, [ifindex, verdicts]] of Object.entries(PROGRAMS)) {
   });
 }
 
-Deno.test("from_wire passes, sends or drops for a counted reason, whatever comes", () => {
+Deno.test("xdp_ingress passes, sends or drops for a counted reason, whatever comes", () => {
   console.log(`FUZZ_SEED=${SEED}`);
   const random = generator(SEED);
   for (const mode of Object.keys(MODES) as Mode[]) {
     using node = balancerNode(mode);
     const { address } = parseCidr("203.0.113.9");
-    node.maps.pilus_denied.set({ address, prefixLength: 128 }, 1);
+    node.maps.pilus_prefilter.set({ address, prefixLength: 128 }, 1);
     node.maps.pilus_node.set(0, { ...node.maps.pilus_node.get(0)!, denied: 1 });
-    const program = node.program("from_wire");
+    const program = node.program("xdp_ingress");
     const frames = corpus(random);
     const verdicts = [0, 0, 0, 0, 0];
     let refused = 0;

@@ -27,7 +27,12 @@ import { geteuid } from "./ffi/libc.ts";
 import { ERRNO, KernelError } from "./kernel_error.ts";
 import { namespaceCookie } from "./net/netns.ts";
 import { withExpeditedGracePeriods } from "./rcu.ts";
-import { attachWire, detachWire, type WireState, type XdpChoice } from "./wire.ts";
+import {
+  attachXdpDevice,
+  detachXdpDevice,
+  type XdpChoice,
+  type XdpDeviceState,
+} from "./xdp_device.ts";
 
 /** How packets reach pods of other nodes. The numbers are those of bpf/lib/config.h. */
 export const ROUTING_MODES = { native: 0, vxlan: 1 } as const;
@@ -41,7 +46,7 @@ export interface MapSizes {
   /** Masqueraded flows, two rows each. @default {262144} */
   pilus_nat?: number;
   /** Sockets that talk to services. @default {131072} */
-  pilus_reverse?: number;
+  pilus_socket_revnat?: number;
   /** Policy entries. @default {1048576} */
   pilus_rules?: number;
   /** Policies: sets of entries that endpoints share. @default {16384} */
@@ -51,13 +56,13 @@ export interface MapSizes {
   /** Prefixes that policies name. @default {65536} */
   pilus_cidrs?: number;
   /** Prefixes of the prefilter. @default {65536} */
-  pilus_denied?: number;
+  pilus_prefilter?: number;
   /** Frontends. @default {65536} */
   pilus_services?: number;
   /** Backends over all services, and those that are on their way out. @default {131072} */
   pilus_backends?: number;
   /** Backends by service, each once. @default {262144} */
-  pilus_members?: number;
+  pilus_backend_index?: number;
   /** Prefixes of services' source ranges. @default {65536} */
   pilus_source_ranges?: number;
   /** Rows of Maglev tables: 32 of 2 KiB a table of 16381 slots. @default {8192} */
@@ -75,15 +80,15 @@ export const MAP_SIZE_NAMES = Object.keys(
   {
     pilus_ct: 0,
     pilus_nat: 0,
-    pilus_reverse: 0,
+    pilus_socket_revnat: 0,
     pilus_rules: 0,
     pilus_policies: 0,
     pilus_ipcache: 0,
     pilus_cidrs: 0,
-    pilus_denied: 0,
+    pilus_prefilter: 0,
     pilus_services: 0,
     pilus_backends: 0,
-    pilus_members: 0,
+    pilus_backend_index: 0,
     pilus_maglev: 0,
     pilus_source_ranges: 0,
     pilus_choices: 0,
@@ -106,7 +111,7 @@ export interface LoaderOptions {
   /** Source ports that masquerading chooses itself, the last one included. @default {[1024, 65535]} */
   natPortRange?: readonly [first: number, last: number];
   /** Whether connections within the node may go from socket to socket. @default {false} */
-  localPath?: boolean;
+  sockmap?: boolean;
   mapSizes?: MapSizes;
 }
 
@@ -157,8 +162,8 @@ export class Loader implements Disposable {
   readonly #programs = new Map<string, BpfProgram>();
   readonly mapDirectory: string;
 
-  /** Why there is no local path although one was wanted. */
-  localPathError: KernelError | undefined;
+  /** Why there is no sockmap although one was wanted. */
+  sockmapError: KernelError | undefined;
 
   /** Where links are pinned. */
   get linkDirectory(): string {
@@ -197,7 +202,7 @@ export class Loader implements Disposable {
         if (!shared) await loaded;
       }
       await Promise.all(loads);
-      if (options.localPath) await loader.#loadLocalPath(constants, sizes);
+      if (options.sockmap) await loader.#loadSockmap(constants, sizes);
       return loader;
     } catch (error) {
       await Promise.allSettled(loads);
@@ -207,12 +212,12 @@ export class Loader implements Disposable {
   }
 
   /** Its programs ask more of the kernel than the others, which work without. */
-  async #loadLocalPath(constants: Record<string, ConstantValue>, sizes: MapSizes): Promise<void> {
+  async #loadSockmap(constants: Record<string, ConstantValue>, sizes: MapSizes): Promise<void> {
     try {
       await this.#loadObject("sockmap", constants, sizes).loaded;
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      this.localPathError = error;
+      this.sockmapError = error;
     }
   }
 
@@ -268,8 +273,8 @@ export class Loader implements Disposable {
   }
 
   /** Puts the XDP program on a device of the node, as far as the device and the operator let it. */
-  attachWire(ifindex: number, name: string, choice: XdpChoice): WireState {
-    return attachWire(this.#program("from_wire"), {
+  attachXdpDevice(ifindex: number, name: string, choice: XdpChoice): XdpDeviceState {
+    return attachXdpDevice(this.#program("xdp_ingress"), {
       ifindex,
       choice,
       pin: this.#pin(name, "xdp"),
@@ -277,11 +282,11 @@ export class Loader implements Disposable {
   }
 
   /** Takes the XDP program off every device but these: they were the node's once. */
-  detachWiresBut(names: readonly string[]): void {
+  detachXdpDevicesExcept(names: readonly string[]): void {
     const kept = new Set(names.map((name) => this.#pin(name, "xdp")));
     for (const { name } of readDirectory(this.#links)) {
       const pin = `${this.#links}/${name}`;
-      if (name.endsWith("-xdp") && !kept.has(pin)) detachWire(pin);
+      if (name.endsWith("-xdp") && !kept.has(pin)) detachXdpDevice(pin);
     }
   }
 
@@ -297,13 +302,13 @@ export class Loader implements Disposable {
   }
 
   /** Lets connections of the cgroup's processes within the node go from socket to socket. */
-  attachLocalPath(cgroup: string): void {
+  attachSockmap(cgroup: string): void {
     using sockets = BpfMap.openPinned(`${this.mapDirectory}/pilus_sockets`, "pilus_sockets");
-    attachVerdict(this.#program("hand_over"), sockets);
-    using _link = attachCgroup(this.#program("watch_connection"), {
+    attachVerdict(this.#program("sk_msg_redirect"), sockets);
+    using _link = attachCgroup(this.#program("sock_ops"), {
       cgroup,
       attachType: AttachType.CGROUP_SOCK_OPS,
-      pin: this.#localPathPin(),
+      pin: this.#sockmapPin(),
     });
   }
 
@@ -311,15 +316,18 @@ export class Loader implements Disposable {
    * No connection is added any more, and those there are look at pilus_runtime for each message. Nobody
    * sees them end from now on, so what is known of them is forgotten.
    */
-  detachLocalPath(): void {
-    using link = BpfLink.tryOpenPinned(this.#localPathPin());
+  detachSockmap(): void {
+    using link = BpfLink.tryOpenPinned(this.#sockmapPin());
     link?.detach();
-    using local = BpfMap.tryOpenPinned(`${this.mapDirectory}/pilus_local`, "pilus_local");
+    using local = BpfMap.tryOpenPinned(
+      `${this.mapDirectory}/pilus_socket_refs`,
+      "pilus_socket_refs",
+    );
     local?.clear();
   }
 
-  #localPathPin(): string {
-    return `${this.#links}/local-path`;
+  #sockmapPin(): string {
+    return `${this.#links}/sockmap`;
   }
 
   /** Deletes what has run out of the tables of connections and mappings, without stopping this thread. */
@@ -339,7 +347,7 @@ export class Loader implements Disposable {
       using link = BpfLink.tryOpenPinned(pin);
       link?.detach();
     }
-    this.detachLocalPath();
+    this.detachSockmap();
   }
 
   /** Removes every link and map: the node is as if pilus had never been. */

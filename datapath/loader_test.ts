@@ -29,14 +29,14 @@ Deno.test("Loader puts XDP on devices, takes it off those that are the node's no
   {
     using loader = await Loader.load(options);
     for (const { ifindex, name } of [first, second]) {
-      assertEquals(loader.attachWire(ifindex, name, "native").mode, "native");
+      assertEquals(loader.attachXdpDevice(ifindex, name, "native").mode, "native");
     }
   }
   assertEquals(getLink(netlink, first.name).xdp, "native", "without the loader too");
   using loader = await Loader.load(options);
-  loader.detachWiresBut([first.name]);
+  loader.detachXdpDevicesExcept([first.name]);
   assertEquals(await mode(netlink, second.name, "none"), "none");
-  assertEquals(loader.attachWire(first.ifindex, first.name, "native").mode, "native");
+  assertEquals(loader.attachXdpDevice(first.ifindex, first.name, "native").mode, "native");
   Loader.removeAll(path);
   assertEquals(await mode(netlink, first.name, "none"), "none");
 });

@@ -1054,7 +1054,7 @@ both("verdicts and traces tell of connections when they are asked for", (family)
     entries: [{ direction: "INGRESS", protocol: 6, port: 8080, cookie: 42 }],
   });
   node.setEndpoint(OTHER_POD, { policy: 2 });
-  node.maps.pilus_runtime.set(0, { traceLevel: 1, localPath: 0 });
+  node.maps.pilus_runtime.set(0, { traceLevel: 1, sockmap: 0 });
   const syn = tcp(family, POD, OTHER_POD, TCP.syn);
   node.fromPod(syn);
   const [verdict, trace, ...rest] = node.takeEvents();

@@ -53,7 +53,7 @@ export interface StatusView {
   /** Where packets of each device meet the prefilter and the load balancer, and why there. */
   xdp: { device: string; mode: "native" | "generic" | "tc"; reason: string }[];
   /** Whether TCP within the node goes from socket to socket, and why. */
-  localPath: { on: boolean; reason: string };
+  sockmap: { on: boolean; reason: string };
   podCidrs: string[];
   addresses: { family: string; used: number; capacity: number }[];
   endpoints: { total: number; ready: number };

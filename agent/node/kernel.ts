@@ -1,7 +1,7 @@
 /** The kernel as this agent has opened it: devices, loaded programs, maps. */
 
 import { checkRequirements, Loader } from "../../datapath/loader.ts";
-import { chooseLocalPath, type LocalPathState } from "../../datapath/local_path.ts";
+import { chooseSockmap, type SockmapState } from "../../datapath/sockmap.ts";
 import { openMaps, type PilusMaps } from "../../datapath/maps/mod.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { writeSysctls } from "../../datapath/net/netns.ts";
@@ -26,7 +26,7 @@ export interface Kernel extends Disposable {
   tunnel: number;
   loader: Loader;
   maps: PilusMaps;
-  localPath: LocalPathState;
+  sockmap: SockmapState;
   /** Sets the tunnel up for this node's addresses. Returns the MTU of the way to other nodes' pods, in bytes. */
   raise(self: ClusterNode): number;
 }
@@ -46,7 +46,7 @@ export async function openKernel(config: AgentConfig, facts: KernelFacts): Promi
       ? ensureTunnel(netlink, config.tunnelPort, deviceMtu - VXLAN_OVERHEAD.ipv6)
       : 0;
     writeSysctls(NODE_SYSCTLS.map(({ name, value }) => [name, value]));
-    const choice = await chooseLocalPath(config.localPath);
+    const choice = await chooseSockmap(config.sockmap);
     const loader = stack.use(
       await Loader.load({
         bpffs: config.bpffs,
@@ -56,13 +56,13 @@ export async function openKernel(config: AgentConfig, facts: KernelFacts): Promi
         tunnelPort: config.tunnelPort,
         maglevSize: config.maglevSize,
         natPortRange: config.natPortRange,
-        localPath: choice.on,
+        sockmap: choice.on,
         mapSizes: config.mapSizes,
       }),
     );
     const maps = stack.use(openMaps(loader.mapDirectory));
-    const localPath = loader.localPathError
-      ? { on: false, reason: loader.localPathError.message }
+    const sockmap = loader.sockmapError
+      ? { on: false, reason: loader.sockmapError.message }
       : choice;
     const owned = stack.move();
     return {
@@ -73,7 +73,7 @@ export async function openKernel(config: AgentConfig, facts: KernelFacts): Promi
       tunnel,
       loader,
       maps,
-      localPath,
+      sockmap,
       raise(self) {
         if (!vxlan) return deviceMtu;
         const mtu = deviceMtu - (self.ipv4 ? VXLAN_OVERHEAD.ipv4 : VXLAN_OVERHEAD.ipv6);

@@ -6,8 +6,8 @@
  */
 
 import type { RoutingMode } from "../../datapath/loader.ts";
-import type { LocalPathChoice } from "../../datapath/local_path.ts";
-import type { XdpChoice } from "../../datapath/wire.ts";
+import type { SockmapChoice } from "../../datapath/sockmap.ts";
+import type { XdpChoice } from "../../datapath/xdp_device.ts";
 import { DEFAULT_STATE_DIR } from "../api/types.ts";
 import { LOG_LEVELS } from "../core/log.ts";
 import { findCgroup } from "./cgroup.ts";
@@ -83,8 +83,8 @@ export const OPTIONS = {
     summary: "Where packets of the devices are met: in the driver, after it, or by tc alone",
     default: "auto",
   }),
-  localPath: choice(["auto", "on", "off"] satisfies LocalPathChoice[], {
-    name: "local-path",
+  sockmap: choice(["auto", "on", "off"] satisfies SockmapChoice[], {
+    name: "sockmap",
     summary: "TCP within the node goes from socket to socket; auto: where the kernel does it well",
     default: "auto",
   }),

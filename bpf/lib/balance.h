@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Which backend a packet to a service goes to. As long as a Maglev slot has never changed its flows
- * need no memory: every packet, on every node, comes to the same answer.
+ * Backend selection per packet. As long as a Maglev slot has never changed its flows need no state:
+ * every packet, on every node, selects the same backend.
  */
 #pragma once
 #include "config.h"
@@ -10,8 +10,8 @@
 #include "service.h"
 
 /*
- * A question to balance_kept(), its answer, and what it works with: more than a stack holds. Programs
- * of packets are not interrupted by others on their CPU.
+ * Arguments, result and scratch space of balance_kept(), too large for the stack. Packet programs
+ * are not preempted by one another on a CPU.
  */
 struct balance {
 	struct choice_key flow;
@@ -24,7 +24,7 @@ struct balance {
 	__u8 pad[2];
 	struct choice answer; /* `row` 0: the backend is in no set any more */
 	struct affinity_key client;
-	struct member_key member;
+	struct backend_index_key backend_index;
 };
 
 struct {
@@ -35,13 +35,13 @@ struct {
 	__type(value, struct balance);
 } pilus_balance SEC(".maps");
 
-inline_always __u32 maglev_slot(__u32 hash)
+static __always_inline __u32 maglev_slot(__u32 hash)
 {
 	return (__u64)hash * maglev_size >> 32;
 }
 
-/* What a table says of a hash. Returns false when there is no such row. */
-inline_always bool maglev_lookup(__u32 table, __u32 hash, __u32 *slot)
+/* The Maglev slot of a hash. Returns false when there is no such row. */
+static __always_inline bool maglev_lookup(__u32 table, __u32 hash, __u32 *slot)
 {
 	__u32 number = maglev_slot(hash);
 	__u32 row = table + number / MAGLEV_ROW_SLOTS;
@@ -53,14 +53,14 @@ inline_always bool maglev_lookup(__u32 table, __u32 hash, __u32 *slot)
 	return true;
 }
 
-/* Seconds that a choice holds without a packet. */
-inline_always __u64 choice_lifetime(__u8 protocol)
+/* Lifetime of an idle choice, ns. */
+static __always_inline __u64 choice_lifetime(__u8 protocol)
 {
 	return (protocol == IPPROTO_TCP ? ct_tcp_established_s : ct_other_s) * NS_PER_SECOND;
 }
 
 /* The row of a choice, 0 when it is not the backend's any more. */
-inline_always __u32 choice_row(const struct balance *q, const struct choice *c)
+static __always_inline __u32 choice_row(const struct balance *q, const struct choice *c)
 {
 	__u32 row = c->row;
 	struct backend *b;
@@ -77,33 +77,34 @@ inline_always __u32 choice_row(const struct balance *q, const struct choice *c)
  * The row that a choice's backend has now, 0 when the service has it no more. ROW_UNKNOWN: its row
  * is being written.
  */
-inline_always __u32 member_row(struct balance *q, const struct choice *c)
+static __always_inline __u32 backend_index_row(struct balance *q, const struct choice *c)
 {
-	struct member *member;
+	struct backend_index *member;
 	struct backend *b;
 	__u32 index, row;
 
-	q->member.address = c->backend;
-	q->member.service = q->service;
-	q->member.port = c->port;
-	member = bpf_map_lookup_elem(&pilus_members, &q->member);
+	q->backend_index.address = c->backend;
+	q->backend_index.service = q->service;
+	q->backend_index.port = c->port;
+	member = bpf_map_lookup_elem(&pilus_backend_index, &q->backend_index);
 	index = member ? member->index[q->scope & 1] : 0;
 	if (!index)
 		return 0;
 	row = q->side.set + index - 1;
 	b = bpf_map_lookup_elem(&pilus_backends, &row);
-	return b && b->port == c->port && address_equal(&b->address, &c->backend) ? row : ROW_UNKNOWN;
+	return b && b->port == c->port && address_equal(&b->address, &c->backend) ? row
+										  : ROW_UNKNOWN;
 }
 
 /* The row of the backend that the client had last, 0 when new connections go there no more. */
-inline_always __u32 affinity_row(struct balance *q, __u64 now)
+static __always_inline __u32 affinity_row(struct balance *q, __u64 now)
 {
 	struct choice *c = bpf_map_lookup_elem(&pilus_affinity, &q->client);
 	__u32 row;
 
 	if (!c || now - c->used > q->affinity_s * NS_PER_SECOND)
 		return 0;
-	row = member_row(q, c);
+	row = backend_index_row(q, c);
 	return row - q->side.set < q->side.count ? row : 0;
 }
 
@@ -128,7 +129,7 @@ __noinline int balance_kept(__u32 zero)
 	if (c && now - c->used < choice_lifetime(q->flow.protocol)) {
 		row = choice_row(q, c);
 		if (!row) {
-			row = member_row(q, c);
+			row = backend_index_row(q, c);
 			if (row && row != ROW_UNKNOWN)
 				c->row = row;
 		}
@@ -148,7 +149,7 @@ __noinline int balance_kept(__u32 zero)
 	if (q->affinity_s)
 		row = affinity_row(q, now);
 	if (row) {
-		/* the client keeps it */
+		/* session affinity */
 	} else if (q->side.table) {
 		__u32 index = SLOT_NOW(q->slot);
 
@@ -178,10 +179,11 @@ __noinline int balance_kept(__u32 zero)
 }
 
 /*
- * The backend of a packet from `t->source` to the frontend `t->destination`. Returns its row; 0 when
- * it is in no set any more, with the answer in pilus_balance. Negative: a drop reason.
+ * The backend of a packet from `t->source` to the frontend `t->destination`. Returns its row; 0
+ * when it is in no set any more, with the answer in pilus_balance. Negative: a drop reason.
  */
-inline_always int balance(const struct service *s, int scope, const struct tuple *t, bool begins)
+static __always_inline int balance(const struct service *s, int scope, const struct tuple *t,
+				   bool begins)
 {
 	const struct service_side *side = &s->side[scope];
 	__u32 slot = SLOT_ASK, zero = 0;
@@ -214,8 +216,8 @@ inline_always int balance(const struct service *s, int scope, const struct tuple
 	return q->answer.row;
 }
 
-/* The packet goes to `b`: a connection counts once, a datagram without memory each time. */
-inline_always void count_hit(struct backend *b, const struct tuple *t, bool begins)
+/* Counts a selection of `b`: a connection once, a datagram each time. */
+static __always_inline void count_hit(struct backend *b, const struct tuple *t, bool begins)
 {
 	if (begins || t->protocol != IPPROTO_TCP)
 		__sync_fetch_and_add(&b->hits, 1);

@@ -18,7 +18,6 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_core_read.h>
 
-#define inline_always static __always_inline
 #define likely(x)     __builtin_expect(!!(x), 1)
 #define unlikely(x)   __builtin_expect(!!(x), 0)
 #define NS_PER_SECOND 1000000000ULL
@@ -32,9 +31,9 @@ struct icmp_header {
 	__be16 sequence;
 };
 
-#define ICMP_ECHOREPLY      0
+#define ICMP_ECHOREPLY	    0
 #define ICMP_DEST_UNREACH   3
-#define ICMP_ECHO           8
+#define ICMP_ECHO	    8
 #define ICMP_TIME_EXCEEDED  11
 #define ICMP_PARAMETERPROB  12
 #define ICMPV6_DEST_UNREACH 1
@@ -50,25 +49,25 @@ struct address {
 #define HALF(addr, i) (((__u64 *)(addr)->bytes)[i])
 #define WORD(addr, i) (((__u32 *)(addr)->bytes)[i])
 
-inline_always bool address_equal(const struct address *a, const struct address *b)
+static __always_inline bool address_equal(const struct address *a, const struct address *b)
 {
 	return HALF(a, 0) == HALF(b, 0) && HALF(a, 1) == HALF(b, 1);
 }
 
-inline_always void address_from_v4(struct address *to, __be32 from)
+static __always_inline void address_from_v4(struct address *to, __be32 from)
 {
 	HALF(to, 0) = 0;
 	WORD(to, 2) = bpf_htonl(0xffff);
 	WORD(to, 3) = from;
 }
 
-inline_always bool address_is_v4(const struct address *a)
+static __always_inline bool address_is_v4(const struct address *a)
 {
 	return HALF(a, 0) == 0 && WORD(a, 2) == bpf_htonl(0xffff);
 }
 
 /* 224.0.0.0/4, 255.255.255.255 and ff00::/8 */
-inline_always bool address_is_multicast(const struct address *a)
+static __always_inline bool address_is_multicast(const struct address *a)
 {
 	if (address_is_v4(a))
 		return (a->bytes[12] & 0xf0) == 0xe0 || WORD(a, 3) == 0xffffffff;
@@ -76,7 +75,7 @@ inline_always bool address_is_multicast(const struct address *a)
 }
 
 /* fe80::/10 and the unspecified address */
-inline_always bool address_is_link_local(const struct address *a)
+static __always_inline bool address_is_link_local(const struct address *a)
 {
 	return (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80) ||
 	       (HALF(a, 0) == 0 && HALF(a, 1) == 0);
@@ -87,7 +86,7 @@ inline_always bool address_is_link_local(const struct address *a)
 #endif
 
 /* The checksum of what bpf_csum_diff() has added up (RFC 1071). */
-inline_always __u16 fold_checksum(__s64 sum)
+static __always_inline __u16 fold_checksum(__s64 sum)
 {
 	__u32 s = (__u32)sum;
 
@@ -97,5 +96,5 @@ inline_always __u16 fold_checksum(__s64 sum)
 }
 
 /* Keeps the compiler from merging or reordering an access that another CPU may race with. */
-#define READ_ONCE(x)     (*(volatile typeof(x) *)&(x))
+#define READ_ONCE(x)	 (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * One row a connection, whichever way a packet of it goes and on how many devices it is seen. The
- * row says who began, and under which policy revisions the connection was allowed.
+ * One entry per connection for both directions and all devices. It holds the initiator and the
+ * policy revisions under which the connection was allowed.
  */
 #pragma once
 #include "common.h"
@@ -19,11 +19,11 @@ struct ct_key {
 };
 
 enum ct_flags {
-	CT_INITIATOR_HIGH = 1, /* the pair that began is `high` */
-	CT_REPLIED = 2,        /* a packet came back */
-	CT_CLOSING = 4,        /* FIN from both sides, or RST */
-	CT_SERVICE = 8,        /* the initiator talks to `frontend` */
-	CT_MOVED = 16,         /* and has another port than it believes; see move_port.h */
+	CT_INITIATOR_HIGH = 1, /* the initiator's address-port pair is `high` */
+	CT_REPLIED = 2,	       /* a packet came back */
+	CT_CLOSING = 4,	       /* FIN from both sides, or RST */
+	CT_SERVICE = 8,	       /* the initiator talks to `frontend` */
+	CT_REMAPPED = 16,      /* and its source port is remapped; see port_conflict.h */
 };
 
 /* Index of the per-direction fields: 0 from the initiator, 1 to it. */
@@ -35,9 +35,9 @@ struct ct_entry {
 	__u32 responder_identity;
 	__u32 initiator_revision; /* of its egress policy; 0 when it is no endpoint of this node */
 	__u32 responder_revision; /* of its ingress policy; 0 likewise */
-	struct address frontend;  /* with CT_SERVICE: what the initiator believes to talk to */
+	struct address frontend;  /* with CT_SERVICE: the address that the initiator connected to */
 	__be16 frontend_port;
-	__u16 flags;       /* enum ct_flags */
+	__u16 flags;	   /* enum ct_flags */
 	__u8 tcp_flags[2]; /* seen */
 	__u8 pad[2];
 };
@@ -51,7 +51,7 @@ struct {
 } pilus_ct SEC(".maps");
 
 /* Returns whether the tuple's source is the key's `high` side. */
-inline_always bool ct_make_key(const struct tuple *t, struct ct_key *key)
+static __always_inline bool ct_make_key(const struct tuple *t, struct ct_key *key)
 {
 	__u64 s, d;
 
@@ -81,12 +81,12 @@ inline_always bool ct_make_key(const struct tuple *t, struct ct_key *key)
 }
 
 /* 0: the packet comes from the initiator, 1: it goes to it. */
-inline_always int ct_direction(const struct ct_entry *e, bool source_high)
+static __always_inline int ct_direction(const struct ct_entry *e, bool source_high)
 {
 	return !!(e->flags & CT_INITIATOR_HIGH) != source_high;
 }
 
-inline_always __u64 ct_lifetime(__u8 protocol, __u16 flags)
+static __always_inline __u64 ct_lifetime(__u8 protocol, __u16 flags)
 {
 	if (protocol != IPPROTO_TCP)
 		return ct_other_s * NS_PER_SECOND;
@@ -98,19 +98,20 @@ inline_always __u64 ct_lifetime(__u8 protocol, __u16 flags)
 }
 
 /* A row that a new connection may take over: run out, or closed and now a SYN comes. */
-inline_always bool ct_is_stale(const struct ct_entry *e, const struct packet *p, __u64 now)
+static __always_inline bool ct_is_stale(const struct ct_entry *e, const struct packet *p, __u64 now)
 {
 	if (e->expires < now)
 		return true;
-	return p->tuple.protocol == IPPROTO_TCP && (e->flags & CT_CLOSING) && tcp_begins(p->tcp_flags);
+	return p->tuple.protocol == IPPROTO_TCP && (e->flags & CT_CLOSING) &&
+	       tcp_begins(p->tcp_flags);
 }
 
 /* Whether the initiator's packet, which was sent to a service, was sent to the one of the row. */
-inline_always bool ct_is_through(const struct ct_entry *e, const struct packet *p)
+static __always_inline bool ct_is_same_service(const struct ct_entry *e, const struct packet *p)
 {
 	return e->flags & CT_SERVICE && e->frontend_port == p->inner.destination_port &&
 	       address_equal(&e->frontend, &p->inner.destination) &&
-	       !(e->flags & CT_MOVED) == !(p->flags & PACKET_MOVED);
+	       !(e->flags & CT_REMAPPED) == !(p->flags & PACKET_REMAPPED);
 }
 
 /*
@@ -118,8 +119,8 @@ inline_always bool ct_is_through(const struct ct_entry *e, const struct packet *
  * is when an event is worth sending. Counters may lose an increment to a race of two CPUs within
  * one direction.
  */
-inline_always __u8 ct_account(struct ct_entry *e, const struct packet *p, int direction,
-			      __u32 length, __u64 now)
+static __always_inline __u8 ct_account(struct ct_entry *e, const struct packet *p, int direction,
+				       __u32 length, __u64 now)
 {
 	__u8 fresh = 0;
 	__u16 flags = e->flags;
@@ -147,7 +148,7 @@ inline_always __u8 ct_account(struct ct_entry *e, const struct packet *p, int di
 	return fresh;
 }
 
-/* Who began, and under which policies, for a new row. */
+/* Identities and policy revisions of a new entry. */
 struct ct_origin {
 	__u32 initiator_identity;
 	__u32 responder_identity;
@@ -155,7 +156,7 @@ struct ct_origin {
 	__u32 responder_revision;
 };
 
-/* Makes the row of a new connection from its first packet. Returns 0 or a negative drop reason. */
+/* Creates the entry of a new connection. Returns 0 or a negative drop reason. */
 __noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const struct ct_origin *o)
 {
 	struct ct_entry row = {};
@@ -171,8 +172,8 @@ __noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const st
 	row.flags = ct_make_key(&p->tuple, &key) ? CT_INITIATOR_HIGH : 0;
 	if (p->flags & PACKET_TRANSLATED) {
 		row.flags |= CT_SERVICE;
-		if (p->flags & PACKET_MOVED)
-			row.flags |= CT_MOVED;
+		if (p->flags & PACKET_REMAPPED)
+			row.flags |= CT_REMAPPED;
 		row.frontend = p->inner.destination;
 		row.frontend_port = p->inner.destination_port;
 	}

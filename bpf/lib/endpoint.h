@@ -6,19 +6,20 @@
 #define ENDPOINT_SLOTS 65536
 
 struct endpoint {
-	__u32 ifindex;  /* of the host's side of the pair; 0: no endpoint */
+	__u32 ifindex; /* of the host's side of the pair; 0: no endpoint */
 	__u32 identity;
-	__u32 policy;   /* row of pilus_policies; 0: not computed yet, nothing passes */
-	__u32 revision; /* changes whenever established connections must be judged again */
+	__u32 policy;	/* row of pilus_policies; 0: not computed yet, nothing passes */
+	__u32 revision; /* changes whenever established connections must be evaluated again */
 	__u16 id;
 	__u16 pad;
-	__u8 mac[6];      /* in the pod */
-	__u8 host_mac[6]; /* of the host's side */
+	__u8 mac[6];	     /* in the pod */
+	__u8 host_mac[6];    /* of the host's side */
 	struct address ipv4; /* zero: none */
 	struct address ipv6;
 };
 
-/* Slot: ifindex & 0xffff. A program that is run for a packet of a pod finds its row without a hash. */
+/* Slot: ifindex & 0xffff. A program that is run for a packet of a pod finds its row without a hash.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ENDPOINT_SLOTS);
@@ -28,7 +29,7 @@ struct {
 	__type(value, struct endpoint);
 } pilus_endpoints SEC(".maps");
 
-inline_always struct endpoint *endpoint_by_ifindex(__u32 ifindex)
+static __always_inline struct endpoint *endpoint_by_ifindex(__u32 ifindex)
 {
 	__u32 slot = ifindex & (ENDPOINT_SLOTS - 1);
 	struct endpoint *ep = bpf_map_lookup_elem(&pilus_endpoints, &slot);

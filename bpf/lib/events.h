@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* What the agent hears of, and what is only counted. */
+/* Events to the agent, and metrics. */
 #pragma once
 #include "common.h"
 #include "config.h"
@@ -13,7 +13,7 @@ enum event_type {
 	EVENT_VERDICT = 3,
 };
 
-/* Where a packet was seen or decided about. */
+/* The hook where a packet was observed. */
 enum observation_point {
 	POINT_FROM_ENDPOINT = 1,
 	POINT_TO_ENDPOINT = 2,
@@ -36,19 +36,19 @@ enum connection_status {
 #define EVENT_CAPTURE 96
 
 struct event {
-	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u64 time;   /* CLOCK_MONOTONIC, ns */
 	__u32 length; /* of the packet, bytes */
 	__u32 ifindex;
 	__u32 source_identity;
 	__u32 destination_identity;
-	__u32 cookie; /* verdicts and policy drops: the deciding rule */
-	__u16 endpoint; /* id of the endpoint whose program or policy speaks; 0: none */
-	__u8 type;      /* enum event_type */
-	__u8 point;     /* enum observation_point */
-	__u8 reason;    /* enum drop_reason; 0: forwarded */
-	__u8 status;    /* enum connection_status */
+	__u32 cookie;	/* verdicts and policy drops: the deciding rule */
+	__u16 endpoint; /* id of the endpoint whose program or policy reports; 0: none */
+	__u8 type;	/* enum event_type */
+	__u8 point;	/* enum observation_point */
+	__u8 reason;	/* enum drop_reason; 0: forwarded */
+	__u8 status;	/* enum connection_status */
 	__u8 direction; /* enum policy_direction, of verdicts and policy drops */
-	__u8 captured;  /* bytes of `data` in use, from the Ethernet header on */
+	__u8 captured;	/* bytes of `data` in use, from the Ethernet header on */
 	struct address source;
 	struct address destination;
 	__be16 source_port;
@@ -80,13 +80,13 @@ enum metric_direction {
 /* Index: enum drop_reason * METRIC_DIRECTIONS + enum metric_direction. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, REASON_MAX * METRIC_DIRECTIONS);
+	__uint(max_entries, REASON_MAX *METRIC_DIRECTIONS);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__type(key, __u32);
 	__type(value, struct metric);
 } pilus_metrics SEC(".maps");
 
-/* Events that found no room. Index: enum event_type. */
+/* Events lost because the ring buffer was full. Index: enum event_type. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 4);
@@ -95,7 +95,7 @@ struct {
 	__type(value, __u64);
 } pilus_lost SEC(".maps");
 
-inline_always void count(__u32 reason, __u32 direction, __u32 length)
+static __always_inline void count(__u32 reason, __u32 direction, __u32 length)
 {
 	__u32 index = (reason & (REASON_MAX - 1)) * METRIC_DIRECTIONS + (direction & 1);
 	struct metric *m = bpf_map_lookup_elem(&pilus_metrics, &index);
@@ -106,7 +106,7 @@ inline_always void count(__u32 reason, __u32 direction, __u32 length)
 	}
 }
 
-/* What an event says beside the packet. */
+/* The fields of an event besides the packet's own. */
 struct event_context {
 	__u32 source_identity;
 	__u32 destination_identity;
@@ -121,13 +121,13 @@ struct event_context {
 };
 
 /* Traces and verdicts leave the last quarter of the buffer to drops. */
-inline_always bool room_beside_drops(void)
+static __always_inline bool room_beside_drops(void)
 {
 	return bpf_ringbuf_query(&pilus_events, BPF_RB_AVAIL_DATA) <
 	       bpf_ringbuf_query(&pilus_events, BPF_RB_RING_SIZE) / 4 * 3;
 }
 
-/* One function of its own, so that every place that speaks costs a call and not a copy of this. */
+/* A global function: the verifier walks it once, and each caller pays a call and not a copy. */
 __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 			  const struct event_context *c)
 {
@@ -173,8 +173,8 @@ __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 	if (length > EVENT_CAPTURE)
 		length = EVENT_CAPTURE;
 	/*
-	 * The verifier wants to see the register that the helper gets compared with both bounds; the
-	 * compiler would make one comparison of another register out of the two.
+	 * The verifier needs both bounds compared on the register passed to the helper; the
+	 * compiler would merge the two comparisons into one of another register.
 	 */
 	barrier_var(length);
 	if (length >= ETH_HLEN && !bpf_skb_load_bytes(skb, 0, e->data, length))
@@ -183,9 +183,9 @@ __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 	return 0;
 }
 
-/* Counts the drop, tells of it, and returns the verdict for the kernel. The one place for drops. */
-inline_always int drop(struct __sk_buff *skb, const struct packet *p, struct event_context *c,
-		       int reason, __u32 metric_direction)
+/* Counts and reports a drop. Returns the TC verdict. The one place for drops. */
+static __always_inline int drop(struct __sk_buff *skb, const struct packet *p,
+				struct event_context *c, int reason, __u32 metric_direction)
 {
 	count(-reason, metric_direction, skb->len);
 	c->type = EVENT_DROP;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Ports of fragmented datagrams: the first part teaches, the later parts ask. */
+/* Ports of fragmented datagrams: stored by the first fragment, looked up by the later ones. */
 #pragma once
 #include "parse.h"
 
@@ -25,7 +25,7 @@ struct {
 } pilus_fragments SEC(".maps");
 
 /* Fills the ports of a later fragment, or remembers those of a first one. */
-inline_always int fragment_track(struct packet *p)
+static __always_inline int fragment_track(struct packet *p)
 {
 	struct fragment_key key = {};
 	struct fragment_ports *known, ports;

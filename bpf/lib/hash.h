@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The number of a flow: the same on every node and in the agent. MurmurHash3_x86_32 over its words. */
+/* The number of a flow: the same on every node and in the agent. MurmurHash3_x86_32 over its words.
+ */
 #pragma once
 #include "parse.h"
 
 #define FLOW_HASH_SEED 0x9747b28c
 
-inline_always __u32 hash_word(__u32 h, __u32 word)
+static __always_inline __u32 hash_word(__u32 h, __u32 word)
 {
 	word *= 0xcc9e2d51;
 	word = word << 15 | word >> 17;
@@ -16,7 +17,7 @@ inline_always __u32 hash_word(__u32 h, __u32 word)
 }
 
 /* Of an IPv4 address the mapped word counts. With `affinity` the client's address decides alone. */
-inline_always __u32 flow_hash(const struct tuple *t, bool affinity)
+static __always_inline __u32 flow_hash(const struct tuple *t, bool affinity)
 {
 	__u32 h = FLOW_HASH_SEED, bytes;
 

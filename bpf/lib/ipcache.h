@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* What an address is: an endpoint of this node, a remote pod, a node, a service, or the world. */
+/* Addresses: an endpoint of this node, a remote pod, a node, a service, or the world. */
 #pragma once
 #include "common.h"
 
@@ -29,9 +29,9 @@ enum ipcache_flags {
 
 struct ipcache_entry {
 	__u32 identity;
-	__u32 ifindex; /* with IPCACHE_LOCAL: the endpoint's */
+	__u32 ifindex;	     /* with IPCACHE_LOCAL: the endpoint's */
 	struct address node; /* where the tunnel to it ends */
-	__u32 flags; /* enum ipcache_flags */
+	__u32 flags;	     /* enum ipcache_flags */
 	__u32 pad;
 };
 
@@ -58,12 +58,12 @@ struct {
 	__type(value, struct ipcache_entry);
 } pilus_cidrs SEC(".maps");
 
-inline_always struct ipcache_entry *ipcache_exact(const struct address *a)
+static __always_inline struct ipcache_entry *ipcache_exact(const struct address *a)
 {
 	return bpf_map_lookup_elem(&pilus_ipcache, a);
 }
 
-inline_always struct ipcache_entry *ipcache_prefix(const struct address *a)
+static __always_inline struct ipcache_entry *ipcache_prefix(const struct address *a)
 {
 	struct cidr_key key;
 
@@ -72,12 +72,12 @@ inline_always struct ipcache_entry *ipcache_prefix(const struct address *a)
 	return bpf_map_lookup_elem(&pilus_cidrs, &key);
 }
 
-inline_always __u32 identity_of_world(const struct address *a)
+static __always_inline __u32 identity_of_world(const struct address *a)
 {
 	return address_is_v4(a) ? IDENTITY_WORLD_IPV4 : IDENTITY_WORLD_IPV6;
 }
 
-inline_always struct ipcache_entry *ipcache_lookup(const struct address *a)
+static __always_inline struct ipcache_entry *ipcache_lookup(const struct address *a)
 {
 	struct ipcache_entry *e = ipcache_exact(a);
 

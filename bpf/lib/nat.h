@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Connections that leave with an address of the node: of pods that leave the cluster, and of
- * clients of a service whose backend is elsewhere. The row of the way back is the mapping and the
- * reservation of its port. There is no row of the way out: a flow tries its own port, then those
- * that its hash leads to, until it finds its row or a free one.
+ * Source NAT to an address of the node: pods that leave the cluster, and external clients of a
+ * service with a remote backend. The entry of the reply direction is both the mapping and the
+ * reservation of its port. The forward direction has no entry: a flow tries its own port, then the
+ * candidates of its hash, until it finds its entry or a free port.
  */
 #pragma once
 #include "common.h"
@@ -17,7 +17,7 @@ enum nat_direction {
 	NAT_IN = 1,
 };
 
-/* An answer as it comes. */
+/* The tuple of a reply as received. */
 struct nat_key {
 	struct address source;
 	struct address destination;
@@ -29,14 +29,14 @@ struct nat_key {
 
 enum nat_flags {
 	NAT_REPLIED = 1,
-	NAT_FIN_OUT = 2, /* from the one that began */
+	NAT_FIN_OUT = 2, /* from the initiator */
 	NAT_FIN_IN = 4,
 	NAT_RESET = 8,
 };
 
 struct nat_entry {
-	struct address address; /* the one that began */
-	struct address frontend; /* what it believes to talk to */
+	struct address address;	 /* the initiator */
+	struct address frontend; /* the address that it connected to */
 	__be16 port;
 	__be16 frontend_port;
 	__u8 flags; /* enum nat_flags */
@@ -69,31 +69,32 @@ struct {
 
 #define NAT_TRIES 32
 
-/* A flow as it came. */
+/* A flow as received, before translation. */
 struct flow {
 	struct tuple tuple;
 	__u32 length; /* of the IP packet, bytes */
-	__u8 family; /* 4 or 6 */
+	__u8 family;  /* 4 or 6 */
 	__u8 tcp_flags;
 	__u8 ttl;
 	__u8 fixed; /* 1: the protocol has no port that could become another */
 };
 
-/* Where it really goes: to a backend, or to where it was sent. */
+/* The destination after translation: a backend, or the original one. */
 struct target {
 	struct address address;
 	__be16 port;
 	__u8 pad[6];
 };
 
-inline_always bool is_icmp(__u8 protocol)
+static __always_inline bool is_icmp(__u8 protocol)
 {
 	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
 /* An answer to the flow when it leaves with the address `own` and `port`. */
-inline_always void nat_key_in(struct nat_key *key, const struct flow *f, const struct target *t,
-			      const struct address *own, __be16 port)
+static __always_inline void nat_key_in(struct nat_key *key, const struct flow *f,
+				       const struct target *t, const struct address *own,
+				       __be16 port)
 {
 	key->source = t->address;
 	key->destination = *own;
@@ -102,14 +103,14 @@ inline_always void nat_key_in(struct nat_key *key, const struct flow *f, const s
 	*(__u32 *)&key->protocol = f->tuple.protocol;
 }
 
-inline_always bool nat_is_of(const struct nat_entry *e, const struct flow *f)
+static __always_inline bool nat_is_of(const struct nat_entry *e, const struct flow *f)
 {
 	return e->port == f->tuple.source_port && e->frontend_port == f->tuple.destination_port &&
 	       address_equal(&e->address, &f->tuple.source) &&
 	       address_equal(&e->frontend, &f->tuple.destination);
 }
 
-inline_always __u64 nat_lifetime(__u8 protocol, __u8 flags)
+static __always_inline __u64 nat_lifetime(__u8 protocol, __u8 flags)
 {
 	if (protocol != IPPROTO_TCP)
 		return ct_other_s * NS_PER_SECOND;
@@ -120,8 +121,8 @@ inline_always __u64 nat_lifetime(__u8 protocol, __u8 flags)
 	return ct_tcp_established_s * NS_PER_SECOND;
 }
 
-/* A packet of the mapping has come by. */
-inline_always void nat_account(struct nat_entry *e, __u8 tcp_flags, int direction)
+/* Accounts a packet of the mapping. */
+static __always_inline void nat_account(struct nat_entry *e, __u8 tcp_flags, int direction)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	__u8 flags = e->flags;
@@ -142,7 +143,8 @@ inline_always void nat_account(struct nat_entry *e, __u8 tcp_flags, int directio
 		e->used = now;
 }
 
-/* Whether a socket of the node itself already has this address-port pair towards the destination. */
+/* Whether a socket of the node itself already has this address-port pair towards the destination.
+ */
 __noinline int nat_port_is_the_nodes(CONTEXT *ctx, const struct flow *f, const struct target *to,
 				     const struct address *own, __u16 port)
 {
@@ -152,7 +154,7 @@ __noinline int nat_port_is_the_nodes(CONTEXT *ctx, const struct flow *f, const s
 
 	if (!f || !to || !own)
 		return 1;
-	/* as the node would receive the answer */
+	/* as the node would receive the reply */
 	if (f->family == 4) {
 		t.ipv4.saddr = WORD(&to->address, 3);
 		t.ipv4.daddr = WORD(own, 3);
@@ -202,7 +204,7 @@ __noinline int nat_claim(const struct flow *f, const struct target *t, const str
 	return bpf_map_delete_elem(&pilus_nat, &key) ? -1 : 0;
 }
 
-/* Inserts the row of the way back. Returns 0 when the port is the flow's now. */
+/* Inserts the entry of the reply direction. Returns 0 when the port is allocated. */
 __noinline int nat_insert(const struct flow *f, const struct target *t, const struct address *own,
 			  __u16 port)
 {
@@ -221,7 +223,7 @@ __noinline int nat_insert(const struct flow *f, const struct target *t, const st
 }
 
 /* The ports that a flow may get: its own, then those that its hash leads to. Network order. */
-inline_always __u16 nat_candidate(const struct flow *f, __u32 hash, __u32 i)
+static __always_inline __u16 nat_candidate(const struct flow *f, __u32 hash, __u32 i)
 {
 	__u32 span = nat_port_max - nat_port_min + 1;
 
@@ -231,8 +233,8 @@ inline_always __u16 nat_candidate(const struct flow *f, __u32 hash, __u32 i)
 }
 
 /* Whether the flow has `port`. */
-inline_always bool nat_has_port(const struct flow *f, const struct target *t,
-				const struct address *own, __u16 port)
+static __always_inline bool nat_has_port(const struct flow *f, const struct target *t,
+					 const struct address *own, __u16 port)
 {
 	struct nat_entry *e;
 	struct nat_key key;
@@ -246,8 +248,8 @@ inline_always bool nat_has_port(const struct flow *f, const struct target *t,
 }
 
 /* The port other than its own that a flow has, network order; 0: none. */
-__noinline int nat_find_moved(const struct flow *f, const struct target *t,
-			      const struct address *own)
+__noinline int nat_find_remapped(const struct flow *f, const struct target *t,
+				 const struct address *own)
 {
 	__u32 hash;
 
@@ -264,12 +266,12 @@ __noinline int nat_find_moved(const struct flow *f, const struct target *t,
 }
 
 /* The port that a flow has, network order; 0: it has no mapping. */
-inline_always int nat_existing(const struct flow *f, const struct target *t,
-			       const struct address *own)
+static __always_inline int nat_existing(const struct flow *f, const struct target *t,
+					const struct address *own)
 {
 	if (nat_has_port(f, t, own, f->tuple.source_port))
 		return f->tuple.source_port;
-	return nat_find_moved(f, t, own);
+	return nat_find_remapped(f, t, own);
 }
 
 /* Makes the mapping of a flow. Returns its port, network order, or a negative drop reason. */
@@ -298,8 +300,8 @@ __noinline int nat_make(CONTEXT *ctx, const struct flow *f, const struct target 
  * The port, network order, that a flow leaves with; a mapping is made when there is none. Negative:
  * a drop reason.
  */
-inline_always int nat_find(CONTEXT *ctx, const struct flow *f, const struct target *t,
-			   const struct address *own)
+static __always_inline int nat_find(CONTEXT *ctx, const struct flow *f, const struct target *t,
+				    const struct address *own)
 {
 	if (likely(!tcp_begins(f->tcp_flags))) {
 		/* a flow that goes on may have a port behind one that has become free since */
@@ -311,8 +313,8 @@ inline_always int nat_find(CONTEXT *ctx, const struct flow *f, const struct targ
 	return nat_make(ctx, f, t, own);
 }
 
-/* Whom an answer from `t->source` to an address of the node is for; NULL: for the node. */
-inline_always struct nat_entry *nat_lookup_in(const struct tuple *t, __u8 tcp_flags)
+/* The mapping of a reply from `t->source` to an address of the node; NULL: for the node itself. */
+static __always_inline struct nat_entry *nat_lookup_in(const struct tuple *t, __u8 tcp_flags)
 {
 	struct nat_entry *e;
 	struct nat_key key;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Every address is behind the host's side of the pair: ARP and neighbour discovery say so. */
+/* Proxy ARP and neighbour discovery: the host's side of the veth pair answers for all addresses. */
 #pragma once
 #include "common.h"
 #include "endpoint.h"
 #include "parse.h"
 
-#define ARP_REQUEST 1
-#define ARP_REPLY   2
-#define ND_ROUTER_SOLICITATION    133
-#define ND_NEIGHBOUR_SOLICITATION 135
+#define ARP_REQUEST		   1
+#define ARP_REPLY		   2
+#define ND_ROUTER_SOLICITATION	   133
+#define ND_NEIGHBOUR_SOLICITATION  135
 #define ND_NEIGHBOUR_ADVERTISEMENT 136
-#define ND_REDIRECT               137
+#define ND_REDIRECT		   137
 
 struct arp {
 	__be16 hardware;
@@ -90,7 +90,7 @@ __noinline int answer_neighbour(struct __sk_buff *skb, const struct packet *p)
 	struct {
 		__be32 length;
 		__be32 next;
-	} pseudo = { bpf_htonl(sizeof(m)), bpf_htonl(IPPROTO_ICMPV6) };
+	} pseudo = {bpf_htonl(sizeof(m)), bpf_htonl(IPPROTO_ICMPV6)};
 	__s64 sum;
 
 	if (!ep || !p)
@@ -116,7 +116,7 @@ __noinline int answer_neighbour(struct __sk_buff *skb, const struct packet *p)
 	m.code = 0;
 	m.checksum = 0;
 	m.flags = bpf_htonl(0xe0000000); /* router, solicited, override */
-	m.option_type = 2; /* target link-layer address */
+	m.option_type = 2;		 /* target link-layer address */
 	m.option_length = 1;
 	__builtin_memcpy(m.mac, ep->host_mac, 6);
 	__builtin_memcpy(ethernet.destination, ep->mac, 6);
@@ -135,7 +135,7 @@ __noinline int answer_neighbour(struct __sk_buff *skb, const struct packet *p)
 }
 
 /* Neighbour discovery's messages, which are never forwarded. */
-inline_always bool is_neighbour_discovery(const struct packet *p)
+static __always_inline bool is_neighbour_discovery(const struct packet *p)
 {
 	return p->family == 6 && p->tuple.protocol == IPPROTO_ICMPV6 &&
 	       p->icmp_type >= ND_ROUTER_SOLICITATION && p->icmp_type <= ND_REDIRECT;

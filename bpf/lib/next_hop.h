@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Where a backend is on the links of the node: asked of the route table once a second. */
+/* The next hop to a backend, looked up in the route table once a second. */
 #pragma once
 #include "common.h"
 #include "nat.h"
 #include "service.h"
 
-inline_always bool next_hop_is_fresh(const struct backend *b)
+static __always_inline bool next_hop_is_fresh(const struct backend *b)
 {
 	return bpf_ktime_get_coarse_ns() - b->hop.resolved < NS_PER_SECOND;
 }
@@ -45,7 +45,7 @@ __noinline int look_up_next_hop(CONTEXT *ctx, const struct address *to, struct n
 }
 
 /* Renews what a backend's row knows. Returns 0, or -1 as look_up_next_hop(). */
-inline_always int find_next_hop(CONTEXT *ctx, struct backend *b)
+static __always_inline int find_next_hop(CONTEXT *ctx, struct backend *b)
 {
 	struct address to = b->address;
 

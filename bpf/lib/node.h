@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* What programs know of the node that may change while they run. */
+/* The node's state that may change while programs run. */
 #pragma once
 #include "common.h"
 
 struct node {
-	struct address ipv4;        /* source of translated connections to backends; unspecified: none */
+	struct address ipv4; /* source of translated connections to backends; unspecified: none */
 	struct address ipv6;
 	struct address router_ipv4; /* likewise through the tunnel */
 	struct address router_ipv6;
-	__u32 denied; /* rows of pilus_denied */
+	__u32 denied;	     /* number of rows in pilus_prefilter */
 	__u32 host_backends; /* 1: some service has this node itself as a backend */
 };
 
@@ -21,7 +21,7 @@ struct {
 	__type(value, struct node);
 } pilus_node SEC(".maps");
 
-inline_always struct node *this_node(void)
+static __always_inline struct node *this_node(void)
 {
 	__u32 zero = 0;
 

@@ -5,15 +5,16 @@
 #include "reasons.h"
 
 enum packet_flags {
-	PACKET_FRAGMENT = 1,       /* part of a fragmented datagram */
+	PACKET_FRAGMENT = 1,	   /* part of a fragmented datagram */
 	PACKET_FRAGMENT_LATER = 2, /* not its first part: no L4 header in this packet */
-	PACKET_ICMP_ERROR = 4,     /* `inner` is the packet that the error is about */
-	PACKET_INNER_PORTS = 8,    /* the quoted part reaches the inner ports */
-	PACKET_TRANSLATED = 16,    /* sent to a service: `inner.destination` is its frontend */
-	PACKET_MOVED = 32,         /* and the sender's port is another one now */
+	PACKET_ICMP_ERROR = 4,	   /* `inner` is the packet that the error is about */
+	PACKET_INNER_PORTS = 8,	   /* the quoted part reaches the inner ports */
+	PACKET_TRANSLATED = 16,	   /* sent to a service: `inner.destination` is its frontend */
+	PACKET_REMAPPED = 32,	   /* and the source port is remapped */
 };
 
-/* Who talks to whom. ICMP echo has its identifier as both ports; protocols without ports have 0. */
+/* Addresses, ports and protocol. ICMP echo has its identifier as both ports; others without ports
+ * 0. */
 struct tuple {
 	struct address source;
 	struct address destination;
@@ -23,8 +24,9 @@ struct tuple {
 	__u8 pad[3];
 };
 
-/* Differs from flow to flow, above all in its upper bits: cheap, and nothing to rely on elsewhere. */
-inline_always __u32 tuple_spread(const struct tuple *t)
+/* Differs from flow to flow, above all in its upper bits: cheap, and nothing to rely on elsewhere.
+ */
+static __always_inline __u32 tuple_spread(const struct tuple *t)
 {
 	__u32 ports = (__u32)t->source_port << 16 | t->destination_port;
 
@@ -35,8 +37,8 @@ struct packet {
 	struct tuple tuple;
 	struct tuple inner; /* with PACKET_ICMP_ERROR, as quoted */
 	__u32 fragment_id;
-	__u16 l3;       /* offset of the IP header */
-	__u16 l4;       /* offset of the L4 header */
+	__u16 l3;	/* offset of the IP header */
+	__u16 l4;	/* offset of the L4 header */
 	__u16 inner_l3; /* with PACKET_ICMP_ERROR */
 	__u16 inner_l4;
 	__u8 family; /* 4 or 6 */
@@ -54,7 +56,7 @@ struct packet {
 #define TCP_ACK 0x10
 
 /* The first segment of a connection. */
-inline_always bool tcp_begins(__u8 flags)
+static __always_inline bool tcp_begins(__u8 flags)
 {
 	return (flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 }
@@ -63,7 +65,7 @@ inline_always bool tcp_begins(__u8 flags)
 
 /* What programs get: XDP programs define both beforehand. */
 #ifndef CONTEXT
-#define CONTEXT struct __sk_buff
+#define CONTEXT		     struct __sk_buff
 #define CONTEXT_IFINDEX(ctx) ((ctx)->ifindex)
 #endif
 
@@ -75,8 +77,8 @@ struct cursor {
 	__u8 fragment; /* enum packet_flags */
 };
 
-inline_always int parse_ipv4(void *data, void *end, __u32 at, struct tuple *t, struct cursor *c,
-			     __u8 *ttl)
+static __always_inline int parse_ipv4(void *data, void *end, __u32 at, struct tuple *t,
+				      struct cursor *c, __u8 *ttl)
 {
 	struct iphdr *ip = data + at;
 	__u16 fragment;
@@ -97,15 +99,15 @@ inline_always int parse_ipv4(void *data, void *end, __u32 at, struct tuple *t, s
 	return 0;
 }
 
-inline_always bool is_extension(__u8 next)
+static __always_inline bool is_extension(__u8 next)
 {
 	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
 	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
 /*
- * Moves the cursor past IPv6's extension headers. Returns 0 or a negative drop reason. A function of
- * its own: few packets have any, and the verifier walks through the loop once.
+ * Moves the cursor past IPv6's extension headers. Returns 0 or a negative drop reason. A function
+ * of its own: few packets have any, and the verifier walks through the loop once.
  */
 __noinline int skip_extensions(CONTEXT *ctx, struct cursor *c)
 {
@@ -147,8 +149,8 @@ __noinline int skip_extensions(CONTEXT *ctx, struct cursor *c)
 	return 0;
 }
 
-inline_always int parse_ipv6(CONTEXT *ctx, void *data, void *end, __u32 at, struct tuple *t,
-			     struct cursor *c, __u8 *ttl)
+static __always_inline int parse_ipv6(CONTEXT *ctx, void *data, void *end, __u32 at,
+				      struct tuple *t, struct cursor *c, __u8 *ttl)
 {
 	struct ipv6hdr *ip = data + at;
 	int err;
@@ -175,7 +177,7 @@ inline_always int parse_ipv6(CONTEXT *ctx, void *data, void *end, __u32 at, stru
 }
 
 /* The first bytes after the IP header as ports. Returns false when the packet is too short. */
-inline_always bool parse_ports(void *data, void *end, __u32 at, struct tuple *t)
+static __always_inline bool parse_ports(void *data, void *end, __u32 at, struct tuple *t)
 {
 	__be16 *ports = data + at;
 
@@ -187,12 +189,12 @@ inline_always bool parse_ports(void *data, void *end, __u32 at, struct tuple *t)
 }
 
 /* IPv4 options, or IPv6 extensions. */
-inline_always bool has_options(const struct packet *p)
+static __always_inline bool has_options(const struct packet *p)
 {
 	return p->l4 - p->l3 != (p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 }
 
-inline_always bool icmp_is_error(__u8 family, __u8 type)
+static __always_inline bool icmp_is_error(__u8 family, __u8 type)
 {
 	if (family == 4)
 		return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
@@ -200,7 +202,7 @@ inline_always bool icmp_is_error(__u8 family, __u8 type)
 	return type >= ICMPV6_DEST_UNREACH && type <= ICMPV6_PARAMPROB;
 }
 
-inline_always bool icmp_is_echo(__u8 family, __u8 type)
+static __always_inline bool icmp_is_echo(__u8 family, __u8 type)
 {
 	if (family == 4)
 		return type == ICMP_ECHO || type == ICMP_ECHOREPLY;
@@ -211,7 +213,7 @@ inline_always bool icmp_is_echo(__u8 family, __u8 type)
  * Describes the packet whose IP header is at `at`, as far as its linear part goes. Returns 0 or a
  * negative drop reason. The caller has zeroed `p` and checked the ethertype against `family`.
  */
-inline_always int parse_packet(CONTEXT *ctx, __u32 at, __u8 family, struct packet *p)
+static __always_inline int parse_packet(CONTEXT *ctx, __u32 at, __u8 family, struct packet *p)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct cursor c = {};
@@ -278,7 +280,7 @@ inline_always int parse_packet(CONTEXT *ctx, __u32 at, __u8 family, struct packe
 }
 
 /* The packet that an ICMP error quotes; a short quote leaves PACKET_INNER_PORTS unset. */
-inline_always int parse_quote(CONTEXT *ctx, struct packet *p)
+static __always_inline int parse_quote(CONTEXT *ctx, struct packet *p)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct cursor c = {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Policies are content: a number stands for a whole set of entries, which endpoints share. A change
- * writes a new number and then flips the endpoints' rows, so a packet never sees half a policy.
+ * A policy number identifies an immutable set of entries, which endpoints share. A change writes a
+ * new number and then updates the endpoints' rows, so a packet never sees half a policy.
  */
 #pragma once
 #include "common.h"
@@ -14,9 +14,10 @@ enum policy_direction {
 
 /* One direction of a policy. */
 struct policy_side {
-	__u32 prefixes; /* bit n: some entry has a port prefix of n bits (0 to 16); bit 31: some entry is for any protocol */
+	__u32 prefixes; /* bit n: some entry has a port prefix of n bits (0 to 16); bit 31: some
+			   entry is for any protocol */
 	__u32 default_cookie; /* of the default denial */
-	__u32 enforced; /* 0: what no entry matches is allowed */
+	__u32 enforced;	      /* 0: what no entry matches is allowed */
 };
 
 struct policy {
@@ -38,10 +39,10 @@ struct {
 struct rule_key {
 	__u32 policy;
 	__u32 identity; /* 0: any */
-	__be16 port; /* the first prefix_length bits count, the others are 0; ICMP: the type */
-	__u8 protocol; /* 0: any, then port and prefix_length are 0 */
+	__be16 port;	/* the first prefix_length bits count, the others are 0; ICMP: the type */
+	__u8 protocol;	/* 0: any, then port and prefix_length are 0 */
 	__u8 prefix_length; /* 0 to 16 */
-	__u8 direction; /* enum policy_direction */
+	__u8 direction;	    /* enum policy_direction */
 	__u8 pad[3];
 };
 
@@ -52,9 +53,9 @@ enum rule_verdict {
 
 struct rule {
 	__u32 precedence; /* the higher wins */
-	__u32 cookie; /* leads back to the rule's text */
+	__u32 cookie;	  /* leads back to the rule's text */
 	__u16 proxy_port; /* 0: none */
-	__u8 verdict; /* enum rule_verdict */
+	__u8 verdict;	  /* enum rule_verdict */
 	__u8 pad;
 };
 
@@ -70,7 +71,7 @@ struct {
 struct policy_query {
 	__u32 policy;
 	__u32 identity; /* of the other side */
-	__be16 port; /* of the responder; ICMP: the type */
+	__be16 port;	/* of the responder; ICMP: the type */
 	__u8 protocol;
 	__u8 direction; /* enum policy_direction */
 };
@@ -80,8 +81,8 @@ struct policy_result {
 	__u32 specific; /* 1: the entry names the identity */
 };
 
-/* Whether `candidate` beats `best`: precedence first, then the order of the questions decides. */
-inline_always struct rule *better(struct rule *best, struct rule *candidate)
+/* The rule with the higher precedence; at equal precedence the one looked up first. */
+static __always_inline struct rule *better(struct rule *best, struct rule *candidate)
 {
 	if (!candidate)
 		return best;
@@ -89,9 +90,9 @@ inline_always struct rule *better(struct rule *best, struct rule *candidate)
 }
 
 /*
- * Judges the first direction of a connection. Returns 0 or a negative drop reason. Asks from the
- * longest port prefix to the shortest and for the identity before "any", so that at equal
- * precedence the longer prefix wins, then the specific identity.
+ * Evaluates the policy for the initiating direction of a connection. Returns 0 or a negative drop
+ * reason. Looks up from the longest port prefix to the shortest and the identity before "any", so
+ * that at equal precedence the longer prefix wins, then the specific identity.
  */
 __noinline int policy_evaluate(const struct policy_query *q, struct policy_result *r)
 {

@@ -7,7 +7,8 @@
 
 enum drop_reason {
 	REASON_FORWARDED = 0,
-	REASON_IGNORED_MULTICAST = 1, /* multicast and link-local chatter of a pod: counted, no event */
+	REASON_IGNORED_MULTICAST =
+	    1, /* multicast and link-local chatter of a pod: counted, no event */
 	REASON_INVALID_SOURCE_IP = 132,
 	REASON_POLICY_DENIED_BY_DEFAULT = 133,
 	REASON_INVALID_PACKET = 134,

@@ -9,7 +9,7 @@ enum rewrite_side {
 	REWRITE_DESTINATION,
 };
 
-inline_always int l4_checksum_offset(__u8 protocol)
+static __always_inline int l4_checksum_offset(__u8 protocol)
 {
 	switch (protocol) {
 	case IPPROTO_TCP:
@@ -25,7 +25,7 @@ inline_always int l4_checksum_offset(__u8 protocol)
 }
 
 /* Whether the packet has a port (or identifier) that may become another one. */
-inline_always bool has_port_to_change(const struct packet *p)
+static __always_inline bool has_port_to_change(const struct packet *p)
 {
 	switch (p->tuple.protocol) {
 	case IPPROTO_TCP:
@@ -40,8 +40,9 @@ inline_always bool has_port_to_change(const struct packet *p)
 }
 
 /* Writes one address of an IP header at `l3`; IPv4's header checksum follows. */
-inline_always int write_address(struct __sk_buff *skb, __u16 l3, __u8 family,
-				const struct address *from, const struct address *to, int side)
+static __always_inline int write_address(struct __sk_buff *skb, __u16 l3, __u8 family,
+					 const struct address *from, const struct address *to,
+					 int side)
 {
 	__u32 offset;
 
@@ -51,7 +52,8 @@ inline_always int write_address(struct __sk_buff *skb, __u16 l3, __u8 family,
 		if (bpf_l3_csum_replace(skb, l3 + offsetof(struct iphdr, check), WORD(from, 3),
 					WORD(to, 3), 4))
 			return DROP(WRITE_ERROR);
-		return bpf_skb_store_bytes(skb, offset, &to->bytes[12], 4, 0) ? DROP(WRITE_ERROR) : 0;
+		return bpf_skb_store_bytes(skb, offset, &to->bytes[12], 4, 0) ? DROP(WRITE_ERROR)
+									      : 0;
 	}
 	offset = l3 + (side == REWRITE_SOURCE ? offsetof(struct ipv6hdr, saddr)
 					      : offsetof(struct ipv6hdr, daddr));
@@ -59,8 +61,9 @@ inline_always int write_address(struct __sk_buff *skb, __u16 l3, __u8 family,
 }
 
 /* The checksum at `at` follows a changed address that its pseudo header (or payload) holds. */
-inline_always int fix_checksum_address(struct __sk_buff *skb, __u32 at, const struct address *from,
-				       const struct address *to, __u64 flags)
+static __always_inline int fix_checksum_address(struct __sk_buff *skb, __u32 at,
+						const struct address *from,
+						const struct address *to, __u64 flags)
 {
 	__s64 diff = bpf_csum_diff((__be32 *)from->bytes, 16, (__be32 *)to->bytes, 16, 0);
 
@@ -68,11 +71,11 @@ inline_always int fix_checksum_address(struct __sk_buff *skb, __u32 at, const st
 }
 
 /*
- * Rewrites the packet's source or destination, and its port (for ICMP echo the identifier), on the
- * wire and in `p`. Later fragments have no L4 header: only the address changes.
+ * Rewrites the packet's source or destination, and its port (for ICMP echo the identifier), in the
+ * packet and in `p`. Later fragments have no L4 header: only the address changes.
  */
-__noinline int rewrite(struct __sk_buff *skb, struct packet *p, int side,
-			  const struct address *to, __u16 to_port)
+__noinline int rewrite(struct __sk_buff *skb, struct packet *p, int side, const struct address *to,
+		       __u16 to_port)
 {
 	struct address *now;
 	__be16 port;
@@ -118,11 +121,11 @@ __noinline int rewrite(struct __sk_buff *skb, struct packet *p, int side,
 
 /*
  * Rewrites one side of the packet that an ICMP error quotes. The quoted L4 checksum is left: a
- * quote need not hold it, and nobody verifies it. The ICMP checksum stays true: in IPv4 the change
- * of the quoted address is balanced by that of the quoted header's checksum.
+ * quote need not contain it, and receivers do not verify it. The ICMP checksum stays true: in IPv4
+ * the change of the quoted address is balanced by that of the quoted header's checksum.
  */
 __noinline int rewrite_inner(struct __sk_buff *skb, struct packet *p, int side,
-				const struct address *to, __u16 to_port)
+			     const struct address *to, __u16 to_port)
 {
 	struct address *now;
 	__be16 port;
@@ -161,7 +164,7 @@ __noinline int rewrite_inner(struct __sk_buff *skb, struct packet *p, int side,
 
 /* Rewrites an outer address alone: of an ICMP error, whose ports are those of the quote. */
 __noinline int rewrite_outer(struct __sk_buff *skb, struct packet *p, int side,
-				const struct address *to)
+			     const struct address *to)
 {
 	struct address *now;
 	int err;
@@ -171,8 +174,8 @@ __noinline int rewrite_outer(struct __sk_buff *skb, struct packet *p, int side,
 	now = side == REWRITE_SOURCE ? &p->tuple.source : &p->tuple.destination;
 	err = write_address(skb, p->l3, p->family, now, to, side);
 	if (!err && p->family == 6)
-		err = fix_checksum_address(skb, p->l4 + offsetof(struct icmp_header, checksum), now, to,
-					   BPF_F_PSEUDO_HDR);
+		err = fix_checksum_address(skb, p->l4 + offsetof(struct icmp_header, checksum), now,
+					   to, BPF_F_PSEUDO_HDR);
 	*now = *to;
 	return err;
 }

@@ -7,36 +7,37 @@
 #include "common.h"
 
 struct service_key {
-	struct address address; /* unspecified: a port of the node, for sockets that want to bind it */
+	struct address address; /* unspecified: a port of the node, which sockets must not bind */
 	__be16 port;
 	__u8 protocol;
 	__u8 pad[5];
 };
 
 enum service_flags {
-	SERVICE_EXTERNAL = 1,      /* answers clients outside the cluster too */
+	SERVICE_EXTERNAL = 1,	   /* answers clients outside the cluster too */
 	SERVICE_SOURCE_RANGES = 2, /* those must be in a prefix of pilus_source_ranges */
-	SERVICE_DSR_IPIP = 4,      /* to backends elsewhere in an IP tunnel; they answer the client */
-	SERVICE_DSR_OPTION = 8,    /* likewise, with an IP option; without either: SNAT */
+	SERVICE_DSR_IPIP = 4,	/* to backends elsewhere in an IP tunnel; they answer the client */
+	SERVICE_DSR_OPTION = 8, /* likewise, with an IP option; without either: SNAT */
 };
 
-/* Whom a client is to `struct service`. */
+/* Where a client of a service is. */
 enum service_scope {
-	SCOPE_INSIDE = 0, /* pods, and this node itself */
-	SCOPE_OUTSIDE = 1,
+	SCOPE_INTERNAL = 0, /* pods, and this node itself */
+	SCOPE_EXTERNAL = 1,
 	SCOPES = 2,
 };
 
 struct service_side {
 	__u32 set;   /* first row of pilus_backends */
 	__u32 count; /* rows of the set that new connections go to, the first ones; 0: refuse */
-	__u32 table; /* first row of pilus_maglev; 0: the choice is random and kept in pilus_choices */
+	__u32 table; /* first row of pilus_maglev; 0: the choice is random and kept in pilus_choices
+		      */
 	__u32 total; /* rows of the set, with those that only keep what they have */
 };
 
 struct service {
-	__u32 id;         /* number of the service's port, for people and in other maps */
-	__u32 flags;      /* enum service_flags */
+	__u32 id;	  /* number of the service's port, for people and in other maps */
+	__u32 flags;	  /* enum service_flags */
 	__u32 affinity_s; /* seconds that a client keeps its backend; 0: no affinity */
 	__u32 pad;
 	struct service_side side[SCOPES]; /* by enum service_scope */
@@ -56,7 +57,7 @@ enum backend_flags {
 	BACKEND_TUNNEL = 2, /* reached through the tunnel */
 };
 
-/* The way to a backend, as the programs last found it. */
+/* The next hop to a backend, cached by the programs. */
 struct next_hop {
 	__u32 ifindex;
 	__u32 mtu;
@@ -75,7 +76,7 @@ struct backend {
 	__u64 hits; /* how often it was chosen: a connection once, a datagram each time */
 };
 
-/* Index: a side's `set` and up; row 0 is nobody's. */
+/* Index: a side's `set` and up; row 0 is unused. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 131072);
@@ -85,22 +86,23 @@ struct {
 } pilus_backends SEC(".maps");
 
 /*
- * Maglev (Eisenbud et al., NSDI 2016): a hash chooses a slot, and the slot says which backend of the
- * set. A flow needs no memory as long as its slot has never changed. Where it has, the slot also
- * says who serves flows that began before, and new ones are kept in pilus_choices.
+ * Maglev (Eisenbud et al., NSDI 2016): a hash chooses a slot, and the slot says which backend of
+ * the set. A flow needs no memory as long as its slot has never changed. Where it has, the slot
+ * also holds the backend of flows that began before, and new flows are kept in pilus_choices.
  */
-#define MAGLEV_ROW_SLOTS   512
-#define SLOT_INDEX_MASK    0x3fff /* of a backend in the set */
-#define SLOT_NOW(slot)     ((slot) & SLOT_INDEX_MASK)         /* for new flows */
-#define SLOT_BEFORE(slot)  ((slot) >> 14 & SLOT_INDEX_MASK)   /* for TCP flows without a choice */
-#define SLOT_YOUNG         0x40000000 /* the change is young: `before` for datagrams without a choice too */
-#define SLOT_ASK           0x80000000 /* flows may have a choice */
+#define MAGLEV_ROW_SLOTS  512
+#define SLOT_INDEX_MASK	  0x3fff			   /* of a backend in the set */
+#define SLOT_NOW(slot)	  ((slot) & SLOT_INDEX_MASK)	   /* for new flows */
+#define SLOT_BEFORE(slot) ((slot) >> 14 & SLOT_INDEX_MASK) /* for TCP flows without a choice */
+#define SLOT_YOUNG	  0x40000000 /* the change is young: `before` for datagrams without a choice too \
+				      */
+#define SLOT_ASK 0x80000000	     /* flows may have a choice */
 
 struct maglev_row {
 	__u32 slots[MAGLEV_ROW_SLOTS];
 };
 
-/* Index: a side's `table` and up, `maglev_size` slots over so many rows; row 0 is nobody's. */
+/* Index: a side's `table` and up, `maglev_size` slots over so many rows; row 0 is unused. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 8192);
@@ -113,7 +115,7 @@ struct {
 /* Prefixes of clients that a service with SERVICE_SOURCE_RANGES answers. */
 struct source_range_key {
 	__u32 prefix_length; /* 32 and that of the mapped form: an IPv4 /24 is 152 */
-	__u32 service; /* id */
+	__u32 service;	     /* id */
 	__u8 address[16];
 };
 
@@ -126,15 +128,15 @@ struct {
 	__type(value, __u32);
 } pilus_source_ranges SEC(".maps");
 
-/* Where in the sides' sets a service has a backend: what has no row is gone. */
-struct member_key {
+/* The position of a service's backend in the sets of its sides; no entry: it was removed. */
+struct backend_index_key {
 	struct address address;
 	__u32 service; /* id */
 	__be16 port;
 	__u8 pad[2];
 };
 
-struct member {
+struct backend_index {
 	__u32 index[SCOPES]; /* in the set of that side, and 1; 0: not in it */
 };
 
@@ -143,9 +145,9 @@ struct {
 	__uint(max_entries, 262144);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, struct member_key);
-	__type(value, struct member);
-} pilus_members SEC(".maps");
+	__type(key, struct backend_index_key);
+	__type(value, struct backend_index);
+} pilus_backend_index SEC(".maps");
 
 /* A backend that was chosen and is kept to. */
 struct choice {
@@ -158,7 +160,7 @@ struct choice {
 
 struct affinity_key {
 	struct address client; /* of a socket the cookie of its network namespace */
-	__u32 service; /* id */
+	__u32 service;	       /* id */
 	__u32 pad;
 };
 
@@ -188,8 +190,9 @@ struct {
 	__type(value, struct choice);
 } pilus_choices SEC(".maps");
 
-/* Flows to pods of this node that come with direct server return. Value: the pod's port, network order. */
-struct tunnelled_key {
+/* Flows to pods of this node that come with direct server return. Value: the pod's port, network
+ * order. */
+struct dsr_frontend_key {
 	struct address frontend;
 	struct address backend;
 	__be16 port; /* of the frontend */
@@ -202,12 +205,12 @@ struct {
 	__uint(max_entries, 16384);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, struct tunnelled_key);
+	__type(key, struct dsr_frontend_key);
 	__type(value, __u32);
-} pilus_tunnelled SEC(".maps");
+} pilus_dsr_frontends SEC(".maps");
 
-inline_always struct service *service_lookup(const struct address *address, __be16 port,
-					     __u8 protocol)
+static __always_inline struct service *service_lookup(const struct address *address, __be16 port,
+						      __u8 protocol)
 {
 	struct service_key key = {};
 
@@ -217,15 +220,15 @@ inline_always struct service *service_lookup(const struct address *address, __be
 	return bpf_map_lookup_elem(&pilus_services, &key);
 }
 
-inline_always struct backend *backend_at(const struct service_side *side, __u32 index)
+static __always_inline struct backend *backend_at(const struct service_side *side, __u32 index)
 {
 	__u32 row = side->set + index;
 
 	return bpf_map_lookup_elem(&pilus_backends, &row);
 }
 
-/* The backend for a number that is as good as random; NULL without one. */
-inline_always struct backend *backend_for(const struct service_side *side, __u32 number)
+/* The backend for a random number; NULL without one. */
+static __always_inline struct backend *backend_for(const struct service_side *side, __u32 number)
 {
 	return side->count ? backend_at(side, number % side->count) : NULL;
 }

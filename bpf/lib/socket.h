@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Services at the socket: the backend of a socket, and the service that it stands for. */
+/* Service translation at the socket: backend selection and the reverse look-up. */
 #pragma once
 #include "common.h"
 #include "config.h"
-#include "reverse.h"
+#include "socket_revnat.h"
 #include "service.h"
 
-#define AF_INET     2
+#define AF_INET	    2
 #define SOCK_STREAM 1
 #define SOCK_DGRAM  2
 
-/* Of those that services have; 0 for the others, such as sockets that ping. */
-inline_always __u8 socket_protocol(__u32 type, __u32 protocol)
+/* The protocol, if services can have it, else 0 (ping sockets). */
+static __always_inline __u8 socket_protocol(__u32 type, __u32 protocol)
 {
 	if (type == SOCK_STREAM)
 		return IPPROTO_TCP;
@@ -19,7 +19,7 @@ inline_always __u8 socket_protocol(__u32 type, __u32 protocol)
 }
 
 /* 127.0.0.0/8 and ::1 */
-inline_always bool address_is_loopback(const struct address *a)
+static __always_inline bool address_is_loopback(const struct address *a)
 {
 	if (address_is_v4(a))
 		return a->bytes[12] == 127;
@@ -27,17 +27,17 @@ inline_always bool address_is_loopback(const struct address *a)
 }
 
 /*
- * Where the clients of this network namespace were sent to before, while that is a backend for new
- * connections. `to` and `port` are then that backend, whose row is `row` unless it has just moved.
+ * Session affinity by network namespace: the previous backend while it accepts new connections.
+ * Sets `to` and `port`, and `row` unless the backend's row has just moved.
  */
-inline_always bool kept_backend(const struct affinity_key *key, const struct service *s,
-				struct address *to, __be16 *port, struct backend **row)
+static __always_inline bool kept_backend(const struct affinity_key *client, const struct service *s,
+					 struct address *to, __be16 *port, struct backend **row)
 {
-	const struct service_side *side = &s->side[SCOPE_INSIDE];
-	struct choice *c = bpf_map_lookup_elem(&pilus_affinity, key);
+	const struct service_side *side = &s->side[SCOPE_INTERNAL];
+	struct choice *c = bpf_map_lookup_elem(&pilus_affinity, client);
 	__u64 now = bpf_ktime_get_ns();
-	struct member_key member = {};
-	struct member *m;
+	struct backend_index_key key = {};
+	struct backend_index *index;
 	struct backend *b;
 	__s64 age;
 
@@ -46,20 +46,20 @@ inline_always bool kept_backend(const struct affinity_key *key, const struct ser
 	age = now - READ_ONCE(c->used); /* negative when another CPU has just renewed it */
 	if (age >= (__s64)(s->affinity_s * NS_PER_SECOND))
 		return false;
-	member.address = c->backend;
-	member.port = c->port;
-	member.service = s->id;
-	m = bpf_map_lookup_elem(&pilus_members, &member);
+	key.address = c->backend;
+	key.port = c->port;
+	key.service = s->id;
+	index = bpf_map_lookup_elem(&pilus_backend_index, &key);
 	/* those that only keep connections are in the set too */
-	if (!m || m->index[SCOPE_INSIDE] - 1 >= side->count)
+	if (!index || index->index[SCOPE_INTERNAL] - 1 >= side->count)
 		return false;
-	b = backend_at(side, m->index[SCOPE_INSIDE] - 1);
-	if (b && b->port == member.port && address_equal(&b->address, &member.address))
+	b = backend_at(side, index->index[SCOPE_INTERNAL] - 1);
+	if (b && b->port == key.port && address_equal(&b->address, &key.address))
 		*row = b;
 	if (age > (__s64)NS_PER_SECOND)
 		WRITE_ONCE(c->used, now);
-	*to = member.address;
-	*port = member.port;
+	*to = key.address;
+	*port = key.port;
 	return true;
 }
 
@@ -67,13 +67,14 @@ inline_always bool kept_backend(const struct affinity_key *key, const struct ser
  * Finds the backend for a destination and remembers the way back. Returns 1 with `to` and `port`
  * changed, 0 when it is no service, negative when the service has no backend.
  */
-inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *port, bool connects)
+static __always_inline int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *port,
+				  bool connects)
 {
 	__u8 protocol = socket_protocol(ctx->type, ctx->protocol);
 	struct affinity_key client = {};
-	struct reverse_key key = {};
-	struct reverse value = {};
-	struct reverse *known;
+	struct socket_revnat_key key = {};
+	struct socket_revnat value = {};
+	struct socket_revnat *known;
 	struct backend *b = NULL;
 	struct choice choice = {};
 	struct service *s;
@@ -87,7 +88,7 @@ inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *
 	/* a pod's loopback is its own */
 	if (address_is_loopback(to) && bpf_get_netns_cookie(ctx) != host_netns_cookie)
 		return 0;
-	if (!s->side[SCOPE_INSIDE].count)
+	if (!s->side[SCOPE_INTERNAL].count)
 		return -1;
 	value.frontend = *to;
 	value.port = *port;
@@ -100,8 +101,8 @@ inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *
 	if (!s->affinity_s || !kept_backend(&client, s, to, port, &b)) {
 		/* one backend for all datagrams of a socket that never connects */
 		number = connects ? bpf_get_prandom_u32() : (__u32)(key.cookie ^ key.cookie >> 32);
-		number %= s->side[SCOPE_INSIDE].count;
-		b = backend_at(&s->side[SCOPE_INSIDE], number);
+		number %= s->side[SCOPE_INTERNAL].count;
+		b = backend_at(&s->side[SCOPE_INTERNAL], number);
 		if (!b)
 			return -1;
 		*to = b->address;
@@ -109,39 +110,40 @@ inline_always int choose(struct bpf_sock_addr *ctx, struct address *to, __be16 *
 		if (s->affinity_s) {
 			choice.backend = b->address;
 			choice.port = b->port;
-			choice.row = s->side[SCOPE_INSIDE].set + number;
+			choice.row = s->side[SCOPE_INTERNAL].set + number;
 			choice.used = bpf_ktime_get_ns();
 			bpf_map_update_elem(&pilus_affinity, &client, &choice, BPF_ANY);
 		}
 	}
 	key.backend = *to;
 	key.port = *port;
-	known = connects ? NULL : bpf_map_lookup_elem(&pilus_reverse, &key);
+	known = connects ? NULL : bpf_map_lookup_elem(&pilus_socket_revnat, &key);
 	if (known && known->service == value.service && known->port == value.port &&
 	    address_equal(&known->frontend, &value.frontend))
 		return 1;
-	bpf_map_update_elem(&pilus_reverse, &key, &value, BPF_ANY);
+	bpf_map_update_elem(&pilus_socket_revnat, &key, &value, BPF_ANY);
 	if (b)
 		__sync_fetch_and_add(&b->hits, 1);
 	return 1;
 }
 
-/* The frontend that a backend stands for on this socket. */
-inline_always struct reverse *frontend_of(struct bpf_sock_addr *ctx, const struct address *peer)
+/* The frontend that this socket's backend was selected for. */
+static __always_inline struct socket_revnat *frontend_of(struct bpf_sock_addr *ctx,
+							 const struct address *peer)
 {
-	struct reverse_key key = {};
+	struct socket_revnat_key key = {};
 
 	key.cookie = bpf_get_socket_cookie(ctx);
 	key.backend = *peer;
 	key.port = ctx->user_port;
-	return bpf_map_lookup_elem(&pilus_reverse, &key);
+	return bpf_map_lookup_elem(&pilus_socket_revnat, &key);
 }
 
-/* As frontend_of(), while the service is there: a datagram may come long after it. */
-inline_always struct reverse *live_frontend_of(struct bpf_sock_addr *ctx,
-					       const struct address *peer)
+/* As frontend_of(), while the service exists: datagrams may arrive long after its removal. */
+static __always_inline struct socket_revnat *live_frontend_of(struct bpf_sock_addr *ctx,
+							      const struct address *peer)
 {
-	struct reverse *r = frontend_of(ctx, peer);
+	struct socket_revnat *r = frontend_of(ctx, peer);
 	struct service *s;
 
 	if (!r)
@@ -151,7 +153,7 @@ inline_always struct reverse *live_frontend_of(struct bpf_sock_addr *ctx,
 }
 
 /* Whether a socket of the node has bound a port of the node that is a service's. */
-inline_always bool has_service_port(struct bpf_sock *ctx)
+static __always_inline bool has_service_port(struct bpf_sock *ctx)
 {
 	struct address any = {};
 	__u8 protocol = socket_protocol(ctx->type, ctx->protocol);

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * The way to pods of other nodes through VXLAN (RFC 7348), the sender's identity as the VNI.
+ * VXLAN (RFC 7348) to pods of other nodes, with the sender's identity as the VNI.
  *
- * The tunnel's device does everything, and does it by way of two more passes through the node's
- * stack. Packets that are neither segments of a large one nor anything else out of the ordinary are
- * put into their frame here and handed to the neighbour, and taken out of it where they arrive.
+ * The tunnel device can do all of it, at the cost of two more passes through the node's stack.
+ * Ordinary packets that are not segments of a large one are encapsulated here and sent to the
+ * neighbour, and decapsulated by the receiving device's program.
  */
 #pragma once
 #include "config.h"
-#include "deliver.h"
+#include "forward.h"
 #include "endpoint.h"
-#include "frame.h"
+#include "parse_skb.h"
 #include "ipcache.h"
 #include "node.h"
 
-/* Where the tunnel to a node leaves this one. */
+/* The cached route to the tunnel endpoint of a node. */
 struct peer {
-	__u64 expires;  /* CLOCK_MONOTONIC, ns; then the route table is asked again */
-	__u32 ifindex;  /* 0: only the stack knows */
+	__u64 expires;	/* CLOCK_MONOTONIC, ns; then the route table is asked again */
+	__u32 ifindex;	/* 0: only the stack knows */
 	__be32 gateway; /* the node itself on a link of this one */
-	__u32 mtu;      /* of an IP packet on the way */
+	__u32 mtu;	/* of an IP packet on the way */
 	__u32 pad;
 };
 
@@ -31,7 +31,7 @@ struct {
 	__type(value, struct peer);
 } pilus_peers SEC(".maps");
 
-/* What stands between the link's header and the packet of a pod. */
+/* The headers between the outer Ethernet header and the pod's packet. */
 struct encapsulation {
 	struct iphdr ip;
 	struct udphdr udp;
@@ -40,27 +40,28 @@ struct encapsulation {
 	struct ethhdr ethernet;
 };
 
-#define ENCAPSULATION 50 /* bytes of it: the structure ends with two of padding */
-#define VXLAN_HAS_VNI bpf_htonl(1 << 27)
+#define ENCAPSULATION	       50 /* bytes of it: the structure ends with two of padding */
+#define VXLAN_HAS_VNI	       bpf_htonl(1 << 27)
 #define TUNNEL_SOURCE_PORT_MIN 32768
-#define ECN_MASK 3
-#define ECN_CONGESTED 3
+#define ECN_MASK	       3
+#define ECN_CONGESTED	       3
 /* <linux/bpf.h> since Linux 6.3 */
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
 
-/* What the tunnel carries as a sender's identity: a node's own number means nothing elsewhere. */
-inline_always __u32 identity_on_wire(__u32 identity)
+/* The identity for the VNI: the host's own number is local to the node. */
+static __always_inline __u32 identity_to_vni(__u32 identity)
 {
 	return identity == IDENTITY_HOST ? IDENTITY_REMOTE_NODE : identity;
 }
 
 /* Sets where the tunnel device sends the packet. Returns 0 or a negative drop reason. */
-inline_always int set_tunnel(struct __sk_buff *skb, __u32 identity, const struct address *node)
+static __always_inline int set_tunnel(struct __sk_buff *skb, __u32 identity,
+				      const struct address *node)
 {
 	struct bpf_tunnel_key key = {};
 	__u64 flags = BPF_F_ZERO_CSUM_TX;
 
-	key.tunnel_id = identity_on_wire(identity) & 0xffffff;
+	key.tunnel_id = identity_to_vni(identity) & 0xffffff;
 	key.tunnel_ttl = 64;
 	if (address_is_v4(node)) {
 		key.remote_ipv4 = bpf_ntohl(WORD(node, 3));
@@ -89,7 +90,7 @@ __noinline int resolve_peer(struct __sk_buff *skb, __be32 to)
 	fib.tot_len = sizeof(struct iphdr);
 	fib.ipv4_src = WORD(&self->ipv4, 3);
 	fib.ipv4_dst = to;
-	/* an unknown neighbour is the stack's to find */
+	/* the stack resolves an unknown neighbour */
 	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_SUCCESS) {
 		row.ifindex = fib.ifindex;
 		row.gateway = fib.ipv4_dst;
@@ -99,19 +100,20 @@ __noinline int resolve_peer(struct __sk_buff *skb, __be32 to)
 	return bpf_map_update_elem(&pilus_peers, &to, &row, BPF_ANY) ? -1 : 0;
 }
 
-/* What the packet says about congestion (RFC 6040 4.1: copied outwards). */
-inline_always __u8 congestion(struct __sk_buff *skb)
+/* The ECN bits, copied to the outer header (RFC 6040 4.1). */
+static __always_inline __u8 congestion(struct __sk_buff *skb)
 {
 	__u8 *data = (void *)(long)skb->data;
 
 	if ((void *)(data + ETH_HLEN + 2) > (void *)(long)skb->data_end)
 		return 0;
-	return (skb->protocol == bpf_htons(ETH_P_IP) ? data[ETH_HLEN + 1] : data[ETH_HLEN + 1] >> 4) &
+	return (skb->protocol == bpf_htons(ETH_P_IP) ? data[ETH_HLEN + 1]
+						     : data[ETH_HLEN + 1] >> 4) &
 	       ECN_MASK;
 }
 
 /* Of an IPv4 header without options whose own field is zero. */
-inline_always __u16 header_checksum(const struct iphdr *ip)
+static __always_inline __u16 header_checksum(const struct iphdr *ip)
 {
 	const __u32 *words = (const __u32 *)ip;
 	__u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
@@ -121,7 +123,7 @@ inline_always __u16 header_checksum(const struct iphdr *ip)
 }
 
 /* Spreads the connections over the ways and queues of the network between the nodes. */
-inline_always __u16 tunnel_source_port(const struct tuple *t)
+static __always_inline __u16 tunnel_source_port(const struct tuple *t)
 {
 	return TUNNEL_SOURCE_PORT_MIN + (tuple_spread(t) >> 17);
 }
@@ -129,9 +131,9 @@ inline_always __u16 tunnel_source_port(const struct tuple *t)
 #define PEER_STALE -2
 
 /*
- * Puts the frame around the packet and hands it to the neighbour. Returns the verdict, PEER_STALE
- * when the peer is to be resolved first, or -1 when it must be the tunnel's device that does it; the
- * packet is then as it was.
+ * Encapsulates the packet and sends it to the neighbour. Returns the verdict, PEER_STALE when the
+ * peer is to be resolved first, or -1 when the tunnel device must do it; the packet is then
+ * unmodified.
  */
 __noinline int encapsulate(struct __sk_buff *skb, __u32 identity, __be32 to, __u16 source_port)
 {
@@ -160,13 +162,14 @@ __noinline int encapsulate(struct __sk_buff *skb, __u32 identity, __be32 to, __u
 	e.udp.dest = bpf_htons(tunnel_port);
 	e.udp.len = bpf_htons(length - sizeof(e.ip));
 	e.flags = VXLAN_HAS_VNI;
-	e.vni = bpf_htonl(identity_on_wire(identity) << 8);
+	e.vni = bpf_htonl(identity_to_vni(identity) << 8);
 	if (bpf_skb_load_bytes(skb, 0, &e.ethernet, ETH_HLEN))
 		return -1;
 	if (bpf_skb_adjust_room(skb, ENCAPSULATION, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
-				BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
-				BPF_F_ADJ_ROOM_NO_CSUM_RESET))
+				    BPF_F_ADJ_ROOM_ENCAP_L2_ETH |
+				    BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
+				    BPF_F_ADJ_ROOM_NO_CSUM_RESET))
 		return -1;
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, &e, ENCAPSULATION, 0))
 		return DROP(WRITE_ERROR);
@@ -176,9 +179,9 @@ __noinline int encapsulate(struct __sk_buff *skb, __u32 identity, __be32 to, __u
 	return bpf_redirect_neigh(peer->ifindex, &next, sizeof(next), 0);
 }
 
-/* To a node, on behalf of a sender. Returns the verdict or a negative drop reason. */
-inline_always int deliver_through_tunnel(struct __sk_buff *skb, const struct packet *p,
-					 __u32 identity, const struct address *node)
+/* Sends the packet to a node. Returns the verdict or a negative drop reason. */
+static __always_inline int forward_by_tunnel(struct __sk_buff *skb, const struct packet *p,
+					     __u32 identity, const struct address *node)
 {
 	__u16 port = tunnel_source_port(&p->tuple);
 	int verdict = -1;

@@ -89,7 +89,10 @@ export class LabNode extends LabHost {
       ...["--cni-conf-dir", `${directory}/net.d`],
       ...["--cni-bin-dir", `${directory}/bin`],
       // a lab's maps are small: the kernel allocates them whole
-      ...["--map-size", "pilus_ct=65536,pilus_nat=16384,pilus_reverse=16384,pilus_events=2097152"],
+      ...[
+        "--map-size",
+        "pilus_ct=65536,pilus_nat=16384,pilus_socket_revnat=16384,pilus_events=2097152",
+      ],
       ...["--repair-interval", "5"],
       ...lab.agentArgs,
     ];

@@ -86,7 +86,7 @@ const status: StatusView = {
       reason: "ixgbe refuses native XDP at an MTU of 9000: MTU too large for XDP",
     },
   ],
-  localPath: { on: true, reason: "pods of this node send TCP from socket to socket" },
+  sockmap: { on: true, reason: "pods of this node send TCP from socket to socket" },
   podCidrs: ["10.60.1.0/24", "fd60:1:2:3::/64"],
   addresses: [
     { family: "ipv4", used: 3, capacity: 253 },

@@ -52,6 +52,27 @@ export const BackendFlags = {
   TUNNEL: 2,
 } as const;
 
+/** struct backend_index_key, 24 bytes. */
+export interface BackendIndexKey {
+  address: Uint8Array;
+  service: number;
+  port: number;
+}
+
+export const backendIndexKey: Codec<BackendIndexKey> = {
+  size: 24,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.address);
+    view.setUint32(offset + 16, value.service, true);
+    view.setUint16(offset + 20, value.port, false);
+  },
+  decode: (view, offset) => ({
+    address: readBytes(view, offset, 16),
+    service: view.getUint32(offset + 16, true),
+    port: view.getUint16(offset + 20, false),
+  }),
+};
+
 /** struct balance, 152 bytes. */
 export interface Balance {
   flow: ChoiceKey;
@@ -63,7 +84,7 @@ export interface Balance {
   begins: number;
   answer: Choice;
   client: AffinityKey;
-  member: MemberKey;
+  backendIndex: BackendIndexKey;
 }
 
 export const balance: Codec<Balance> = {
@@ -78,7 +99,7 @@ export const balance: Codec<Balance> = {
     view.setUint8(offset + 69, value.begins);
     choice.encode(view, offset + 72, value.answer);
     affinityKey.encode(view, offset + 104, value.client);
-    memberKey.encode(view, offset + 128, value.member);
+    backendIndexKey.encode(view, offset + 128, value.backendIndex);
   },
   decode: (view, offset) => ({
     flow: choiceKey.decode(view, offset),
@@ -90,7 +111,7 @@ export const balance: Codec<Balance> = {
     begins: view.getUint8(offset + 69),
     answer: choice.decode(view, offset + 72),
     client: affinityKey.decode(view, offset + 104),
-    member: memberKey.decode(view, offset + 128),
+    backendIndex: backendIndexKey.decode(view, offset + 128),
   }),
 };
 
@@ -225,7 +246,7 @@ export const CtFlags = {
   REPLIED: 2,
   CLOSING: 4,
   SERVICE: 8,
-  MOVED: 16,
+  REMAPPED: 16,
 } as const;
 
 /** struct ct_key, 40 bytes. */
@@ -252,24 +273,6 @@ export const ctKey: Codec<CtKey> = {
     lowPort: view.getUint16(offset + 32, false),
     highPort: view.getUint16(offset + 34, false),
     protocol: view.getUint8(offset + 36),
-  }),
-};
-
-/** struct denied_key, 20 bytes. */
-export interface DeniedKey {
-  prefixLength: number;
-  address: Uint8Array;
-}
-
-export const deniedKey: Codec<DeniedKey> = {
-  size: 20,
-  encode(view, offset, value) {
-    view.setUint32(offset, value.prefixLength, true);
-    writeBytes(view, offset + 4, 16, value.address);
-  },
-  decode: (view, offset) => ({
-    prefixLength: view.getUint32(offset, true),
-    address: readBytes(view, offset + 4, 16),
   }),
 };
 
@@ -323,6 +326,30 @@ export const DropReason = {
   DENIED_BY_PREFILTER: 211,
   MAX: 256,
 } as const;
+
+/** struct dsr_frontend_key, 40 bytes. */
+export interface DsrFrontendKey {
+  frontend: Uint8Array;
+  backend: Uint8Array;
+  port: number;
+  protocol: number;
+}
+
+export const dsrFrontendKey: Codec<DsrFrontendKey> = {
+  size: 40,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.frontend);
+    writeBytes(view, offset + 16, 16, value.backend);
+    view.setUint16(offset + 32, value.port, false);
+    view.setUint8(offset + 34, value.protocol);
+  },
+  decode: (view, offset) => ({
+    frontend: readBytes(view, offset, 16),
+    backend: readBytes(view, offset + 16, 16),
+    port: view.getUint16(offset + 32, false),
+    protocol: view.getUint8(offset + 34),
+  }),
+};
 
 /** struct endpoint, 64 bytes. */
 export interface Endpoint {
@@ -563,24 +590,6 @@ export const Identity = {
   SCOPE_LOCAL: 16777216,
 } as const;
 
-/** struct inside, 16 bytes. */
-export interface Inside {
-  last: bigint;
-  segments: number;
-}
-
-export const inside: Codec<Inside> = {
-  size: 16,
-  encode(view, offset, value) {
-    view.setBigUint64(offset, value.last, true);
-    view.setUint32(offset + 8, value.segments, true);
-  },
-  decode: (view, offset) => ({
-    last: view.getBigUint64(offset, true),
-    segments: view.getUint32(offset + 8, true),
-  }),
-};
-
 /** struct ipcache_entry, 32 bytes. */
 export interface IpcacheEntry {
   identity: number;
@@ -612,45 +621,6 @@ export const IpcacheFlags = {
   SERVICE: 4,
   TUNNEL: 8,
 } as const;
-
-/** struct local_socket, 16 bytes. */
-export interface LocalSocket {
-  sock: bigint;
-  cookie: bigint;
-}
-
-export const localSocket: Codec<LocalSocket> = {
-  size: 16,
-  encode(view, offset, value) {
-    view.setBigUint64(offset, value.sock, true);
-    view.setBigUint64(offset + 8, value.cookie, true);
-  },
-  decode: (view, offset) => ({
-    sock: view.getBigUint64(offset, true),
-    cookie: view.getBigUint64(offset + 8, true),
-  }),
-};
-
-/** struct member_key, 24 bytes. */
-export interface MemberKey {
-  address: Uint8Array;
-  service: number;
-  port: number;
-}
-
-export const memberKey: Codec<MemberKey> = {
-  size: 24,
-  encode(view, offset, value) {
-    writeBytes(view, offset, 16, value.address);
-    view.setUint32(offset + 16, value.service, true);
-    view.setUint16(offset + 20, value.port, false);
-  },
-  decode: (view, offset) => ({
-    address: readBytes(view, offset, 16),
-    service: view.getUint32(offset + 16, true),
-    port: view.getUint16(offset + 20, false),
-  }),
-};
 
 /** struct metric, 16 bytes. */
 export interface Metric {
@@ -817,6 +787,24 @@ export const ObservationPoint = {
   FROM_HOST: 8,
 } as const;
 
+/** struct overlay_inflight, 16 bytes. */
+export interface OverlayInflight {
+  last: bigint;
+  segments: number;
+}
+
+export const overlayInflight: Codec<OverlayInflight> = {
+  size: 16,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.last, true);
+    view.setUint32(offset + 8, value.segments, true);
+  },
+  decode: (view, offset) => ({
+    last: view.getBigUint64(offset, true),
+    segments: view.getUint32(offset + 8, true),
+  }),
+};
+
 /** struct packet, 104 bytes. */
 export interface Packet {
   tuple: Tuple;
@@ -875,7 +863,7 @@ export const PacketFlags = {
   ICMP_ERROR: 4,
   INNER_PORTS: 8,
   TRANSLATED: 16,
-  MOVED: 32,
+  REMAPPED: 32,
 } as const;
 
 /** struct peer, 24 bytes. */
@@ -948,45 +936,21 @@ export const policySide: Codec<PolicySide> = {
   }),
 };
 
-/** struct reverse, 24 bytes. */
-export interface Reverse {
-  frontend: Uint8Array;
-  port: number;
-  service: number;
+/** struct prefilter_key, 20 bytes. */
+export interface PrefilterKey {
+  prefixLength: number;
+  address: Uint8Array;
 }
 
-export const reverse: Codec<Reverse> = {
-  size: 24,
+export const prefilterKey: Codec<PrefilterKey> = {
+  size: 20,
   encode(view, offset, value) {
-    writeBytes(view, offset, 16, value.frontend);
-    view.setUint16(offset + 16, value.port, false);
-    view.setUint32(offset + 20, value.service, true);
+    view.setUint32(offset, value.prefixLength, true);
+    writeBytes(view, offset + 4, 16, value.address);
   },
   decode: (view, offset) => ({
-    frontend: readBytes(view, offset, 16),
-    port: view.getUint16(offset + 16, false),
-    service: view.getUint32(offset + 20, true),
-  }),
-};
-
-/** struct reverse_key, 32 bytes. */
-export interface ReverseKey {
-  backend: Uint8Array;
-  cookie: bigint;
-  port: number;
-}
-
-export const reverseKey: Codec<ReverseKey> = {
-  size: 32,
-  encode(view, offset, value) {
-    writeBytes(view, offset, 16, value.backend);
-    view.setBigUint64(offset + 16, value.cookie, true);
-    view.setUint16(offset + 24, value.port, false);
-  },
-  decode: (view, offset) => ({
-    backend: readBytes(view, offset, 16),
-    cookie: view.getBigUint64(offset + 16, true),
-    port: view.getUint16(offset + 24, false),
+    prefixLength: view.getUint32(offset, true),
+    address: readBytes(view, offset + 4, 16),
   }),
 };
 
@@ -1089,18 +1053,54 @@ export const RuleVerdict = {
 /** struct runtime, 8 bytes. */
 export interface Runtime {
   traceLevel: number;
-  localPath: number;
+  sockmap: number;
 }
 
 export const runtime: Codec<Runtime> = {
   size: 8,
   encode(view, offset, value) {
     view.setUint32(offset, value.traceLevel, true);
-    view.setUint32(offset + 4, value.localPath, true);
+    view.setUint32(offset + 4, value.sockmap, true);
   },
   decode: (view, offset) => ({
     traceLevel: view.getUint32(offset, true),
-    localPath: view.getUint32(offset + 4, true),
+    sockmap: view.getUint32(offset + 4, true),
+  }),
+};
+
+/** struct scratch, 232 bytes. */
+export interface Scratch {
+  flow: Flow;
+  target: Target;
+  row: number;
+  service: number;
+  flags: number;
+  backend: number;
+  inner: Packet;
+  dsrFrontend: DsrFrontendKey;
+}
+
+export const scratch: Codec<Scratch> = {
+  size: 232,
+  encode(view, offset, value) {
+    flow.encode(view, offset, value.flow);
+    target.encode(view, offset + 48, value.target);
+    view.setUint32(offset + 72, value.row, true);
+    view.setUint32(offset + 76, value.service, true);
+    view.setUint16(offset + 80, value.flags, true);
+    view.setUint8(offset + 82, value.backend);
+    packet.encode(view, offset + 88, value.inner);
+    dsrFrontendKey.encode(view, offset + 192, value.dsrFrontend);
+  },
+  decode: (view, offset) => ({
+    flow: flow.decode(view, offset),
+    target: target.decode(view, offset + 48),
+    row: view.getUint32(offset + 72, true),
+    service: view.getUint32(offset + 76, true),
+    flags: view.getUint16(offset + 80, true),
+    backend: view.getUint8(offset + 82),
+    inner: packet.decode(view, offset + 88),
+    dsrFrontend: dsrFrontendKey.decode(view, offset + 192),
   }),
 };
 
@@ -1160,8 +1160,8 @@ export const serviceKey: Codec<ServiceKey> = {
 
 /** enum service_scope: … */
 export const ServiceScope = {
-  SCOPE_INSIDE: 0,
-  SCOPE_OUTSIDE: 1,
+  SCOPE_INTERNAL: 0,
+  SCOPE_EXTERNAL: 1,
   SCOPES: 2,
 } as const;
 
@@ -1213,6 +1213,66 @@ export const socketKey: Codec<SocketKey> = {
   }),
 };
 
+/** struct socket_ref, 16 bytes. */
+export interface SocketRef {
+  sock: bigint;
+  cookie: bigint;
+}
+
+export const socketRef: Codec<SocketRef> = {
+  size: 16,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.sock, true);
+    view.setBigUint64(offset + 8, value.cookie, true);
+  },
+  decode: (view, offset) => ({
+    sock: view.getBigUint64(offset, true),
+    cookie: view.getBigUint64(offset + 8, true),
+  }),
+};
+
+/** struct socket_revnat, 24 bytes. */
+export interface SocketRevnat {
+  frontend: Uint8Array;
+  port: number;
+  service: number;
+}
+
+export const socketRevnat: Codec<SocketRevnat> = {
+  size: 24,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.frontend);
+    view.setUint16(offset + 16, value.port, false);
+    view.setUint32(offset + 20, value.service, true);
+  },
+  decode: (view, offset) => ({
+    frontend: readBytes(view, offset, 16),
+    port: view.getUint16(offset + 16, false),
+    service: view.getUint32(offset + 20, true),
+  }),
+};
+
+/** struct socket_revnat_key, 32 bytes. */
+export interface SocketRevnatKey {
+  backend: Uint8Array;
+  cookie: bigint;
+  port: number;
+}
+
+export const socketRevnatKey: Codec<SocketRevnatKey> = {
+  size: 32,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.backend);
+    view.setBigUint64(offset + 16, value.cookie, true);
+    view.setUint16(offset + 24, value.port, false);
+  },
+  decode: (view, offset) => ({
+    backend: readBytes(view, offset, 16),
+    cookie: view.getBigUint64(offset + 16, true),
+    port: view.getUint16(offset + 24, false),
+  }),
+};
+
 /** struct source_range_key, 24 bytes. */
 export interface SourceRangeKey {
   prefixLength: number;
@@ -1259,66 +1319,6 @@ export const TraceLevel = {
   LEVEL_PACKETS: 2,
 } as const;
 
-/** struct translation, 232 bytes. */
-export interface Translation {
-  flow: Flow;
-  target: Target;
-  row: number;
-  service: number;
-  flags: number;
-  backend: number;
-  inner: Packet;
-  tunnelled: TunnelledKey;
-}
-
-export const translation: Codec<Translation> = {
-  size: 232,
-  encode(view, offset, value) {
-    flow.encode(view, offset, value.flow);
-    target.encode(view, offset + 48, value.target);
-    view.setUint32(offset + 72, value.row, true);
-    view.setUint32(offset + 76, value.service, true);
-    view.setUint16(offset + 80, value.flags, true);
-    view.setUint8(offset + 82, value.backend);
-    packet.encode(view, offset + 88, value.inner);
-    tunnelledKey.encode(view, offset + 192, value.tunnelled);
-  },
-  decode: (view, offset) => ({
-    flow: flow.decode(view, offset),
-    target: target.decode(view, offset + 48),
-    row: view.getUint32(offset + 72, true),
-    service: view.getUint32(offset + 76, true),
-    flags: view.getUint16(offset + 80, true),
-    backend: view.getUint8(offset + 82),
-    inner: packet.decode(view, offset + 88),
-    tunnelled: tunnelledKey.decode(view, offset + 192),
-  }),
-};
-
-/** struct tunnelled_key, 40 bytes. */
-export interface TunnelledKey {
-  frontend: Uint8Array;
-  backend: Uint8Array;
-  port: number;
-  protocol: number;
-}
-
-export const tunnelledKey: Codec<TunnelledKey> = {
-  size: 40,
-  encode(view, offset, value) {
-    writeBytes(view, offset, 16, value.frontend);
-    writeBytes(view, offset + 16, 16, value.backend);
-    view.setUint16(offset + 32, value.port, false);
-    view.setUint8(offset + 34, value.protocol);
-  },
-  decode: (view, offset) => ({
-    frontend: readBytes(view, offset, 16),
-    backend: readBytes(view, offset + 16, 16),
-    port: view.getUint16(offset + 32, false),
-    protocol: view.getUint8(offset + 34),
-  }),
-};
-
 /** struct tuple, 40 bytes. */
 export interface Tuple {
   source: Uint8Array;
@@ -1355,6 +1355,23 @@ export const maps = {
     key: affinityKey,
     value: choice,
   },
+  pilus_backend_index: {
+    name: "pilus_backend_index",
+    type: 1,
+    maxEntries: 262144,
+    key: backendIndexKey,
+    value: {
+      size: 8,
+      encode: (view: DataView, offset: number, value: [number, number]) => {
+        view.setUint32(offset, value[0], true);
+        view.setUint32(offset + 4, value[1], true);
+      },
+      decode: (
+        view: DataView,
+        offset: number,
+      ): [number, number] => [view.getUint32(offset, true), view.getUint32(offset + 4, true)],
+    },
+  },
   pilus_backends: {
     name: "pilus_backends",
     type: 2,
@@ -1390,19 +1407,19 @@ export const maps = {
     key: ctKey,
     value: ctEntry,
   },
-  pilus_denied: {
-    name: "pilus_denied",
-    type: 11,
-    maxEntries: 65536,
-    key: deniedKey,
-    value: u32,
-  },
   pilus_devices: {
     name: "pilus_devices",
     type: 1,
     maxEntries: 256,
     key: u32,
     value: device,
+  },
+  pilus_dsr_frontends: {
+    name: "pilus_dsr_frontends",
+    type: 1,
+    maxEntries: 16384,
+    key: dsrFrontendKey,
+    value: u32,
   },
   pilus_endpoints: {
     name: "pilus_endpoints",
@@ -1418,26 +1435,12 @@ export const maps = {
     key: fragmentKey,
     value: fragmentPorts,
   },
-  pilus_inside: {
-    name: "pilus_inside",
-    type: 6,
-    maxEntries: 1,
-    key: u32,
-    value: perCpu(inside),
-  },
   pilus_ipcache: {
     name: "pilus_ipcache",
     type: 1,
     maxEntries: 262144,
     key: bytes(16),
     value: ipcacheEntry,
-  },
-  pilus_local: {
-    name: "pilus_local",
-    type: 1,
-    maxEntries: 131072,
-    key: socketKey,
-    value: localSocket,
   },
   pilus_lost: {
     name: "pilus_lost",
@@ -1458,23 +1461,6 @@ export const maps = {
       },
       decode: (view: DataView, offset: number): number[] =>
         Array.from({ length: 512 }, (_, i) => view.getUint32(offset + i * 4, true)),
-    },
-  },
-  pilus_members: {
-    name: "pilus_members",
-    type: 1,
-    maxEntries: 262144,
-    key: memberKey,
-    value: {
-      size: 8,
-      encode: (view: DataView, offset: number, value: [number, number]) => {
-        view.setUint32(offset, value[0], true);
-        view.setUint32(offset + 4, value[1], true);
-      },
-      decode: (
-        view: DataView,
-        offset: number,
-      ): [number, number] => [view.getUint32(offset, true), view.getUint32(offset + 4, true)],
     },
   },
   pilus_metrics: {
@@ -1505,6 +1491,13 @@ export const maps = {
     key: u32,
     value: node,
   },
+  pilus_overlay_inflight: {
+    name: "pilus_overlay_inflight",
+    type: 6,
+    maxEntries: 1,
+    key: u32,
+    value: perCpu(overlayInflight),
+  },
   pilus_peers: {
     name: "pilus_peers",
     type: 9,
@@ -1525,12 +1518,12 @@ export const maps = {
     key: u32,
     value: policy,
   },
-  pilus_reverse: {
-    name: "pilus_reverse",
-    type: 9,
-    maxEntries: 131072,
-    key: reverseKey,
-    value: reverse,
+  pilus_prefilter: {
+    name: "pilus_prefilter",
+    type: 11,
+    maxEntries: 65536,
+    key: prefilterKey,
+    value: u32,
   },
   pilus_routes: {
     name: "pilus_routes",
@@ -1553,12 +1546,33 @@ export const maps = {
     key: u32,
     value: runtime,
   },
+  pilus_scratch: {
+    name: "pilus_scratch",
+    type: 6,
+    maxEntries: 1,
+    key: u32,
+    value: perCpu(scratch),
+  },
   pilus_services: {
     name: "pilus_services",
     type: 1,
     maxEntries: 65536,
     key: serviceKey,
     value: service,
+  },
+  pilus_socket_refs: {
+    name: "pilus_socket_refs",
+    type: 1,
+    maxEntries: 131072,
+    key: socketKey,
+    value: socketRef,
+  },
+  pilus_socket_revnat: {
+    name: "pilus_socket_revnat",
+    type: 9,
+    maxEntries: 131072,
+    key: socketRevnatKey,
+    value: socketRevnat,
   },
   pilus_sockets: {
     name: "pilus_sockets",
@@ -1572,20 +1586,6 @@ export const maps = {
     type: 11,
     maxEntries: 65536,
     key: sourceRangeKey,
-    value: u32,
-  },
-  pilus_translation: {
-    name: "pilus_translation",
-    type: 6,
-    maxEntries: 1,
-    key: u32,
-    value: perCpu(translation),
-  },
-  pilus_tunnelled: {
-    name: "pilus_tunnelled",
-    type: 1,
-    maxEntries: 16384,
-    key: tunnelledKey,
     value: u32,
   },
 } as const;

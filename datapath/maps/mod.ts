@@ -11,18 +11,18 @@ type OpenMaps = {
     : never;
 };
 
-/** Those of the local path, which are there when it is loaded. */
-type LocalPathMap = "pilus_sockets" | "pilus_local" | "pilus_namespaces";
-const LOCAL_PATH_MAPS: readonly string[] = [
+/** Those of the sockmap, which are there when it is loaded. */
+type SockmapMap = "pilus_sockets" | "pilus_socket_refs" | "pilus_namespaces";
+const SOCKMAP_MAPS: readonly string[] = [
   "pilus_sockets",
-  "pilus_local",
+  "pilus_socket_refs",
   "pilus_namespaces",
-] satisfies LocalPathMap[];
+] satisfies SockmapMap[];
 
 /** Every map of the programs by name, and the ring buffer of events. */
 export type PilusMaps =
-  & Omit<OpenMaps, LocalPathMap>
-  & Partial<Pick<OpenMaps, LocalPathMap>>
+  & Omit<OpenMaps, SockmapMap>
+  & Partial<Pick<OpenMaps, SockmapMap>>
   & { pilus_events: BpfMap }
   & Disposable;
 
@@ -35,7 +35,7 @@ export function openMaps(directory: string): PilusMaps {
       try {
         open[name] = TypedMap.openPinned(`${directory}/${name}`, descriptor);
       } catch (error) {
-        if (!isErrno(error, "ENOENT") || !LOCAL_PATH_MAPS.includes(name)) throw error;
+        if (!isErrno(error, "ENOENT") || !SOCKMAP_MAPS.includes(name)) throw error;
       }
     }
     open.pilus_events = BpfMap.openPinned(`${directory}/pilus_events`, "pilus_events");

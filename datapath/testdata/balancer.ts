@@ -87,7 +87,7 @@ export function balancerNode(
     });
     node.setService(vip, PORTS.inside, set + 50, [elsewhere], { id: 15, flags: 0 });
     for (const protocol of [6, 17]) {
-      maps.pilus_tunnelled.set({
+      maps.pilus_dsr_frontends.set({
         frontend: parseIp(vip),
         backend: parseIp(POD[family]),
         port: PORTS.elsewhere,

@@ -6,7 +6,7 @@
 
 __u32 runs;
 
-inline_always void made_address(struct address *a, __u32 number)
+static __always_inline void made_address(struct address *a, __u32 number)
 {
 	if (number & 1) {
 		HALF(a, 0) = bpf_cpu_to_be64(0xfd60ULL << 48);

@@ -287,11 +287,11 @@ export class TestNode implements Disposable {
         hits: 0n,
       })
     );
-    for (const member of [...maps.pilus_members.keys()]) {
-      if (member.service === id) maps.pilus_members.delete(member);
+    for (const member of [...maps.pilus_backend_index.keys()]) {
+      if (member.service === id) maps.pilus_backend_index.delete(member);
     }
     backends.forEach(({ address, port }, i) =>
-      maps.pilus_members.set({ address: parseIp(address), service: id, port }, [i + 1, i + 1])
+      maps.pilus_backend_index.set({ address: parseIp(address), service: id, port }, [i + 1, i + 1])
     );
     const side = { set, count, table, total: backends.length };
     const row = { id, flags, affinityS, side: [side, side] as [typeof side, typeof side] };

@@ -100,9 +100,9 @@ export class SocketHost implements Disposable {
       this.#stack.use(new TypedMap(this.#object.map(descriptor.name), descriptor));
     this.services = open(maps.pilus_services);
     this.backends = open(maps.pilus_backends);
-    this.members = open(maps.pilus_members);
+    this.members = open(maps.pilus_backend_index);
     this.affinity = open(maps.pilus_affinity);
-    this.reverse = open(maps.pilus_reverse);
+    this.reverse = open(maps.pilus_socket_revnat);
   }
 
   /** Writes a service whose backends are in rows `set` and up. */

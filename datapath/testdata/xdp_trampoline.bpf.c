@@ -29,7 +29,7 @@ struct {
 } target SEC(".maps");
 
 /* A 16-bit word at `word` of a header becomes `to`; the checksums follow (RFC 1624). */
-inline_always void replace(__u16 *word, __u16 to, __u16 *first, __u16 *second)
+static __always_inline void replace(__u16 *word, __u16 to, __u16 *first, __u16 *second)
 {
 	__u32 sum = (__u16)~*word + (__u32)to;
 

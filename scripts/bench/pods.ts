@@ -58,8 +58,8 @@ const CPUS = { "one CPU": [1, 1], "two CPUs": [1, 0] } as const;
 
 /** Who each setup is compared with. */
 const PEERS: Record<string, string> = {
-  "pilus, local path": "plain veth",
-  "pilus, no local path": "plain veth",
+  "pilus, sockmap": "plain veth",
+  "pilus, no sockmap": "plain veth",
   "pilus, nodes, native": "nodes, plain routing",
   "pilus, nodes, VXLAN": "nodes, VXLAN and bridge",
 };
@@ -326,24 +326,24 @@ const plain = await makeLab("plain");
 const bridges = await makeLab("bridge");
 const vxlan = await makeLab("vxlan", {
   routing: "vxlan",
-  agentArgs: [...REPAIR, "--local-path", "on"],
+  agentArgs: [...REPAIR, "--sockmap", "on"],
 });
 const native = await makeLab("native", {
   routing: "native",
-  agentArgs: [...REPAIR, "--local-path", "off"],
+  agentArgs: [...REPAIR, "--sockmap", "off"],
 });
 const standing = [
   ...await plainRouting(plain),
   ...await bridged(bridges.nodes[0]!, "bridge plugin", false),
   ...await bridged(bridges.nodes[1]!, `bridge plugin, ${RULES} iptables rules`, true),
   ...await kernelVxlan(plain),
-  ...await ours(vxlan, "pilus, local path", "pilus, nodes, VXLAN"),
-  ...await ours(native, "pilus, no local path", "pilus, nodes, native"),
+  ...await ours(vxlan, "pilus, sockmap", "pilus, nodes, VXLAN"),
+  ...await ours(native, "pilus, no sockmap", "pilus, nodes, native"),
 ];
 
 /** Each next to what it is compared with, and without those that were not asked for. */
 const order = [
-  ...["loopback", "plain veth", "pilus, local path", "pilus, no local path", "bridge plugin"],
+  ...["loopback", "plain veth", "pilus, sockmap", "pilus, no sockmap", "bridge plugin"],
   ...[`bridge plugin, ${RULES} iptables rules`, "nodes, plain routing", "pilus, nodes, native"],
   ...["nodes, VXLAN and bridge", "pilus, nodes, VXLAN"],
 ];

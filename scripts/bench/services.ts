@@ -137,7 +137,7 @@ class Way implements AsyncDisposable {
       new Reconciler({
         name: "members",
         desired: services,
-        target: new MemberMap(open(descriptors.pilus_members)),
+        target: new MemberMap(open(descriptors.pilus_backend_index)),
         matches: sameService,
       }),
       new Reconciler({
@@ -252,7 +252,7 @@ async function sync(count: number, external: boolean, limits: { all: number; mor
   more.sort((a, b) => a - b);
   report(what, "one more, median", more[more.length >> 1]!, "ms", limits.more);
   report(what, "one more, longest of 50", more.at(-1)!, "ms", limits.more);
-  for (const name of ["pilus_services", "pilus_backends", "pilus_maglev", "pilus_members"]) {
+  for (const name of ["pilus_services", "pilus_backends", "pilus_maglev", "pilus_backend_index"]) {
     const bytes = memory(way.maps[name] as unknown as { raw: BpfMap });
     report(what, `memory of ${name}`, bytes / 2 ** 20, "MiB", 1);
   }

@@ -69,7 +69,7 @@ const object = cleanup.use(BpfObject.open(readObject("xdp")));
 object.setMaxEntries("pilus_maglev", 1 + SERVICES * ROWS);
 object.pinMaps(bpffs.path);
 object.load();
-const balancer = cleanup.use(object.program("from_wire"));
+const balancer = cleanup.use(object.program("xdp_ingress"));
 const open = <K, V>(descriptor: MapDescriptor<K, V>) =>
   cleanup.use(TypedMap.openPinned(`${bpffs.path}/${descriptor.name}`, descriptor));
 const maps = {

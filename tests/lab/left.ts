@@ -19,7 +19,7 @@ export interface DatapathLeft {
 const HISTORY = new Set([
   "pilus_ct",
   "pilus_nat",
-  "pilus_reverse",
+  "pilus_socket_revnat",
   "pilus_fragments",
   "pilus_affinity",
   "pilus_choices",

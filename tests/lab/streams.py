@@ -164,7 +164,7 @@ def serve(port):
 
     while True:
         connection, _ = listener.accept()
-        connection.settimeout(60)  # with that the socket is a non-blocking one; see probe in local_path.ts
+        connection.settimeout(60)  # with that the socket is a non-blocking one; see probe in sockmap.ts
         threading.Thread(target=one, args=(connection,), daemon=True).start()
 
 

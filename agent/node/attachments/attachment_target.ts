@@ -3,7 +3,7 @@
 import type { Bpffs } from "../../../datapath/bpffs.ts";
 import { HeldAttachment, hookPin } from "../../../datapath/held_attachment.ts";
 import { type Loader, SOCKET_HOOKS } from "../../../datapath/loader.ts";
-import type { WireState, XdpChoice } from "../../../datapath/wire.ts";
+import type { XdpDeviceState, XdpChoice } from "../../../datapath/xdp_device.ts";
 import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
 import { HOST_IFNAME } from "../endpoints/plumbing.ts";
 import type { AttachmentRow } from "./attachment.ts";
@@ -15,7 +15,7 @@ export interface AttachmentTargetOptions {
   cgroup: string;
   xdp: XdpChoice;
   /** Called when it is known where a device runs its XDP program. */
-  onXdp: (state: WireState) => void;
+  onXdp: (state: XdpDeviceState) => void;
 }
 
 /** See the module. Disposing leaves everything attached. */
@@ -65,7 +65,7 @@ export class AttachmentTarget implements Target<AttachmentRow>, Disposable {
       loader.attachDevice(row.kind!, ifindex, device);
       attachment = HeldAttachment.tc(directory, device, ifindex);
     } else if (hook === "xdp") {
-      onXdp(loader.attachWire(ifindex, device, xdp));
+      onXdp(loader.attachXdpDevice(ifindex, device, xdp));
       attachment = HeldAttachment.pinned([hookPin(directory, device, "xdp")]);
     } else {
       loader.attachSockets(cgroup);

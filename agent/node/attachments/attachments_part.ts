@@ -2,7 +2,7 @@
 
 import { Bpffs, HeldMaps } from "../../../datapath/bpffs.ts";
 import { NO_ADDRESS, parseIp } from "../../../datapath/net/ip.ts";
-import type { WireState } from "../../../datapath/wire.ts";
+import type { XdpDeviceState } from "../../../datapath/xdp_device.ts";
 import { type Endpoint, endpointKey } from "../../api/endpoint.ts";
 import { derive } from "../../core/derive.ts";
 import type { Log } from "../../core/log.ts";
@@ -39,7 +39,7 @@ export function attachmentsPart(
     endpoints: Table<Endpoint>;
   },
 ): AttachmentsPart {
-  const { loader, maps, devices, facts, tunnel, localPath } = kernel;
+  const { loader, maps, devices, facts, tunnel, sockmap } = kernel;
   const stack = new AsyncDisposableStack();
   const repairIntervalMs = config.repairInterval * 1000;
 
@@ -72,7 +72,7 @@ export function attachmentsPart(
     { hook: "sockets", device: "", ifindex: 0, subject: `cgroup ${config.cgroup}` },
     ...pods.rows(),
   ], rows));
-  const xdp = new Map<string, WireState>();
+  const xdp = new Map<string, XdpDeviceState>();
   const bpffs = new Bpffs([loader.linkDirectory, loader.mapDirectory]);
   const target = stack.use(
     new AttachmentTarget({
@@ -141,8 +141,8 @@ export function attachmentsPart(
     name: "attachments",
     reconcilers: [devicesOfPrograms, attaching, pinning, forwarding],
     start() {
-      if (localPath.on) loader.attachLocalPath(config.cgroup);
-      else loader.detachLocalPath();
+      if (sockmap.on) loader.attachSockmap(config.cgroup);
+      else loader.detachSockmap();
       started = true;
     },
     expect: (left) => pods.replace(left.map(podAttachment)),
@@ -159,7 +159,7 @@ export function attachmentsPart(
     status: () => ({
       devices: devices.rows(),
       xdp: devices.rows().map(({ name }) => xdp.get(name)).filter((s) => s !== undefined),
-      localPath,
+      sockmap,
     }),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -21,7 +21,7 @@ const MEASURED: readonly string[] = [
   "pilus_services",
   "pilus_backends",
   "pilus_maglev",
-  "pilus_denied",
+  "pilus_prefilter",
 ];
 
 const ARRAYS: readonly number[] = [MapType.ARRAY, MapType.PERCPU_ARRAY];

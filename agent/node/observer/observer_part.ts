@@ -27,7 +27,7 @@ const LEVELS = new Map<string, number>([
 
 /** Wires the ring buffer of events to the ring of flows, and that to monitors. */
 export function observerPart(
-  { config, kernel: { maps, netlink, localPath }, names, policy: { labels, rule }, endpoints }: {
+  { config, kernel: { maps, netlink, sockmap }, names, policy: { labels, rule }, endpoints }: {
     config: AgentConfig;
     kernel: Kernel;
     names: AddressNames;
@@ -62,7 +62,7 @@ export function observerPart(
     },
   });
   const trace = (traceLevel: number) =>
-    maps.pilus_runtime.set(0, { traceLevel, localPath: Number(localPath.on) });
+    maps.pilus_runtime.set(0, { traceLevel, sockmap: Number(sockmap.on) });
   trace(TraceLevel.LEVEL_CONNECTIONS);
 
   return {

@@ -1,7 +1,7 @@
 /** The prefilter's rows in the kernel. */
 
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
-import type { DeniedKey } from "../../../datapath/maps/generated.ts";
+import type { PrefilterKey } from "../../../datapath/maps/generated.ts";
 import type { DeniedPrefix } from "./prefilter_file.ts";
 import { setAll } from "../map_target.ts";
 import type { Target } from "../../core/reconciler.ts";
@@ -10,7 +10,7 @@ import type { Target } from "../../core/reconciler.ts";
  * New prefixes are written before old ones are removed: who is denied before and after a change is
  * denied all the time. Only where there is no room for that it is the other way.
  */
-export function prefilterTarget(map: TypedMap<DeniedKey, number>): Target<DeniedPrefix> {
+export function prefilterTarget(map: TypedMap<PrefilterKey, number>): Target<DeniedPrefix> {
   const write = (rows: readonly DeniedPrefix[]) =>
     setAll(map, rows, ({ cidr }) => [cidr, 1] as const);
   return {

@@ -14,9 +14,9 @@ function withMap(rows: number) {
   for (const name of object.mapNames) {
     if (object.mapLayout(name).maxEntries > 4096) object.setMaxEntries(name, 4096);
   }
-  object.setMaxEntries("pilus_denied", rows);
+  object.setMaxEntries("pilus_prefilter", rows);
   object.load();
-  const map = new TypedMap(object.map("pilus_denied"), maps.pilus_denied);
+  const map = new TypedMap(object.map("pilus_prefilter"), maps.pilus_prefilter);
   const texts = () =>
     [...map.keys()].map(({ prefixLength, address }) =>
       formatCidr({ prefixLength, address: address.slice() })
@@ -69,7 +69,7 @@ Deno.test("prefilterTarget() makes room where there is none, and says which pref
   };
   assertEquals(
     failure!.error.message,
-    "Map pilus_denied is full: it has room for 2 rows; " +
-      "restart the agent with --map-size pilus_denied=4",
+    "Map pilus_prefilter is full: it has room for 2 rows; " +
+      "restart the agent with --map-size pilus_prefilter=4",
   );
 });

@@ -1,6 +1,6 @@
 /** The prefilter: sources whose packets are dropped before anything else. */
 
-import { type DeniedKey, DropReason } from "../../../datapath/maps/generated.ts";
+import { DropReason, type PrefilterKey } from "../../../datapath/maps/generated.ts";
 import { formatCidr } from "../../../datapath/net/ip.ts";
 import type { PrefilterView } from "../../api/views.ts";
 import { problemTable } from "../../core/problem.ts";
@@ -25,7 +25,7 @@ export function prefilterPart(
   const stack = new AsyncDisposableStack();
   const denied = deniedTable();
   const problems = problemTable("prefilter-problems");
-  const target = prefilterTarget(maps.pilus_denied);
+  const target = prefilterTarget(maps.pilus_prefilter);
   if (config.prefilter) {
     const before = target.read() ?? [];
     stack.use(new PrefilterFile({ path: config.prefilter, output: denied, problems, before }))
@@ -61,9 +61,9 @@ export function prefilterPart(
     problems: [problems],
     routes: { "GET /v1/prefilter": view },
     maps: {
-      pilus_denied: {
+      pilus_prefilter: {
         row(key, value) {
-          const { prefixLength, address } = key as DeniedKey;
+          const { prefixLength, address } = key as PrefilterKey;
           return { key: formatCidr({ address: address.slice(), prefixLength }), value };
         },
       },

@@ -104,7 +104,7 @@ export function servicesPart(
     new Reconciler({
       name: "service-members",
       desired: services,
-      target: new MemberMap(maps.pilus_members),
+      target: new MemberMap(maps.pilus_backend_index),
       matches: sameService,
       repairIntervalMs,
     }),
@@ -121,7 +121,7 @@ export function servicesPart(
     new Reconciler({
       name: "tunnelled",
       desired: tunnelled,
-      target: mapTarget(maps.pilus_tunnelled),
+      target: mapTarget(maps.pilus_dsr_frontends),
       repairIntervalMs,
     }),
   );
@@ -134,7 +134,7 @@ export function servicesPart(
   const destroyStaleSockets = () =>
     new StaleSockets({
       frontends,
-      before: maps.pilus_reverse.keys().filter(({ backend }) => isPodAddress(backend)).flatMap(
+      before: maps.pilus_socket_revnat.keys().filter(({ backend }) => isPodAddress(backend)).flatMap(
         ({ backend, port }) =>
           [6, 17].map((protocol) => ({ address: backend.slice(), port, protocol })),
       ),

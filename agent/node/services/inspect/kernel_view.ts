@@ -29,9 +29,9 @@ export type BalancerMaps = Pick<
   | "pilus_source_ranges"
   | "pilus_affinity"
   | "pilus_choices"
-  | "pilus_members"
+  | "pilus_backend_index"
   | "pilus_node"
-  | "pilus_denied"
+  | "pilus_prefilter"
 >;
 
 /** The names of the bits that are set, in lower case with dashes. */

@@ -42,7 +42,7 @@ export function traceService(maps: BalancerMaps, question: TraceQuestion): Servi
     frontend: frontendText(frontend),
     client: client ? clientText(client, clientPort) : "a process of this node",
   };
-  if (!internal && client && maps.pilus_denied.get({ prefixLength: 128, address: client })) {
+  if (!internal && client && maps.pilus_prefilter.get({ prefixLength: 128, address: client })) {
     steps.push("the prefilter denies the client; see `pilus prefilter list`");
     return { ...base, steps, verdict: "dropped", backends: [] };
   }

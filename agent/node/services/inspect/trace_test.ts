@@ -108,10 +108,10 @@ Deno.test("traceService() says which backend a flow gets, and what becomes of it
     assertStringIncludes(socket.steps.at(-1)!, "translated at connect()");
 
     const { address, prefixLength } = parseCidr("198.51.100.0/24");
-    maps.pilus_denied.set({ address, prefixLength }, 1);
+    maps.pilus_prefilter.set({ address, prefixLength }, 1);
     const denied = traceService(maps, question());
     assertEquals([denied.verdict, denied.steps.length], ["dropped", 1]);
-    maps.pilus_denied.delete({ address, prefixLength });
+    maps.pilus_prefilter.delete({ address, prefixLength });
     service(ServiceFlags.EXTERNAL, { count: 0 });
     assertEquals(traceService(maps, question()).verdict, "refused");
   });

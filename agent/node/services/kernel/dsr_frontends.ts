@@ -1,6 +1,6 @@
-/** The map pilus_tunnelled: which frontends packets of direct return to a backend here were for. */
+/** The map pilus_dsr_frontends: which frontends packets of direct return to a backend here were for. */
 
-import type { TunnelledKey } from "../../../../datapath/maps/generated.ts";
+import type { DsrFrontendKey } from "../../../../datapath/maps/generated.ts";
 import { formatIp, isIpv4, isLoopback } from "../../../../datapath/net/ip.ts";
 import { deriveGroups, groupInput } from "../../../core/derive_groups.ts";
 import type { Table } from "../../../core/table.ts";
@@ -14,13 +14,13 @@ import { PROTOCOLS } from "./service_row.ts";
 export function deriveDsrFrontends(
   frontends: Table<Frontend>,
   nodes: Table<ClusterNode>,
-): Derived<MapRow<TunnelledKey, number>> {
-  const table = mapTable<TunnelledKey, number>(
+): Derived<MapRow<DsrFrontendKey, number>> {
+  const table = mapTable<DsrFrontendKey, number>(
     "tunnelled",
     ({ frontend, backend, port, protocol }) =>
       `${formatIp(frontend)}|${port}|${protocol}|${formatIp(backend)}`,
   );
-  const derivation = deriveGroups<MapRow<TunnelledKey, number>>({
+  const derivation = deriveGroups<MapRow<DsrFrontendKey, number>>({
     inputs: [
       groupInput(frontends, (change) => [change.key]),
       groupInput(

@@ -1,7 +1,7 @@
-/** The map pilus_members: by service number and backend, where in the service's sets the backend is. */
+/** The map pilus_backend_index: by service number and backend, where in the service's sets the backend is. */
 
 import type { TypedMap } from "../../../../datapath/bpf/mod.ts";
-import type { MemberKey } from "../../../../datapath/maps/generated.ts";
+import type { BackendIndexKey } from "../../../../datapath/maps/generated.ts";
 import { setAll } from "../../map_target.ts";
 import type { ApplyResult, Target } from "../../../core/reconciler.ts";
 import { backendText, setTexts } from "./backend_set.ts";
@@ -28,7 +28,7 @@ function contentOf(members: Iterable<[backend: string, index: string]>): Content
   return Array.from(members, ([backend, index]) => backend + index).sort().join("");
 }
 
-function keyOf(service: number, backend: string): MemberKey {
+function keyOf(service: number, backend: string): BackendIndexKey {
   const bytes = Uint8Array.from(backend, (char) => char.charCodeAt(0));
   return { address: bytes.subarray(0, 16), service, port: bytes[16]! << 8 | bytes[17]! };
 }
@@ -39,7 +39,7 @@ function valueOf(index: string): Index {
 
 /** Members follow the same rows as the services. Frontends of one number have equal sets a family. */
 export class MemberMap implements Target<ServiceRow> {
-  readonly #map: TypedMap<MemberKey, Index>;
+  readonly #map: TypedMap<BackendIndexKey, Index>;
   /** What the kernel has, by number, where it differs from the rows. */
   #kernel = new Map<number, Content>();
   /** What has been applied, by number. */
@@ -47,7 +47,7 @@ export class MemberMap implements Target<ServiceRow> {
   /** By the row's key. */
   readonly #numbers = new Map<string, number>();
 
-  constructor(map: TypedMap<MemberKey, Index>) {
+  constructor(map: TypedMap<BackendIndexKey, Index>) {
     this.#map = map;
   }
 
@@ -132,7 +132,7 @@ export class MemberMap implements Target<ServiceRow> {
    * wanted. Returns what failed, by number.
    */
   #write(before: ReadonlyMap<number, Content>): Map<number, Error> {
-    const gone: MemberKey[] = [];
+    const gone: BackendIndexKey[] = [];
     const added: { id: number; backend: string; index: string }[] = [];
     for (const [id, content] of before) {
       const after = new Map(records(this.#wanted(id)));

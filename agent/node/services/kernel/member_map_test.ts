@@ -7,7 +7,7 @@ import { MemberMap } from "./member_map.ts";
 import { sameService, type ServiceRow } from "./service_row.ts";
 
 function open(rows = 64) {
-  const { name, type, key, value } = maps.pilus_members;
+  const { name, type, key, value } = maps.pilus_backend_index;
   const raw = BpfMap.create({
     name,
     type,
@@ -15,7 +15,7 @@ function open(rows = 64) {
     valueSize: value.size,
     maxEntries: rows,
   });
-  const map = new TypedMap(raw, maps.pilus_members);
+  const map = new TypedMap(raw, maps.pilus_backend_index);
   const shown = () =>
     [...map.entries()].map(([{ address, service, port }, index]) =>
       `${service} ${formatIp(address)}:${port} ${index}`

@@ -6,7 +6,7 @@ import { Table } from "../../../core/table.ts";
 import { type BackendSet, EMPTY_SET, sameSet } from "./backend_set.ts";
 
 /** Index of what is for clients in the cluster, and of what is for those outside of it. */
-export const INTERNAL = ServiceScope.SCOPE_INSIDE, EXTERNAL = ServiceScope.SCOPE_OUTSIDE;
+export const INTERNAL = ServiceScope.SCOPE_INTERNAL, EXTERNAL = ServiceScope.SCOPE_EXTERNAL;
 export const SCOPES = [INTERNAL, EXTERNAL] as const;
 export type Scope = typeof SCOPES[number];
 

@@ -6,7 +6,7 @@ import {
   ServiceFlags,
   type ServiceKey,
   type SourceRangeKey,
-  type TunnelledKey,
+  type DsrFrontendKey,
 } from "../../../../datapath/maps/generated.ts";
 import { cidrContains, parseCidr } from "../../../../datapath/net/ip.ts";
 import type { RoutingMode } from "../../../../datapath/loader.ts";
@@ -38,7 +38,7 @@ export interface ServiceRowTables extends Disposable {
   services: Table<ServiceRow>;
   numbers: ServiceNumbers;
   sourceRanges: Table<MapRow<SourceRangeKey, number>>;
-  tunnelled: Table<MapRow<TunnelledKey, number>>;
+  tunnelled: Table<MapRow<DsrFrontendKey, number>>;
   /** Addresses with some frontend. */
   addresses: Table<ServiceAddress>;
   /** Keys of frontends that have a backend at an address of this node. */

@@ -12,7 +12,7 @@
 #define QUOTE_LENGTH 190
 
 /* Makes the linear part of the packet hold `length` bytes, if it has so many. */
-inline_always void pull_headers(struct __sk_buff *skb, __u32 length)
+static __always_inline void pull_headers(struct __sk_buff *skb, __u32 length)
 {
 	if ((void *)(long)skb->data + length > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, skb->len < length ? skb->len : length);
@@ -54,7 +54,7 @@ __noinline int parse_further(struct __sk_buff *skb, struct packet *p, int err)
  * Describes the packet, which is zeroed before. Returns 0, a negative drop reason, or 1 when it is
  * not IP.
  */
-inline_always int parse_frame(struct __sk_buff *skb, struct packet *p)
+static __always_inline int parse_frame(struct __sk_buff *skb, struct packet *p)
 {
 	int err;
 

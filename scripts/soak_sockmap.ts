@@ -1,9 +1,9 @@
 /**
- * Minutes of random conversations within a node with the local path, and the same ones without it on
+ * Minutes of random conversations within a node with the sockmap, and the same ones without it on
  * another: the same bytes everywhere, nothing hangs, and at the end no socket, no row and no
  * descriptor is left. Meanwhile policies change, pods come and go, and agents are restarted.
  *
- * Usage: deno run -A scripts/soak_local_path.ts [SECONDS]; exits 1 when something is wrong. Needs dist/pilus.
+ * Usage: deno run -A scripts/soak_sockmap.ts [SECONDS]; exits 1 when something is wrong. Needs dist/pilus.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -99,7 +99,7 @@ await withLab({ nodes: 2 }, async ({ lab, a, b, pod, expectDrops }) => {
   const modes = new Map([[a, "on"], [b, "off"]]);
   const restart = async (node: LabNode) => {
     await node.stopAgent();
-    node.startAgent(["--local-path", modes.get(node)!]);
+    node.startAgent(["--sockmap", modes.get(node)!]);
     await node.ready();
   };
   const servers: Deno.ChildProcess[] = [];
@@ -137,8 +137,8 @@ await withLab({ nodes: 2 }, async ({ lab, a, b, pod, expectDrops }) => {
   };
   const sides = [await make(a, "10.96.0.81"), await make(b, "10.96.0.82")];
   for (const { node } of sides) {
-    const { localPath } = await node.status();
-    assertEquals(localPath.on, modes.get(node) === "on", localPath.reason);
+    const { sockmap } = await node.status();
+    assertEquals(sockmap.on, modes.get(node) === "on", sockmap.reason);
   }
   const hosts = sides.flatMap((
     { clients, server },
@@ -186,7 +186,7 @@ await withLab({ nodes: 2 }, async ({ lab, a, b, pod, expectDrops }) => {
     await child.status;
   }
   for (const { node } of sides.slice(0, 1)) {
-    for (const name of ["pilus_sockets", "pilus_local"]) {
+    for (const name of ["pilus_sockets", "pilus_socket_refs"]) {
       assertEquals(await settle(() => rows(node, name), (n) => n === 0), 0, `rows of ${name}`);
     }
   }
@@ -206,7 +206,7 @@ await withLab({ nodes: 2 }, async ({ lab, a, b, pod, expectDrops }) => {
     const live = await settle(() => rows(node, "pilus_ct"), (n) => n < CONNECTIONS_LEFT, 60_000);
     assert(live < CONNECTIONS_LEFT, `${node.name} has ${live} connections still`);
   }
-  console.log(`\n${round} rounds\nnode      local path  conversations      MiB`);
+  console.log(`\n${round} rounds\nnode      sockmap     conversations      MiB`);
   for (const { node, conversations, bytes } of sides) {
     const columns = [
       node.name.padEnd(8),

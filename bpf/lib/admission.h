@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The judgment of a packet: conntrack first, policy only for what is new or was judged before a change. */
+/* Admission of a packet: conntrack first; policy for new connections and after policy changes. */
 #pragma once
 #include "conntrack.h"
 #include "endpoint.h"
 #include "events.h"
 #include "ipcache.h"
-#include "move_port.h"
+#include "port_conflict.h"
 #include "policy.h"
 #include "rewrite.h"
 
-/* Who is at the two ends of a packet. */
+/* The endpoints and identities of a packet's source and destination. */
 struct ends {
 	struct endpoint *source;      /* NULL: not an endpoint of this node */
 	struct endpoint *destination; /* likewise */
@@ -18,12 +18,12 @@ struct ends {
 };
 
 struct admission {
-	struct ct_entry *restore; /* set: the source must become the entry's frontend again */
-	bool from_initiator; /* of an ICMP error: the sender is the one that began the quoted flow */
+	struct ct_entry *restore; /* set: the source is to be rewritten to the entry's frontend */
+	bool from_initiator;	  /* of an ICMP error: the sender initiated the quoted flow */
 };
 
-/* What policies call the port: of ICMP the type, of an echo always the request's. */
-inline_always __be16 policy_port(const struct packet *p, int direction)
+/* The port that policies match: for ICMP the type, for echo replies the request's type. */
+static __always_inline __be16 policy_port(const struct packet *p, int direction)
 {
 	if (p->tuple.protocol == IPPROTO_ICMP || p->tuple.protocol == IPPROTO_ICMPV6) {
 		if (icmp_is_echo(p->family, p->icmp_type))
@@ -33,17 +33,17 @@ inline_always __be16 policy_port(const struct packet *p, int direction)
 	return direction ? p->tuple.source_port : p->tuple.destination_port;
 }
 
-/* One endpoint's say about a connection. Tells of a denial's rule in `c`. */
-inline_always int judge(struct __sk_buff *skb, const struct packet *p, struct event_context *c,
-			const struct endpoint *ep, __u32 peer, __be16 port, __u8 direction,
-			bool tell)
+/* Evaluates one endpoint's policy. Sets the cookie of the deciding rule in `c`. */
+static __always_inline int evaluate_policy(struct __sk_buff *skb, const struct packet *p,
+					   struct event_context *c, const struct endpoint *ep,
+					   __u32 peer, __be16 port, __u8 direction, bool report)
 {
 	struct policy_query q = {
-		.policy = ep->policy,
-		.identity = peer,
-		.port = port,
-		.protocol = p->tuple.protocol,
-		.direction = direction,
+	    .policy = ep->policy,
+	    .identity = peer,
+	    .port = port,
+	    .protocol = p->tuple.protocol,
+	    .direction = direction,
 	};
 	struct policy_result r = {};
 	int err = policy_evaluate(&q, &r);
@@ -53,7 +53,7 @@ inline_always int judge(struct __sk_buff *skb, const struct packet *p, struct ev
 	c->endpoint = ep->id;
 	c->cookie = r.cookie;
 	c->direction = direction;
-	if (!err && tell && r.cookie) {
+	if (!err && report && r.cookie) {
 		c->type = EVENT_VERDICT;
 		c->reason = 0;
 		send_event(skb, p, c);
@@ -62,8 +62,8 @@ inline_always int judge(struct __sk_buff *skb, const struct packet *p, struct ev
 }
 
 /* Returns 0 with `a` filled, or a negative drop reason. */
-inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_context *c,
-			const struct ends *ends, struct admission *a)
+static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct event_context *c,
+				 const struct ends *ends, struct admission *a)
 {
 	struct ct_entry *e;
 	struct ct_key key;
@@ -84,7 +84,7 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 		source_high = ct_make_key(&p->inner, &key);
 		e = bpf_map_lookup_elem(&pilus_ct, &key);
 		if (e && e->expires >= now) {
-			/* the error goes against the direction of what it quotes */
+			/* the error travels against the direction of the quoted packet */
 			direction = ct_direction(e, source_high);
 			a->from_initiator = direction;
 			if ((e->flags & CT_SERVICE) && !direction)
@@ -92,10 +92,10 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 			c->status = STATUS_RELATED;
 			return 0;
 		}
-		/* an error about nothing that is known is a flow of its own */
+		/* an error that quotes no known flow is a flow of its own */
 	}
 
-	/* the second time with another port */
+	/* the second time after the source port was remapped */
 	for (int i = 0; i < 2; i++) {
 		source_high = ct_make_key(&p->tuple, &key);
 		e = bpf_map_lookup_elem(&pilus_ct, &key);
@@ -103,7 +103,7 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 		direction = known ? ct_direction(e, source_high) : 0;
 		if (likely(!(p->flags & PACKET_TRANSLATED) || direction))
 			break;
-		err = find_apart(skb, p, known ? e : NULL);
+		err = resolve_port_conflict(skb, p, known ? e : NULL);
 		if (err < 0)
 			return err;
 		if (!err)
@@ -111,7 +111,8 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 	}
 	initiator = direction ? ends->destination : ends->source;
 	responder = direction ? ends->source : ends->destination;
-	/* the compiler would test `direction` in place of the pointer, which the verifier cannot follow */
+	/* otherwise the compiler tests `direction` instead of the pointer, which the verifier
+	 * cannot follow */
 	barrier_var(initiator);
 	barrier_var(responder);
 	initiator_revision = initiator ? initiator->revision : 0;
@@ -125,25 +126,25 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 		initiator_identity = direction ? ends->destination_identity : ends->source_identity;
 		responder_identity = direction ? ends->source_identity : ends->destination_identity;
 		port = policy_port(p, direction);
-		/* nobody keeps a pod from itself */
+		/* policy does not apply within a pod */
 		if (initiator && initiator != responder) {
-			err = judge(skb, p, c, initiator, responder_identity, port, POLICY_EGRESS,
-				    !known && level);
+			err = evaluate_policy(skb, p, c, initiator, responder_identity, port,
+					      POLICY_EGRESS, !known && level);
 			if (err)
 				return err;
 		}
 		if (responder && initiator != responder) {
-			err = judge(skb, p, c, responder, initiator_identity, port, POLICY_INGRESS,
-				    !known && level);
+			err = evaluate_policy(skb, p, c, responder, initiator_identity, port,
+					      POLICY_INGRESS, !known && level);
 			if (err)
 				return err;
 		}
 		if (!known) {
 			struct ct_origin origin = {
-				.initiator_identity = initiator_identity,
-				.responder_identity = responder_identity,
-				.initiator_revision = initiator_revision,
-				.responder_revision = responder_revision,
+			    .initiator_identity = initiator_identity,
+			    .responder_identity = responder_identity,
+			    .initiator_revision = initiator_revision,
+			    .responder_revision = responder_revision,
 			};
 
 			err = ct_create(skb, p, &origin);
@@ -176,13 +177,13 @@ inline_always int admit(struct __sk_buff *skb, struct packet *p, struct event_co
 	return 0;
 }
 
-/* Gives an answer the address that its receiver has asked. */
-inline_always int restore_frontend(struct __sk_buff *skb, struct packet *p,
-				   const struct ct_entry *e)
+/* Rewrites a reply's source to the frontend that the client connected to. */
+static __always_inline int restore_frontend(struct __sk_buff *skb, struct packet *p,
+					    const struct ct_entry *e)
 {
 	int err;
 
-	if (unlikely(e->flags & CT_MOVED)) {
+	if (unlikely(e->flags & CT_REMAPPED)) {
 		err = nat_reverse(skb, p);
 		return err > 0 ? 0 : err ? err : DROP(NO_NAT_MAPPING);
 	}
@@ -197,18 +198,18 @@ inline_always int restore_frontend(struct __sk_buff *skb, struct packet *p,
 	return rewrite_inner(skb, p, REWRITE_DESTINATION, &e->frontend, e->frontend_port);
 }
 
-/* What every program does with a packet whose ends are known. As admit(). */
-inline_always int admit_and_restore(struct __sk_buff *skb, struct packet *p,
-				    struct event_context *c, const struct ends *ends,
-				    struct admission *a)
+/* admit(), then reverse service translation. Returns as admit(). */
+static __always_inline int admit_and_restore(struct __sk_buff *skb, struct packet *p,
+					     struct event_context *c, const struct ends *ends,
+					     struct admission *a)
 {
 	int err = admit(skb, p, c, ends, a);
 
 	return err || !a->restore ? err : restore_frontend(skb, p, a->restore);
 }
 
-/* Finds out who an address is. */
-inline_always __u32 identify(const struct address *a, const struct ipcache_entry *e)
+/* The identity of an address whose ipcache entry is `e`. */
+static __always_inline __u32 identify(const struct address *a, const struct ipcache_entry *e)
 {
 	return e && e->identity ? e->identity : identity_of_world(a);
 }

@@ -20,9 +20,9 @@ import { KernelError } from "./kernel_error.ts";
 import { readObject } from "./objects.ts";
 
 /** What the operator wants; `auto` follows the probe. */
-export type LocalPathChoice = "auto" | "on" | "off";
+export type SockmapChoice = "auto" | "on" | "off";
 
-export interface LocalPathState {
+export interface SockmapState {
   on: boolean;
   /** Why it is so. */
   reason: string;
@@ -99,7 +99,7 @@ async function wakeTrouble(
   if (result === undefined) send(client.fd, new Uint8Array(1));
   if (await waiting >= 0) return undefined;
   return "this kernel ends a blocking recv(2) with EAGAIN when another thread sends on the socket; " +
-    "programs with non-blocking sockets are safe with --local-path on";
+    "programs with non-blocking sockets are safe with --sockmap on";
 }
 
 /** What keeps this kernel's sockets from it. Throws KernelError. */
@@ -121,8 +121,8 @@ async function probe(): Promise<string | undefined> {
 }
 
 /** What the operator's choice means on this kernel. */
-export async function chooseLocalPath(choice: LocalPathChoice): Promise<LocalPathState> {
-  if (choice === "off") return { on: false, reason: "--local-path off" };
+export async function chooseSockmap(choice: SockmapChoice): Promise<SockmapState> {
+  if (choice === "off") return { on: false, reason: "--sockmap off" };
   let trouble: string | undefined;
   try {
     trouble = await probe();
@@ -135,6 +135,6 @@ export async function chooseLocalPath(choice: LocalPathChoice): Promise<LocalPat
   }
   return {
     on: choice === "on",
-    reason: `${choice === "on" ? "--local-path on, but " : ""}${trouble}`,
+    reason: `${choice === "on" ? "--sockmap on, but " : ""}${trouble}`,
   };
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* What a socket believes to talk to, while its packets go to a backend. */
+/* The frontend by socket and backend: the reverse of the translation at the socket. */
 #pragma once
 #include "common.h"
 
-struct reverse_key {
+struct socket_revnat_key {
 	struct address backend;
 	__u64 cookie; /* of the socket */
 	__be16 port;
 	__u8 pad[6];
 };
 
-struct reverse {
+struct socket_revnat {
 	struct address frontend;
 	__be16 port;
 	__u8 pad[2];
@@ -21,6 +21,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 131072);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
-	__type(key, struct reverse_key);
-	__type(value, struct reverse);
-} pilus_reverse SEC(".maps");
+	__type(key, struct socket_revnat_key);
+	__type(value, struct socket_revnat);
+} pilus_socket_revnat SEC(".maps");

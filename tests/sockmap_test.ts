@@ -75,7 +75,7 @@ async function rows(node: LabNode, name: string): Promise<number> {
 
 /** No socket is in the maps any more. */
 async function assertEmpty(node: LabNode): Promise<void> {
-  for (const name of ["pilus_sockets", "pilus_local"]) {
+  for (const name of ["pilus_sockets", "pilus_socket_refs"]) {
     assertEquals(await settle(() => rows(node, name), (count) => count === 0), 0, name);
   }
 }
@@ -117,14 +117,14 @@ const KINDS: Record<string, Wish> = {
 };
 
 Deno.test("connections within a node go from socket to socket", async (t) => {
-  await withLab({ nodes: 1, agentArgs: ["--local-path", "on"] }, async (story) => {
+  await withLab({ nodes: 1, agentArgs: ["--sockmap", "on"] }, async (story) => {
     const { lab, a, pod } = story;
     const client = await pod(a, "client", { server: false });
     const server = await pod(a, "server", { server: false });
     await serve(story, server);
     await serve(story, a);
-    const { localPath } = await a.status();
-    assertEquals(localPath.on, true, localPath.reason);
+    const { sockmap } = await a.status();
+    assertEquals(sockmap.on, true, sockmap.reason);
 
     for (const family of FAMILIES) {
       for (const [name, wish] of Object.entries(KINDS)) {
@@ -224,7 +224,7 @@ Deno.test("connections within a node go from socket to socket", async (t) => {
 Deno.test("a policy takes a connection off the path at once", async (t) => {
   for (const family of FAMILIES) {
     await t.step(family, async () => {
-      await withLab({ nodes: 1, agentArgs: ["--local-path", "on"] }, async (story) => {
+      await withLab({ nodes: 1, agentArgs: ["--sockmap", "on"] }, async (story) => {
         const { lab, a, pod, expectDrops } = story;
         expectDrops("Policy denied");
         const client = await pod(a, "client", { server: false });
@@ -289,7 +289,7 @@ Deno.test("a policy takes a connection off the path at once", async (t) => {
 });
 
 Deno.test("a connection outlives what happens to the agent and to the path", async (t) => {
-  await withLab({ nodes: 1, agentArgs: ["--local-path", "on"] }, async (story) => {
+  await withLab({ nodes: 1, agentArgs: ["--sockmap", "on"] }, async (story) => {
     const { lab, a, pod } = story;
     const client = await pod(a, "client", { server: false });
     const server = await pod(a, "server", { server: false });
@@ -330,9 +330,9 @@ Deno.test("a connection outlives what happens to the agent and to the path", asy
       const work = mix(8, 3);
       for (const choice of ["off", "on", "off", "on"]) {
         await a.stopAgent();
-        a.startAgent(["--local-path", choice]);
+        a.startAgent(["--sockmap", choice]);
         await a.ready();
-        assertEquals((await a.status()).localPath.on, choice !== "off");
+        assertEquals((await a.status()).sockmap.on, choice !== "off");
       }
       await good(work);
       await assertEmpty(a);
@@ -342,7 +342,7 @@ Deno.test("a connection outlives what happens to the agent and to the path", asy
 });
 
 Deno.test("a pod that is deleted leaves no socket behind", async () => {
-  await withLab({ nodes: 1, agentArgs: ["--local-path", "on"] }, async (story) => {
+  await withLab({ nodes: 1, agentArgs: ["--sockmap", "on"] }, async (story) => {
     const { a, pod, expectDrops } = story;
     expectDrops(
       "Address is of no endpoint here",

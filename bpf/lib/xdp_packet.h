@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Packets as XDP sees them: described, rewritten and wrapped by direct access. */
+/* Rewriting and encapsulation of packets by direct access (XDP only). */
 #pragma once
 #include "common.h"
 #include "dsr_option.h"
@@ -9,14 +9,14 @@
 
 #define IP_LENGTH(family) ((family) == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))
 
-/* Sum of what replaces what, for checksums that are of both (RFC 1624). */
-inline_always void change(__u64 *sum, __u32 from, __u32 to)
+/* Incremental checksum update (RFC 1624). */
+static __always_inline void change(__u64 *sum, __u32 from, __u32 to)
 {
 	*sum += (__u64)(__u32)~from + to;
 }
 
-inline_always void change_address(__u64 *sum, __u8 family, const struct address *from,
-				  const struct address *to)
+static __always_inline void change_address(__u64 *sum, __u8 family, const struct address *from,
+					   const struct address *to)
 {
 	if (family == 6) {
 		change(sum, WORD(from, 0), WORD(to, 0));
@@ -26,7 +26,7 @@ inline_always void change_address(__u64 *sum, __u8 family, const struct address 
 	change(sum, WORD(from, 3), WORD(to, 3));
 }
 
-inline_always __u16 fold(__u64 sum)
+static __always_inline __u16 fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
@@ -35,12 +35,12 @@ inline_always __u16 fold(__u64 sum)
 	return sum;
 }
 
-inline_always __u16 changed(__u16 checksum, __u64 sum)
+static __always_inline __u16 changed(__u16 checksum, __u64 sum)
 {
 	return ~fold(sum + (__u16)~checksum);
 }
 
-/* How an address or port of a packet shall read; the other side stays. */
+/* The new source and destination of a packet. */
 struct rewriting {
 	const struct address *source;
 	const struct address *destination;
@@ -48,8 +48,10 @@ struct rewriting {
 	__be16 destination_port;
 };
 
-/* Writes both ends and takes one hop off. Returns false when the packet is not what it was. */
-inline_always bool rewrite_wire(struct xdp_md *ctx, const struct flow *w, const struct rewriting *to)
+/* Writes source and destination and decrements the TTL. Returns false when the packet is too short.
+ */
+static __always_inline bool xdp_rewrite(struct xdp_md *ctx, const struct flow *w,
+					const struct rewriting *to)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u64 addresses = 0, ports = 0;
@@ -99,7 +101,8 @@ inline_always bool rewrite_wire(struct xdp_md *ctx, const struct flow *w, const 
 	return true;
 }
 
-inline_always bool write_ethernet(struct xdp_md *ctx, const __u8 *destination, const __u8 *source)
+static __always_inline bool write_ethernet(struct xdp_md *ctx, const __u8 *destination,
+					   const __u8 *source)
 {
 	struct ethhdr *eth = (void *)(long)ctx->data;
 
@@ -110,9 +113,10 @@ inline_always bool write_ethernet(struct xdp_md *ctx, const __u8 *destination, c
 	return true;
 }
 
-/* Puts an IP header of the same family around the packet (RFC 2003, RFC 2473). */
-inline_always bool wrap_wire(struct xdp_md *ctx, const struct flow *w, const struct address *source,
-			     const struct address *destination)
+/* Encapsulates the packet in an IP header of the same family (RFC 2003, RFC 2473). */
+static __always_inline bool xdp_encap_ip(struct xdp_md *ctx, const struct flow *w,
+					 const struct address *source,
+					 const struct address *destination)
 {
 	__u16 type = w->family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	struct ethhdr *eth;
@@ -131,7 +135,8 @@ inline_always bool wrap_wire(struct xdp_md *ctx, const struct flow *w, const str
 		if ((void *)(ip + 1) > end)
 			return false;
 		words[0] = 0x45 | (__u32)bpf_htons(w->length + sizeof(*ip)) << 16;
-		words[1] = (__u32)bpf_htons(0x4000) << 16; /* may not be cut: the inner one is checked */
+		words[1] = (__u32)bpf_htons(0x4000)
+			   << 16; /* DF: the MTU is checked for the inner packet */
 		words[2] = 64 | IPPROTO_IPIP << 8;
 		words[3] = WORD(source, 3);
 		words[4] = WORD(destination, 3);
@@ -153,7 +158,7 @@ inline_always bool wrap_wire(struct xdp_md *ctx, const struct flow *w, const str
 	return true;
 }
 
-inline_always int wire_option_v4(struct xdp_md *ctx, const struct flow *w)
+static __always_inline int xdp_option_v4(struct xdp_md *ctx, const struct flow *w)
 {
 	struct option_v4 *option;
 	struct iphdr *ip;
@@ -183,7 +188,7 @@ inline_always int wire_option_v4(struct xdp_md *ctx, const struct flow *w)
 	return 0;
 }
 
-inline_always int wire_option_v6(struct xdp_md *ctx, const struct flow *w)
+static __always_inline int xdp_option_v6(struct xdp_md *ctx, const struct flow *w)
 {
 	struct option_v6 *option;
 	struct ipv6hdr *ip;
@@ -217,10 +222,10 @@ inline_always int wire_option_v6(struct xdp_md *ctx, const struct flow *w)
 	return 0;
 }
 
-/* Tells the backend's node of the frontend. Returns 0 or a negative drop reason. */
-__noinline int wire_add_option(struct xdp_md *ctx, const struct flow *w)
+/* Adds the IP option that carries the frontend. Returns 0 or a negative drop reason. */
+__noinline int xdp_add_dsr_option(struct xdp_md *ctx, const struct flow *w)
 {
 	if (!w)
 		return DROP(WRITE_ERROR);
-	return w->family == 4 ? wire_option_v4(ctx, w) : wire_option_v6(ctx, w);
+	return w->family == 4 ? xdp_option_v4(ctx, w) : xdp_option_v6(ctx, w);
 }

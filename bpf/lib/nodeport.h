@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* What the node does with a packet from outside whose backend is on another node (skb only). */
+/* Packets of external clients to a service: backends on other nodes and on this host (skb only). */
 #pragma once
-#include "deliver.h"
-#include "direct_return.h"
+#include "forward.h"
+#include "dsr.h"
 #include "next_hop.h"
 #include "node.h"
-#include "refuse.h"
-#include "translate.h"
+#include "reject.h"
+#include "service_dnat.h"
 #include "tunnel.h"
 
-/* A translated packet has no way through the stack, whose own its source may be. */
-inline_always int route_translated(struct __sk_buff *skb, const struct packet *p)
+/* A translated packet cannot take the stack, which may own its source address. */
+static __always_inline int route_translated(struct __sk_buff *skb, const struct packet *p)
 {
-	int verdict = deliver_by_route(skb, p);
+	int verdict = forward_by_route(skb, p);
 
 	return verdict == TC_ACT_OK ? DROP(FIB_LOOKUP_FAILED) : verdict;
 }
 
-/* The MTU of the way to the backend when the packet with `more` bytes exceeds it, else 0. */
+/* The path MTU to the backend when the packet with `more` bytes exceeds it, else 0. */
 __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p, __u32 more)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct backend *b;
 	__u32 row, mtu = 0, ifindex = tunnel_ifindex;
 
@@ -40,10 +40,10 @@ __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p, __u32
 	return mtu - more;
 }
 
-/* To the node of a backend. Returns the TC verdict or a negative drop reason. */
-__noinline int forward_to_node(struct __sk_buff *skb, const struct packet *p)
+/* Through the tunnel to the backend's node. Returns the TC verdict or a negative drop reason. */
+__noinline int forward_to_backend_node(struct __sk_buff *skb, const struct packet *p)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct ipcache_entry *to;
 
 	if (!p || !t)
@@ -51,13 +51,13 @@ __noinline int forward_to_node(struct __sk_buff *skb, const struct packet *p)
 	to = ipcache_exact(&t->target.address);
 	if (!to || !(to->flags & IPCACHE_TUNNEL))
 		return DROP(NO_TUNNEL_ENDPOINT);
-	return deliver_through_tunnel(skb, p, IDENTITY_WORLD, &to->node);
+	return forward_by_tunnel(skb, p, IDENTITY_WORLD, &to->node);
 }
 
 /* Returns the TC verdict or a negative drop reason. */
-__noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
+__noinline int nodeport_to_remote(struct __sk_buff *skb, struct packet *p)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct node *node = this_node();
 	struct address own, backend;
 	__u32 mode, more = 0;
@@ -85,10 +85,10 @@ __noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
 	mtu = exceeded_mtu(skb, p, more);
 	if (mtu > 0) {
 		count(REASON_FRAGMENTATION_NEEDED, METRIC_INGRESS, skb->len);
-		return refuse_too_big(skb, p, mtu);
+		return reject_too_big(skb, p, mtu);
 	}
 	if (mode == SERVICE_DSR_IPIP) {
-		err = wrap(skb, p, &own, &backend);
+		err = dsr_encap_ip(skb, p, &own, &backend);
 		return err ? err : route_translated(skb, p);
 	}
 	if (!mode) {
@@ -100,20 +100,20 @@ __noinline int serve_elsewhere(struct __sk_buff *skb, struct packet *p)
 	if (err)
 		return err;
 	if (more) {
-		err = add_option(skb, p);
+		err = dsr_add_option(skb, p);
 		if (err)
 			return err;
 	}
 	if (!tunnel)
 		return route_translated(skb, p);
 	err = decrement_ttl(skb, p);
-	return err ? err : forward_to_node(skb, p);
+	return err ? err : forward_to_backend_node(skb, p);
 }
 
-/* A backend with an address of this node: the stack's, which answers through to_netdev(). */
-__noinline int serve_by_host(struct __sk_buff *skb, struct packet *p)
+/* A backend on this host: delivered by the stack, whose replies pass to_netdev(). */
+__noinline int nodeport_to_host(struct __sk_buff *skb, struct packet *p)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct address client;
 	int err;
 
@@ -121,7 +121,7 @@ __noinline int serve_by_host(struct __sk_buff *skb, struct packet *p)
 		return DROP(SERVICE_BACKEND_NOT_FOUND);
 	client = p->tuple.source;
 	if (!(p->flags & PACKET_ICMP_ERROR)) {
-		/* the mapping of a flow that keeps its address: its way back is what counts */
+		/* the address is kept; the mapping serves the reply direction */
 		err = nat_translate(skb, p, &client);
 		if (err)
 			return err;

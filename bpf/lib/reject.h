@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * A refusal to a sender, so that its connect() fails at once and not by its time limit: RST for TCP, for
- * UDP "port unreachable". The answer comes while the sender's socket is still locked; a segment then
- * waits in its backlog, an ICMP error to TCP would be forgotten.
+ * Rejects a packet, so that connect() fails at once and not by timeout: RST for TCP, "port
+ * unreachable" for UDP. The reply arrives while the sender's socket is still locked; a segment then
+ * waits in its backlog, whereas TCP would discard an ICMP error.
  */
 #pragma once
 #include "common.h"
 #include "endpoint.h"
 #include "parse.h"
 
-#define PORT_UNREACHABLE_V4 3 /* RFC 792: code of ICMP_DEST_UNREACH */
-#define PORT_UNREACHABLE_V6 4 /* RFC 4443 3.1: code of ICMPV6_DEST_UNREACH */
+#define PORT_UNREACHABLE_V4	3 /* RFC 792: code of ICMP_DEST_UNREACH */
+#define PORT_UNREACHABLE_V6	4 /* RFC 4443 3.1: code of ICMPV6_DEST_UNREACH */
 #define FRAGMENTATION_NEEDED_V4 4 /* likewise */
-#define ICMPV6_PACKET_TOO_BIG 2
-#define QUOTED_L4           8
+#define ICMPV6_PACKET_TOO_BIG	2
+#define QUOTED_L4		8
 
 struct reset_v4 {
 	struct iphdr ip;
@@ -25,8 +25,8 @@ struct reset_v6 {
 	struct tcphdr tcp;
 };
 
-/* The answer of a port without listener (RFC 9293 3.10.7.1) to the segment at `l4`. */
-inline_always int reset_segment(struct __sk_buff *skb, __u32 l4, struct tcphdr *r)
+/* The reset of a port without listener (RFC 9293 3.10.7.1) to the segment at `l4`. */
+static __always_inline int reset_segment(struct __sk_buff *skb, __u32 l4, struct tcphdr *r)
 {
 	struct tcphdr sent;
 
@@ -45,7 +45,7 @@ inline_always int reset_segment(struct __sk_buff *skb, __u32 l4, struct tcphdr *
 	return 0;
 }
 
-inline_always int write_reset_v4(struct __sk_buff *skb)
+static __always_inline int write_reset_v4(struct __sk_buff *skb)
 {
 	struct reset_v4 r = {};
 	struct {
@@ -76,13 +76,13 @@ inline_always int write_reset_v4(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-inline_always int write_reset_v6(struct __sk_buff *skb)
+static __always_inline int write_reset_v6(struct __sk_buff *skb)
 {
 	struct reset_v6 r = {};
 	struct {
 		__be32 length;
 		__be32 next;
-	} pseudo = { bpf_htonl(sizeof(r.tcp)), bpf_htonl(IPPROTO_TCP) };
+	} pseudo = {bpf_htonl(sizeof(r.tcp)), bpf_htonl(IPPROTO_TCP)};
 	struct ipv6hdr sent;
 	__s64 sum;
 
@@ -102,22 +102,22 @@ inline_always int write_reset_v6(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-struct refusal_v4 {
+struct icmp_error_v4 {
 	struct iphdr ip;
 	struct icmp_header icmp;
 	__u8 quote[sizeof(struct iphdr) + QUOTED_L4];
 };
 
-struct refusal_v6 {
+struct icmp_error_v6 {
 	struct ipv6hdr ip;
 	struct icmp_header icmp;
 	__u8 quote[sizeof(struct ipv6hdr) + QUOTED_L4];
 };
 
-/* Turns the packet into the answer. Returns 0, or -1 when it cannot be answered. */
-inline_always int write_refusal_v4(struct __sk_buff *skb, __u32 mtu)
+/* Turns the packet into the ICMP error. Returns 0, or -1 on failure. */
+static __always_inline int write_icmp_error_v4(struct __sk_buff *skb, __u32 mtu)
 {
-	struct refusal_v4 r = {};
+	struct icmp_error_v4 r = {};
 	struct iphdr *quoted = (struct iphdr *)r.quote;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, r.quote, sizeof(r.quote)) ||
@@ -134,19 +134,19 @@ inline_always int write_refusal_v4(struct __sk_buff *skb, __u32 mtu)
 	r.icmp.type = ICMP_DEST_UNREACH;
 	r.icmp.code = mtu ? FRAGMENTATION_NEEDED_V4 : PORT_UNREACHABLE_V4;
 	r.icmp.sequence = bpf_htons(mtu); /* RFC 1191 4 */
-	r.icmp.checksum = fold_checksum(bpf_csum_diff(
-		NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.quote), 0));
+	r.icmp.checksum = fold_checksum(
+	    bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.quote), 0));
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-inline_always int write_refusal_v6(struct __sk_buff *skb, __u32 mtu)
+static __always_inline int write_icmp_error_v6(struct __sk_buff *skb, __u32 mtu)
 {
-	struct refusal_v6 r = {};
+	struct icmp_error_v6 r = {};
 	struct ipv6hdr *quoted = (struct ipv6hdr *)r.quote;
 	struct {
 		__be32 length;
 		__be32 next;
-	} pseudo = { bpf_htonl(sizeof(r.icmp) + sizeof(r.quote)), bpf_htonl(IPPROTO_ICMPV6) };
+	} pseudo = {bpf_htonl(sizeof(r.icmp) + sizeof(r.quote)), bpf_htonl(IPPROTO_ICMPV6)};
 	__s64 sum;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, r.quote, sizeof(r.quote)) ||
@@ -168,8 +168,8 @@ inline_always int write_refusal_v6(struct __sk_buff *skb, __u32 mtu)
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-/* Sends what the packet has become back where it came from. Returns the TC verdict. */
-inline_always int send_back(struct __sk_buff *skb)
+/* Sends the rewritten packet back to its sender. Returns the TC verdict. */
+static __always_inline int send_back(struct __sk_buff *skb)
 {
 	struct endpoint *ep = endpoint_by_ifindex(skb->ifindex);
 	struct {
@@ -191,7 +191,7 @@ inline_always int send_back(struct __sk_buff *skb)
 	return ep ? bpf_redirect_peer(skb->ifindex, 0) : bpf_redirect(skb->ifindex, 0);
 }
 
-/* One function an answer: each has a stack of its own. */
+/* One global function per reply: each has its own stack frame. */
 __noinline int reset_v4(struct __sk_buff *skb)
 {
 	return write_reset_v4(skb) ? TC_ACT_SHOT : send_back(skb);
@@ -205,22 +205,22 @@ __noinline int reset_v6(struct __sk_buff *skb)
 /* With `mtu`: the packet is longer than that. */
 __noinline int unreachable_v4(struct __sk_buff *skb, __u32 mtu)
 {
-	return write_refusal_v4(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
+	return write_icmp_error_v4(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
 }
 
 __noinline int unreachable_v6(struct __sk_buff *skb, __u32 mtu)
 {
-	return write_refusal_v6(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
+	return write_icmp_error_v6(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
 }
 
 /* Whether the packet can be quoted: options and extensions would have to be quoted with it. */
-inline_always bool can_be_answered(const struct packet *p)
+static __always_inline bool can_be_answered(const struct packet *p)
 {
 	return !(p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR)) && !has_options(p);
 }
 
-/* Tells the sender that its packet is longer than `mtu`. The packet is consumed. */
-inline_always int refuse_too_big(struct __sk_buff *skb, const struct packet *p, __u32 mtu)
+/* Replies with the path MTU. The packet is consumed. */
+static __always_inline int reject_too_big(struct __sk_buff *skb, const struct packet *p, __u32 mtu)
 {
 	if (!can_be_answered(p))
 		return TC_ACT_SHOT;
@@ -228,10 +228,9 @@ inline_always int refuse_too_big(struct __sk_buff *skb, const struct packet *p, 
 }
 
 /*
- * Answers a packet that has nowhere to go, as the destination would without a listener. The
- * packet is consumed. Returns the TC verdict.
+ * Replies as a host without a listener would. The packet is consumed. Returns the TC verdict.
  */
-inline_always int refuse(struct __sk_buff *skb, const struct packet *p)
+static __always_inline int reject(struct __sk_buff *skb, const struct packet *p)
 {
 	bool v4 = p->family == 4;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The ways out: into an endpoint, along a route. */
+/* Forwarding: into an endpoint, along a route. */
 #pragma once
 #include "common.h"
 #include "config.h"
@@ -8,15 +8,15 @@
 #include "parse.h"
 #include "reasons.h"
 
-#define AF_INET  2
+#define AF_INET	 2
 #define AF_INET6 10
 
 #define ROUTES_BITS 9
-#define ROUTES (1 << ROUTES_BITS)
-#define ROUTE_NS (NS_PER_SECOND / 10) /* how long an answer of the route table holds */
+#define ROUTES	    (1 << ROUTES_BITS)
+#define ROUTE_NS    (NS_PER_SECOND / 10) /* how long an answer of the route table holds */
 
-/* Straight into the pod, past the host's stack: one scheduling of the receiver. */
-inline_always int deliver_to_endpoint(struct __sk_buff *skb, const struct endpoint *ep)
+/* Into the pod's network namespace, bypassing the host's stack. */
+static __always_inline int forward_to_endpoint(struct __sk_buff *skb, const struct endpoint *ep)
 {
 	struct {
 		__u8 destination[6];
@@ -31,11 +31,11 @@ inline_always int deliver_to_endpoint(struct __sk_buff *skb, const struct endpoi
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
-/* A router's duty (RFC 1812 5.3.1). The caller has seen that the TTL is greater than 1. */
-inline_always int decrement_ttl(struct __sk_buff *skb, const struct packet *p)
+/* RFC 1812 5.3.1. The caller has checked that the TTL is greater than 1. */
+static __always_inline int decrement_ttl(struct __sk_buff *skb, const struct packet *p)
 {
 	/* of IPv4 from the TTL to the checksum (RFC 1624), of IPv6 the hop limit alone */
-	__u8 changed[4] = { p->ttl - 1 };
+	__u8 changed[4] = {p->ttl - 1};
 	__u32 at = p->l3 + offsetof(struct ipv6hdr, hop_limit), length = 1, sum;
 	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
 
@@ -51,18 +51,18 @@ inline_always int decrement_ttl(struct __sk_buff *skb, const struct packet *p)
 	return bpf_skb_store_bytes(skb, at, changed, length, 0) ? DROP(WRITE_ERROR) : 0;
 }
 
-/* What the route table said of a flow. */
+/* The cached route of a flow. */
 struct route {
 	struct tuple flow;
-	__u64 expires;  /* CLOCK_MONOTONIC, ns */
+	__u64 expires;	      /* CLOCK_MONOTONIC, ns */
 	__u32 source_ifindex; /* where the flow comes from */
-	__u32 ifindex;  /* where it goes */
-	__u32 family;   /* AF_*, of the next hop */
+	__u32 ifindex;	      /* where it goes */
+	__u32 family;	      /* AF_*, of the next hop */
 	__u8 next_hop[16];
 	__u32 pad;
 };
 
-/* Of the flows that a CPU works at: each in the one row of its hash, for a tenth of a second. */
+/* Route cache per CPU: one row per hash, valid for a tenth of a second. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, ROUTES);
@@ -71,7 +71,7 @@ struct {
 	__type(value, struct route);
 } pilus_routes SEC(".maps");
 
-inline_always bool tuple_equal(const struct tuple *a, const struct tuple *b)
+static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
 {
 	return address_equal(&a->source, &b->source) &&
 	       address_equal(&a->destination, &b->destination) &&
@@ -79,7 +79,7 @@ inline_always bool tuple_equal(const struct tuple *a, const struct tuple *b)
 	       a->protocol == b->protocol;
 }
 
-/* Asks the route table. Returns 0 with the row filled, or -1 without a next hop. */
+/* Looks up the route. Returns 0 with the row filled, or -1 without a next hop. */
 __noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct route *row)
 {
 	struct bpf_fib_lookup fib = {};
@@ -114,10 +114,10 @@ __noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct 
 }
 
 /*
- * Along the node's routes without its stack. What the route table does not answer with a next hop
- * goes to the stack after all: addresses of the node, ICMP errors for unreachable or too big.
+ * Forwards along the node's routes, bypassing its stack. Packets without a next hop are passed to
+ * the stack: addresses of the node, ICMP errors for unreachable or too big.
  */
-__noinline int deliver_by_route(struct __sk_buff *skb, const struct packet *p)
+__noinline int forward_by_route(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_redir_neigh next;
 	struct route *row;

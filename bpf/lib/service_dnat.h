@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Services per packet, for senders whose sockets are not translated (skb only). */
+/* Service translation per packet, for senders that are not translated at the socket (skb only). */
 #pragma once
 #include "balance.h"
 #include "conntrack.h"
-#include "masquerade.h"
-#include "move_port.h"
+#include "snat.h"
+#include "port_conflict.h"
 #include "rewrite.h"
 
-inline_always bool in_source_ranges(__u32 service, const struct address *client)
+static __always_inline bool in_source_ranges(__u32 service, const struct address *client)
 {
 	struct source_range_key key;
 
@@ -19,11 +19,11 @@ inline_always bool in_source_ranges(__u32 service, const struct address *client)
 
 /*
  * Finds the service and the backend of a packet, or of the flow that an error is about. Returns 1
- * with this_translation() filled, 0 when it is no service, or a negative drop reason.
+ * with this_scratch() filled, 0 when it is no service, or a negative drop reason.
  */
 __noinline int choose_backend(const struct packet *p, int scope)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct service *s;
 	struct backend *b;
 	bool begins;
@@ -47,15 +47,15 @@ __noinline int choose_backend(const struct packet *p, int scope)
 	t->flags = s->flags;
 	t->service = s->id;
 	t->backend = 0;
-	if (scope == SCOPE_OUTSIDE) {
+	if (scope == SCOPE_EXTERNAL) {
 		if (!(s->flags & SERVICE_EXTERNAL))
 			return DROP(CLUSTER_IP_FROM_OUTSIDE);
 		if (s->flags & SERVICE_SOURCE_RANGES &&
 		    !in_source_ranges(s->id, &t->flow.tuple.source))
 			return DROP(NOT_IN_SOURCE_RANGES);
-		err = balance(s, SCOPE_OUTSIDE, &t->flow.tuple, begins);
+		err = balance(s, SCOPE_EXTERNAL, &t->flow.tuple, begins);
 	} else {
-		err = balance(s, SCOPE_INSIDE, &t->flow.tuple, begins);
+		err = balance(s, SCOPE_INTERNAL, &t->flow.tuple, begins);
 	}
 	if (err < 0)
 		return err;
@@ -80,7 +80,8 @@ __noinline int choose_backend(const struct packet *p, int scope)
 	return 1;
 }
 
-/* DNAT of a packet to its backend, or of what an error quotes. Returns 0 or a negative drop reason. */
+/* DNAT of a packet to its backend, or of what an error quotes. Returns 0 or a negative drop reason.
+ */
 __noinline int translate_destination(struct __sk_buff *skb, struct packet *p,
 				     const struct target *target)
 {
@@ -91,10 +92,10 @@ __noinline int translate_destination(struct __sk_buff *skb, struct packet *p,
 		return DROP(WRITE_ERROR);
 	t = *target;
 	if (p->flags & PACKET_ICMP_ERROR) {
-		err = move_quoted_port(skb, p, &t);
+		err = remap_quoted_port(skb, p, &t);
 		if (err)
 			return err;
-		/* the error goes where the quoted answer came from */
+		/* the error goes to the sender of the quoted reply */
 		err = rewrite_inner(skb, p, REWRITE_SOURCE, &t.address, t.port);
 		return err ? err : rewrite_outer(skb, p, REWRITE_DESTINATION, &t.address);
 	}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Mappings applied to packets of the stack, both ways and with the errors about them (skb only). */
+/* Source NAT of packets, replies and the ICMP errors about them (skb only). */
 #pragma once
 #include "nat.h"
 #include "rewrite.h"
-#include "translation.h"
+#include "scratch.h"
 
-inline_always void flow_of(struct flow *f, const struct packet *p)
+static __always_inline void flow_of(struct flow *f, const struct packet *p)
 {
 	f->tuple = p->tuple;
 	f->family = p->family;
@@ -13,8 +13,8 @@ inline_always void flow_of(struct flow *f, const struct packet *p)
 	f->fixed = !has_port_to_change(p);
 }
 
-/* The flow in whose other direction a quoted packet went. */
-inline_always void flow_against_quote(struct flow *f, const struct packet *p)
+/* The flow whose reverse direction the quoted packet belongs to. */
+static __always_inline void flow_against_quote(struct flow *f, const struct packet *p)
 {
 	f->tuple.source = p->inner.destination;
 	f->tuple.source_port = p->inner.destination_port;
@@ -27,12 +27,12 @@ inline_always void flow_against_quote(struct flow *f, const struct packet *p)
 }
 
 /*
- * Translates the source of a packet of this_translation(), or what an error quotes of it. Returns 0
+ * Translates the source of a packet of this_scratch(), or what an error quotes of it. Returns 0
  * or a negative drop reason.
  */
 __noinline int nat_translate(struct __sk_buff *skb, struct packet *p, const struct address *own)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct address to;
 	int port, err;
 
@@ -56,9 +56,10 @@ __noinline int nat_translate(struct __sk_buff *skb, struct packet *p, const stru
 }
 
 /* Translates the source of a pod's packet that leaves through a device of the node. */
-inline_always int nat_masquerade(struct __sk_buff *skb, struct packet *p, const struct address *own)
+static __always_inline int nat_masquerade(struct __sk_buff *skb, struct packet *p,
+					  const struct address *own)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 
 	if (!t)
 		return DROP(NO_NAT_MAPPING);
@@ -71,7 +72,7 @@ inline_always int nat_masquerade(struct __sk_buff *skb, struct packet *p, const 
 	return nat_translate(skb, p, own);
 }
 
-/* Gives an answer back its ends as the one that began knows them. Returns 1, 0 without a mapping. */
+/* Reverse NAT of a reply. Returns 1, 0 without a mapping, or a negative drop reason. */
 __noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
 {
 	struct address to, frontend;
@@ -85,7 +86,7 @@ __noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
 	if (p->flags & PACKET_ICMP_ERROR) {
 		struct tuple t = {};
 
-		/* about a packet that was translated on its way out */
+		/* about a packet that was translated on egress */
 		t.source = p->inner.destination;
 		t.source_port = p->inner.destination_port;
 		t.destination = p->inner.source;

@@ -15,15 +15,15 @@ export const XDP_CHOICES = ["auto", "best", "native", "generic", "off"] as const
 export type XdpChoice = typeof XDP_CHOICES[number];
 
 /** Where packets of a device meet the prefilter and the load balancer first. */
-export interface WireState {
+export interface XdpDeviceState {
   device: string;
   mode: "native" | "generic" | "tc";
   /** Why it is this one, in words. */
   reason: string;
 }
 
-/** Options for {@linkcode attachWire}. */
-export interface WireOptions {
+/** Options for {@linkcode attachXdpDevice}. */
+export interface XdpDeviceOptions {
   /** In the calling thread's network namespace. */
   ifindex: number;
   /** Where the link is pinned, on a bpffs. */
@@ -32,25 +32,29 @@ export interface WireOptions {
 }
 
 /** Attaches the program, or puts it in the place of an earlier one, and says where it runs now. */
-export function attachWire(
+export function attachXdpDevice(
   program: BpfProgram,
-  { ifindex, pin, choice }: WireOptions,
-): WireState {
+  { ifindex, pin, choice }: XdpDeviceOptions,
+): XdpDeviceState {
   using netlink = NetlinkSocket.open();
   const link = getLink(netlink, ifindex);
   const driver = driverOf(link.name) ?? (link.kind || link.name);
-  const state = (mode: WireState["mode"], reason: string) => ({ device: link.name, mode, reason });
+  const state = (mode: XdpDeviceState["mode"], reason: string) => ({
+    device: link.name,
+    mode,
+    reason,
+  });
   if (choice === "off") {
-    detachWire(pin);
+    detachXdpDevice(pin);
     return state("tc", "XDP is switched off by --xdp off");
   }
   // between namespaces of one machine checksums are left to a wire that never comes
   if (choice === "auto" && driver === "veth") {
-    detachWire(pin);
+    detachXdpDevice(pin);
     return state("tc", "veth leaves checksums unfinished, which XDP cannot see");
   }
   // one that could do better now, or shall not, makes room; tc serves meanwhile
-  if (link.xdp !== (choice === "generic" ? "generic" : "native")) detachWire(pin);
+  if (link.xdp !== (choice === "generic" ? "generic" : "native")) detachXdpDevice(pin);
 
   const refusals: string[] = [];
   const best = choice === "auto" || choice === "best";
@@ -67,12 +71,12 @@ export function attachWire(
       if (isErrno(error, "EBUSY", "EEXIST")) break;
     }
   }
-  detachWire(pin);
+  detachXdpDevice(pin);
   return state("tc", refusals.join("; "));
 }
 
 /** Takes the program off. */
-export function detachWire(pin: string): void {
+export function detachXdpDevice(pin: string): void {
   using link = BpfLink.tryOpenPinned(pin);
   if (!link) return;
   link.detach();

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Direct server return: the backend's node answers the client itself. It learns of the frontend from
- * an IP tunnel to the backend, or from an option behind the IP header (skb only).
+ * Direct server return: the backend's node replies to the client itself. The frontend is carried by
+ * an IP-in-IP header or by an IP option (skb only).
  */
 #pragma once
 #include "dsr_option.h"
 #include "fragment.h"
-#include "frame.h"
+#include "parse_skb.h"
 #include "rewrite.h"
 #include "service.h"
-#include "translate.h"
+#include "service_dnat.h"
 
-inline_always int add_option_v4(struct __sk_buff *skb, const struct packet *p)
+static __always_inline int add_option_v4(struct __sk_buff *skb, const struct packet *p)
 {
-	struct option_v4 option = { .type = OPTION_V4_TYPE, .length = sizeof(option) };
+	struct option_v4 option = {.type = OPTION_V4_TYPE, .length = sizeof(option)};
 	struct iphdr ip;
 
 	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET, 0) ||
@@ -24,18 +24,19 @@ inline_always int add_option_v4(struct __sk_buff *skb, const struct packet *p)
 	ip.ihl = (sizeof(ip) + sizeof(option)) / 4;
 	ip.tot_len = bpf_htons(bpf_ntohs(ip.tot_len) + sizeof(option));
 	ip.check = 0;
-	ip.check = fold_checksum(bpf_csum_diff(
-		NULL, 0, (__be32 *)&ip, sizeof(ip),
-		bpf_csum_diff(NULL, 0, (__be32 *)&option, sizeof(option), 0)));
+	ip.check = fold_checksum(
+	    bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip),
+			  bpf_csum_diff(NULL, 0, (__be32 *)&option, sizeof(option), 0)));
 	if (bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
 	    bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &option, sizeof(option), 0))
 		return DROP(WRITE_ERROR);
 	return 0;
 }
 
-inline_always int add_option_v6(struct __sk_buff *skb, const struct packet *p)
+static __always_inline int add_option_v6(struct __sk_buff *skb, const struct packet *p)
 {
-	struct option_v6 option = { .type = OPTION_V6_TYPE, .length = OPTION_V6_LENGTH, .words = 2, .pad = { 1, 0 } };
+	struct option_v6 option = {
+	    .type = OPTION_V6_TYPE, .length = OPTION_V6_LENGTH, .words = 2, .pad = {1, 0}};
 	struct ipv6hdr ip;
 
 	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET, 0) ||
@@ -52,8 +53,8 @@ inline_always int add_option_v6(struct __sk_buff *skb, const struct packet *p)
 	return 0;
 }
 
-/* Tells the backend's node of the frontend of a translated packet. */
-__noinline int add_option(struct __sk_buff *skb, struct packet *p)
+/* Adds the IP option that carries the frontend of a translated packet. */
+__noinline int dsr_add_option(struct __sk_buff *skb, struct packet *p)
 {
 	int err;
 
@@ -64,17 +65,18 @@ __noinline int add_option(struct __sk_buff *skb, struct packet *p)
 	return err;
 }
 
-/* Reads the frontend from the option; a packet without one, or with another's, stays as it is. */
-__noinline int read_option(struct __sk_buff *skb, struct packet *p)
+/* Reads the frontend from the IP option; packets without a valid one are left unmodified. */
+__noinline int dsr_read_option(struct __sk_buff *skb, struct packet *p)
 {
-	struct tunnelled_key key = {};
+	struct dsr_frontend_key key = {};
 
 	if (!p || p->flags & (PACKET_ICMP_ERROR | PACKET_FRAGMENT_LATER))
 		return 0;
 	if (p->family == 4) {
 		struct option_v4 option;
 
-		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), &option, sizeof(option)) ||
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), &option,
+				       sizeof(option)) ||
 		    option.type != OPTION_V4_TYPE || option.length != sizeof(option))
 			return 0;
 		address_from_v4(&key.frontend, option.address);
@@ -91,8 +93,8 @@ __noinline int read_option(struct __sk_buff *skb, struct packet *p)
 	}
 	key.backend = p->tuple.destination;
 	key.protocol = p->tuple.protocol;
-	/* anybody can write an option; answers are given the address of a service only */
-	if (!bpf_map_lookup_elem(&pilus_tunnelled, &key))
+	/* options can be forged: accept known frontends of this backend only */
+	if (!bpf_map_lookup_elem(&pilus_dsr_frontends, &key))
 		return 0;
 	p->flags |= PACKET_TRANSLATED;
 	p->inner.destination = key.frontend;
@@ -100,9 +102,9 @@ __noinline int read_option(struct __sk_buff *skb, struct packet *p)
 	return 0;
 }
 
-/* Puts an IP header of the same family around the packet (RFC 2003, RFC 2473). */
-__noinline int wrap(struct __sk_buff *skb, struct packet *p, const struct address *source,
-		    const struct address *destination)
+/* Encapsulates the packet in an IP header of the same family (RFC 2003, RFC 2473). */
+__noinline int dsr_encap_ip(struct __sk_buff *skb, struct packet *p, const struct address *source,
+			    const struct address *destination)
 {
 	__u32 length = skb->len - ETH_HLEN;
 
@@ -117,7 +119,7 @@ __noinline int wrap(struct __sk_buff *skb, struct packet *p, const struct addres
 		ip.version = 4;
 		ip.ihl = 5;
 		ip.tot_len = bpf_htons(length + sizeof(ip));
-		ip.frag_off = bpf_htons(0x4000); /* may not be cut: the inner one was looked at */
+		ip.frag_off = bpf_htons(0x4000); /* DF: the MTU was checked for the inner packet */
 		ip.ttl = 64;
 		ip.protocol = IPPROTO_IPIP;
 		ip.saddr = WORD(source, 3);
@@ -149,13 +151,13 @@ __noinline int wrap(struct __sk_buff *skb, struct packet *p, const struct addres
 }
 
 /*
- * Takes the outer header off a packet that another node has sent to a backend here, and gives it the
- * backend as its destination. Pods may have tunnels of their own: those stay. Returns 0 or a
+ * Removes the outer header of a packet that another node sent to a backend here, and rewrites the
+ * destination to the backend. Tunnels of the pods themselves are left alone. Returns 0 or a
  * negative drop reason.
  */
-__noinline int unwrap(struct __sk_buff *skb, struct packet *p)
+__noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 {
-	struct translation *t = this_translation();
+	struct scratch *t = this_scratch();
 	struct packet *inner;
 	__u32 *port, outer;
 
@@ -170,16 +172,16 @@ __noinline int unwrap(struct __sk_buff *skb, struct packet *p)
 	    (inner->flags & PACKET_ICMP_ERROR && parse_quote(skb, inner)) || fragment_track(inner))
 		return 0;
 	if (inner->flags & PACKET_ICMP_ERROR) {
-		t->tunnelled.frontend = inner->inner.source;
-		t->tunnelled.port = inner->inner.source_port;
-		t->tunnelled.protocol = inner->inner.protocol;
+		t->dsr_frontend.frontend = inner->inner.source;
+		t->dsr_frontend.port = inner->inner.source_port;
+		t->dsr_frontend.protocol = inner->inner.protocol;
 	} else {
-		t->tunnelled.frontend = inner->tuple.destination;
-		t->tunnelled.port = inner->tuple.destination_port;
-		t->tunnelled.protocol = inner->tuple.protocol;
+		t->dsr_frontend.frontend = inner->tuple.destination;
+		t->dsr_frontend.port = inner->tuple.destination_port;
+		t->dsr_frontend.protocol = inner->tuple.protocol;
 	}
-	t->tunnelled.backend = p->tuple.destination;
-	port = bpf_map_lookup_elem(&pilus_tunnelled, &t->tunnelled);
+	t->dsr_frontend.backend = p->tuple.destination;
+	port = bpf_map_lookup_elem(&pilus_dsr_frontends, &t->dsr_frontend);
 	if (!port)
 		return 0;
 	t->target.address = p->tuple.destination;

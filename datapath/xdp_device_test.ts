@@ -12,7 +12,12 @@ import {
 } from "./net/link.ts";
 import { NetlinkSocket } from "./net/netlink.ts";
 import { createNamespace, deleteNamespace, inNamespace, openNamespace } from "./net/netns.ts";
-import { attachWire, detachWire, type WireState, type XdpChoice } from "./wire.ts";
+import {
+  attachXdpDevice,
+  detachXdpDevice,
+  type XdpChoice,
+  type XdpDeviceState,
+} from "./xdp_device.ts";
 
 const sample = compile("sample");
 
@@ -20,7 +25,7 @@ interface Bench {
   program: BpfProgram;
   netlink: NetlinkSocket;
   pins: string;
-  attach(device: string, choice?: XdpChoice): WireState;
+  attach(device: string, choice?: XdpChoice): XdpDeviceState;
   /** How the kernel says that the device runs its program. */
   mode(device: string): XdpMode;
 }
@@ -47,7 +52,7 @@ function withDevices(work: (bench: Bench) => void): void {
         netlink,
         pins,
         attach: (device, choice = "best") =>
-          attachWire(program, {
+          attachXdpDevice(program, {
             ifindex: getLink(netlink, device).ifindex,
             pin: pin(device),
             choice,
@@ -60,20 +65,20 @@ function withDevices(work: (bench: Bench) => void): void {
   }
 }
 
-Deno.test("attachWire() runs in the driver of a veth and is taken off again", () => {
+Deno.test("attachXdpDevice() runs in the driver of a veth and is taken off again", () => {
   withDevices(({ attach, mode, pins }) => {
     const native = { device: "eth0", mode: "native", reason: "veth runs it" } as const;
     assertEquals(attach("eth0"), native);
     assertEquals(mode("eth0"), "native");
     assertEquals(attach("eth0"), native, "again, in place");
-    detachWire(`${pins}/eth0-xdp`);
+    detachXdpDevice(`${pins}/eth0-xdp`);
     assertEquals(mode("eth0"), "none");
-    detachWire(`${pins}/eth0-xdp`);
+    detachXdpDevice(`${pins}/eth0-xdp`);
     assertEquals([...Deno.readDirSync(pins)], []);
   });
 });
 
-Deno.test("attachWire() says in the kernel's words why the driver cannot, and goes after it", () => {
+Deno.test("attachXdpDevice() says in the kernel's words why the driver cannot, and goes after it", () => {
   withDevices(({ attach, mode, netlink }) => {
     setLink(netlink, "peer", { mtu: 9000 });
     setLink(netlink, "eth0", { mtu: 9000 });
@@ -89,7 +94,7 @@ Deno.test("attachWire() says in the kernel's words why the driver cannot, and go
   });
 });
 
-Deno.test("attachWire() goes after drivers without XDP: lo and bridge", () => {
+Deno.test("attachXdpDevice() goes after drivers without XDP: lo and bridge", () => {
   withDevices(({ attach, mode, netlink }) => {
     assertEquals(attach("lo"), {
       device: "lo",
@@ -108,7 +113,7 @@ Deno.test("attachWire() goes after drivers without XDP: lo and bridge", () => {
   });
 });
 
-Deno.test("attachWire() does what the operator says", () => {
+Deno.test("attachXdpDevice() does what the operator says", () => {
   withDevices(({ attach, mode, pins }) => {
     assertEquals(attach("eth0", "generic").reason, "chosen by --xdp generic");
     assertEquals(mode("eth0"), "generic");
@@ -129,7 +134,7 @@ Deno.test("attachWire() does what the operator says", () => {
   });
 });
 
-Deno.test("attachWire() leaves another's program alone, and forgets a device that was made anew", () => {
+Deno.test("attachXdpDevice() leaves another's program alone, and forgets a device that was made anew", () => {
   withDevices(({ attach, mode, netlink, program }) => {
     {
       const { ifindex } = getLink(netlink, "eth0");

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Ingress from the overlay, decapsulated by the tunnel device or by the node's device program. */
+#pragma once
+#include "admission.h"
+#include "fragment.h"
+#include "tunnel.h"
+
+/* The identity of a VNI, or IDENTITY_UNKNOWN for one that nodes do not send. */
+static __always_inline __u32 identity_from_vni(__u32 vni, const struct packet *p)
+{
+	if (vni == IDENTITY_WORLD) /* a client of a service of that node */
+		return identity_of_world(&p->tuple.source);
+	return vni == IDENTITY_REMOTE_NODE || vni >= IDENTITY_CLUSTER_MIN ? vni : IDENTITY_UNKNOWN;
+}
+
+/* Admits and forwards to the pod of `ifindex`. Returns the verdict. */
+__noinline int overlay_ingress(struct __sk_buff *skb, struct packet *p, __u32 identity,
+			       __u32 ifindex)
+{
+	struct event_context c = {.point = POINT_FROM_OVERLAY};
+	struct ends ends = {};
+	struct admission a = {};
+	int err;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	ends.source_identity = identity;
+	ends.destination = endpoint_by_ifindex(ifindex);
+	if (!ends.destination) {
+		err = DROP(ENDPOINT_NOT_READY);
+		goto dropped;
+	}
+	ends.destination_identity = ends.destination->identity;
+	c.endpoint = ends.destination->id;
+	err = admit_and_restore(skb, p, &c, &ends, &a);
+	if (err)
+		goto dropped;
+	count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
+	return forward_to_endpoint(skb, ends.destination);
+dropped:
+	return drop(skb, p, &c, err, METRIC_INGRESS);
+}
+
+/*
+ * Segments of this CPU that are inside the tunnel device. The device delivers later than
+ * decapsulate(), so while it holds segments all packets take the device: otherwise they would be
+ * reordered.
+ */
+struct overlay_inflight {
+	__u64 last;	/* when a packet was last left to the device, CLOCK_MONOTONIC, ns */
+	__u32 segments; /* counted so that GRO and GSO do not change the number */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, __u32);
+	__type(value, struct overlay_inflight);
+} pilus_overlay_inflight SEC(".maps");
+
+/* After this time the device has dropped them. */
+#define OVERLAY_INFLIGHT_NS (20 * NS_PER_SECOND / 1000)
+
+static __always_inline struct overlay_inflight *this_overlay_inflight(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&pilus_overlay_inflight, &zero);
+}
+
+static __always_inline __u32 segments_of(struct __sk_buff *skb)
+{
+	return skb->gso_segs > 1 ? skb->gso_segs : 1;
+}
+
+/* The packet is left to the tunnel device. */
+static __always_inline void overlay_inflight_add(struct __sk_buff *skb)
+{
+	struct overlay_inflight *i = this_overlay_inflight();
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (!i)
+		return;
+	i->segments = segments_of(skb) + (now - i->last < OVERLAY_INFLIGHT_NS ? i->segments : 0);
+	i->last = now;
+}
+
+/* The packet has left the tunnel device. */
+static __always_inline void overlay_inflight_remove(struct __sk_buff *skb)
+{
+	struct overlay_inflight *i = this_overlay_inflight();
+	__u32 segments = segments_of(skb);
+
+	if (i)
+		i->segments -= i->segments < segments ? i->segments : segments;
+}
+
+static __always_inline bool overlay_has_inflight(void)
+{
+	struct overlay_inflight *i = this_overlay_inflight();
+
+	return !i || (i->segments && bpf_ktime_get_coarse_ns() - i->last < OVERLAY_INFLIGHT_NS);
+}
+
+/*
+ * Decapsulates a packet to a pod of this node. Returns the arguments of overlay_ingress(), the
+ * identity in the upper half and the ifindex in the lower, or 0 when the tunnel device must do it:
+ * the packet is then unmodified, `p` is not.
+ */
+__noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
+{
+	const struct encapsulation *e;
+	struct ipcache_entry *row;
+	struct address end;
+	__u32 identity, ifindex;
+
+	if (!p || has_options(p) || skb->gso_size || overlay_has_inflight())
+		return 0;
+	pull_headers(skb, ETH_HLEN + ENCAPSULATION);
+	e = (void *)(long)skb->data + ETH_HLEN;
+	if ((void *)e + ENCAPSULATION > (void *)(long)skb->data_end || e->udp.check ||
+	    e->flags != VXLAN_HAS_VNI || (e->ip.tos & ECN_MASK) == ECN_CONGESTED ||
+	    ETH_HLEN + bpf_ntohs(e->ip.tot_len) != skb->len)
+		return 0;
+	/* only known nodes; other senders pass the firewall and the tunnel device */
+	end = p->tuple.source;
+	row = ipcache_exact(&end);
+	if (!row || !(row->flags & IPCACHE_NODE) || row->identity == IDENTITY_HOST)
+		return 0;
+	identity = bpf_ntohl(e->vni) >> 8;
+	__builtin_memset(p, 0, sizeof(*p));
+	p->family = e->ethernet.h_proto == bpf_htons(ETH_P_IP)	   ? 4
+		    : e->ethernet.h_proto == bpf_htons(ETH_P_IPV6) ? 6
+								   : 0;
+	/* not more than necessary: pulled bytes are copied */
+	pull_headers(skb, ETH_HLEN + ENCAPSULATION + (p->family == 4 ? 40 : 60));
+	if (!p->family || parse_packet(skb, ETH_HLEN + ENCAPSULATION, p->family, p) ||
+	    p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))
+		return 0;
+	identity = identity_from_vni(identity, p);
+	end = p->tuple.destination;
+	row = ipcache_exact(&end);
+	if (!identity || !row || !(row->flags & IPCACHE_LOCAL))
+		return 0;
+	ifindex = row->ifindex;
+	if (bpf_skb_adjust_room(skb, -ENCAPSULATION, BPF_ADJ_ROOM_MAC,
+				p->family == 6 ? ADJ_ROOM_DECAP_L3_IPV6 : 0))
+		return 0;
+	p->l3 -= ENCAPSULATION;
+	p->l4 -= ENCAPSULATION;
+	return (__u64)identity << 32 | ifindex;
+}

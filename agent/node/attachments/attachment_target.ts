@@ -3,7 +3,7 @@
 import type { Bpffs } from "../../../datapath/bpffs.ts";
 import { HeldAttachment, hookPin } from "../../../datapath/held_attachment.ts";
 import { type Loader, SOCKET_HOOKS } from "../../../datapath/loader.ts";
-import type { XdpDeviceState, XdpChoice } from "../../../datapath/xdp_device.ts";
+import type { XdpChoice, XdpDeviceState } from "../../../datapath/xdp_device.ts";
 import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
 import { HOST_IFNAME } from "../endpoints/plumbing.ts";
 import type { AttachmentRow } from "./attachment.ts";

@@ -66,7 +66,7 @@ export function servicesPart(
       nodePortRange: config.nodePortRange,
     }),
   );
-  const { services, sourceRanges, tunnelled, addresses, hostFrontends } = stack.use(
+  const { services, sourceRanges, dsrFrontends, addresses, hostFrontends } = stack.use(
     deriveServiceRows({ frontends, nodes }, {
       routing,
       clusterCidrs,
@@ -119,8 +119,8 @@ export function servicesPart(
   );
   const tunnelling = stack.use(
     new Reconciler({
-      name: "tunnelled",
-      desired: tunnelled,
+      name: "dsr-frontends",
+      desired: dsrFrontends,
       target: mapTarget(maps.pilus_dsr_frontends),
       repairIntervalMs,
     }),
@@ -134,10 +134,11 @@ export function servicesPart(
   const destroyStaleSockets = () =>
     new StaleSockets({
       frontends,
-      before: maps.pilus_socket_revnat.keys().filter(({ backend }) => isPodAddress(backend)).flatMap(
-        ({ backend, port }) =>
-          [6, 17].map((protocol) => ({ address: backend.slice(), port, protocol })),
-      ),
+      before: maps.pilus_socket_revnat.keys().filter(({ backend }) => isPodAddress(backend))
+        .flatMap(
+          ({ backend, port }) =>
+            [6, 17].map((protocol) => ({ address: backend.slice(), port, protocol })),
+        ),
       pods: [identified, store.addresses],
       lives: (ip) => names.get(ip) !== undefined,
       namespaces: () => endpoints.rows().map(({ netns }) => netns),

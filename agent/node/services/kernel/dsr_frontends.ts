@@ -16,7 +16,7 @@ export function deriveDsrFrontends(
   nodes: Table<ClusterNode>,
 ): Derived<MapRow<DsrFrontendKey, number>> {
   const table = mapTable<DsrFrontendKey, number>(
-    "tunnelled",
+    "dsr-frontends",
     ({ frontend, backend, port, protocol }) =>
       `${formatIp(frontend)}|${port}|${protocol}|${formatIp(backend)}`,
   );

@@ -2,11 +2,11 @@
 
 import {
   BackendFlags,
+  type DsrFrontendKey,
   type Service,
   ServiceFlags,
   type ServiceKey,
   type SourceRangeKey,
-  type DsrFrontendKey,
 } from "../../../../datapath/maps/generated.ts";
 import { cidrContains, parseCidr } from "../../../../datapath/net/ip.ts";
 import type { RoutingMode } from "../../../../datapath/loader.ts";
@@ -38,7 +38,7 @@ export interface ServiceRowTables extends Disposable {
   services: Table<ServiceRow>;
   numbers: ServiceNumbers;
   sourceRanges: Table<MapRow<SourceRangeKey, number>>;
-  tunnelled: Table<MapRow<DsrFrontendKey, number>>;
+  dsrFrontends: Table<MapRow<DsrFrontendKey, number>>;
   /** Addresses with some frontend. */
   addresses: Table<ServiceAddress>;
   /** Keys of frontends that have a backend at an address of this node. */
@@ -76,7 +76,7 @@ export function deriveServiceRows(
     services,
     numbers,
     sourceRanges: stack.use(deriveSourceRanges(frontends, numbers)).table,
-    tunnelled: stack.use(deriveDsrFrontends(frontends, nodes)).table,
+    dsrFrontends: stack.use(deriveDsrFrontends(frontends, nodes)).table,
     addresses: stack.use(deriveServiceAddresses(frontends)).table,
     hostFrontends: stack.use(deriveHostFrontends(frontends, nodes)).table,
     [Symbol.dispose]: () => stack.dispose(),

@@ -110,7 +110,7 @@ Deno.test("source ranges are of the frontend's family", async () => {
 
 Deno.test("direct return may come from any node's port to a backend here", async () => {
   const local = backend("10.60.1.1", { local: true });
-  const { tunnelled, nodes } = derived([
+  const { dsrFrontends, nodes } = derived([
     frontend("192.168.60.1", [local, backend("10.60.2.1")], {
       kind: "NodePort",
       forwarding: "option",
@@ -119,9 +119,9 @@ Deno.test("direct return may come from any node's port to a backend here", async
     frontend("198.51.100.1", [local], { kind: "LoadBalancer", forwarding: "snat" }),
   ]);
   await settled();
-  const asked = () => tunnelled.rows().map(({ key }) => formatIp(key.frontend)).sort();
+  const asked = () => dsrFrontends.rows().map(({ key }) => formatIp(key.frontend)).sort();
   assertEquals(asked(), ["192.168.60.1", "192.168.60.2"]);
-  assertEquals(tunnelled.rows()[0]!.value, 8080 >> 8 | (8080 & 0xff) << 8);
+  assertEquals(dsrFrontends.rows()[0]!.value, 8080 >> 8 | (8080 & 0xff) << 8);
   nodes.delete("node-b");
   await settled();
   assertEquals(asked(), ["192.168.60.1"]);

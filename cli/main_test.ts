@@ -27,8 +27,8 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
       const [line, parts] of [
         ["status", [
           "node-a: ok\n",
-          "XDP:        eth0 native (virtio_net runs it), eth1 generic",
-          "Addresses:  ipv4 3 of 253, ipv6 3 of 65533",
+          "XDP:       eth0 native (virtio_net runs it), eth1 generic",
+          "Addresses: ipv4 3 of 253, ipv6 3 of 65533",
           "E2BIG",
         ]],
         ["endpoint list", ["demo/web-", "fd60:1:2:3::2", "302  ingress   ready", "app=web,"]],

@@ -1,7 +1,6 @@
 /** Events of the programs: flows for monitors, and what was counted. */
 
 import { TraceLevel } from "../../../datapath/maps/generated.ts";
-import { findLink } from "../../../datapath/net/link.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
 import { ApiError } from "../../api/server.ts";
 import type { Log } from "../../core/log.ts";
@@ -50,7 +49,7 @@ export function observerPart(
     endpoints: Pick<Table<Endpoint>, "watch">;
   },
 ): Part {
-  const { maps, netlink, sockmap } = kernel;
+  const { maps, facts, sockmap } = kernel;
   const podOf = (ip: string) => names.get(ip);
   const stack = new DisposableStack();
   const clock = new EventClock();
@@ -71,19 +70,11 @@ export function observerPart(
     ),
   );
   stack.use(endpoints.watch(endpointEvents(report)));
-  const interfaces = new Map<number, string>();
   const views = new FlowViews({
     labels,
     rule,
     pod: podOf,
-    interface(ifindex) {
-      let name = interfaces.get(ifindex);
-      if (name === undefined) {
-        name = findLink(netlink, ifindex)?.name ?? String(ifindex);
-        interfaces.set(ifindex, name);
-      }
-      return name;
-    },
+    interface: (ifindex) => facts.links.get(String(ifindex))?.name ?? String(ifindex),
   });
   const trace = (traceLevel: number) =>
     maps.pilus_runtime.set(0, { traceLevel, sockmap: Number(sockmap.on) });

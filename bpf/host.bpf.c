@@ -231,6 +231,7 @@ int to_netdev(struct __sk_buff *skb)
 	if (err)
 		goto dropped;
 	skb->mark = (skb->mark & ~MARK_MASK) | MARK_NAT_DONE;
+	trace(skb, &p, &c, TRACE_LEVEL_PACKETS);
 	return TC_ACT_UNSPEC;
 dropped:
 	return drop(skb, &p, &c, err, METRIC_EGRESS);

@@ -117,6 +117,7 @@ int to_overlay(struct __sk_buff *skb)
 	err = set_tunnel(skb, c.source_identity, &to->node);
 	if (err)
 		goto dropped;
+	trace(skb, &p, &c, TRACE_LEVEL_PACKETS);
 	return TC_ACT_OK;
 dropped:
 	return drop(skb, &p, &c, err, METRIC_EGRESS);

@@ -192,7 +192,7 @@ for (const [name, [ifindex, verdicts]] of Object.entries(PROGRAMS)) {
     };
     const drain = () => {
       for (const e of node.takeEvents()) {
-        if (e.type !== EventType.DROP) continue;
+        if (e.header.type !== EventType.DROP) continue;
         told++;
         assert(e.reason > 1 && REASONS.has(e.reason), `unknown reason ${e.reason}`);
       }

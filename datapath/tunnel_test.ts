@@ -190,7 +190,7 @@ both("policies judge what the tunnel's frame holds by the sender's identity", (f
   const made = tcpFrame({ ...from, sourcePort: 40000, destinationPort: 8080, flags: TCP.syn });
   const { verdict } = receive(node, arriving(made, { vni: 999 }));
   assertEquals(verdict, VERDICT.shot);
-  const [e] = node.takeEvents().filter((e) => e.type === EventType.DROP);
+  const [e] = node.takeEvents().filter((e) => e.header.type === EventType.DROP);
   assertEquals(e?.reason, DropReason.POLICY_DENIED_BY_DEFAULT);
   assertEquals([e?.sourceIdentity, e?.destinationIdentity], [999, POD.identity]);
   assertEquals([e?.cookie, e?.endpoint, e?.point], [3, POD.id, ObservationPoint.FROM_OVERLAY]);

@@ -17,7 +17,7 @@ import { compileBpf } from "./compile_bpf.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 /** Names of structs that ring buffers carry. */
-const EVENT = /^(?:\w+_)?event$/;
+const EVENT = /^(?:\w+_)?event(?:_header)?$/;
 export const GENERATED = `${ROOT}datapath/maps/generated.ts`;
 
 /** Objects of bpf/*.bpf.c by name, in the order of their names. */

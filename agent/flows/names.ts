@@ -28,8 +28,6 @@ export const POINT_NAMES: ReadonlyMap<number, string> = new Map([
   [4, "to-network"],
   [5, "from-overlay"],
   [6, "to-overlay"],
-  [7, "to-host"],
-  [8, "from-host"],
 ]);
 
 /** Names by `enum connection_status`. */

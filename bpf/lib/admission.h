@@ -17,9 +17,12 @@ struct ends {
 	__u32 destination_identity;
 };
 
+/* The result of admit(). */
 struct admission {
 	struct ct_entry *restore; /* set: the source is to be rewritten to the entry's frontend */
+	struct verdict verdict;	  /* of the policy evaluated last; none on the established path */
 	bool from_initiator;	  /* of an ICMP error: the sender initiated the quoted flow */
+	bool fresh;		  /* a new connection, or TCP flags seen for the first time */
 };
 
 /* The port that policies match: for ICMP the type, for echo replies the request's type. */
@@ -33,10 +36,12 @@ static __always_inline __be16 policy_port(const struct packet *p, int direction)
 	return direction ? p->tuple.source_port : p->tuple.destination_port;
 }
 
-/* Evaluates one endpoint's policy. Sets the cookie of the deciding rule in `c`. */
+/* Evaluates one endpoint's policy and reports an explicit allow. Returns 0 or a negative drop
+ * reason. */
 static __always_inline int evaluate_policy(struct __sk_buff *skb, const struct packet *p,
 					   struct event_context *c, const struct endpoint *ep,
-					   __u32 peer, __be16 port, __u8 direction, bool report)
+					   __u32 peer, __be16 port, __u8 direction, bool report,
+					   struct verdict *verdict)
 {
 	struct policy_query q = {
 	    .policy = ep->policy,
@@ -45,15 +50,18 @@ static __always_inline int evaluate_policy(struct __sk_buff *skb, const struct p
 	    .protocol = p->tuple.protocol,
 	    .direction = direction,
 	};
-	struct policy_result r = {};
-	int err = policy_evaluate(&q, &r);
+	struct verdict v = {};
+	int err = policy_evaluate(&q, &v);
 
 	if (err > 0)
 		err = DROP(ENDPOINT_NOT_READY);
+	if (!err)
+		err = verdict_reason(&v);
+	*verdict = v;
 	c->endpoint = ep->id;
-	c->cookie = r.cookie;
+	c->cookie = v.cookie;
 	c->direction = direction;
-	if (!err && report && r.cookie) {
+	if (!err && report && v.cookie) {
 		c->type = EVENT_VERDICT;
 		c->reason = 0;
 		send_event(skb, p, c);
@@ -70,11 +78,9 @@ static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct
 	__u64 now = bpf_ktime_get_coarse_ns();
 	const struct endpoint *initiator, *responder;
 	__u32 initiator_identity, responder_identity, initiator_revision, responder_revision;
-	__u32 level;
-	bool source_high, known;
+	bool source_high, known, report;
 	int direction = 0, err;
 	__be16 port;
-	__u8 fresh;
 
 	c->source_identity = ends->source_identity;
 	c->destination_identity = ends->destination_identity;
@@ -122,20 +128,20 @@ static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct
 
 	if (unlikely(!known || e->initiator_revision != initiator_revision ||
 		     e->responder_revision != responder_revision)) {
-		level = trace_level();
+		report = !known && trace_level();
 		initiator_identity = direction ? ends->destination_identity : ends->source_identity;
 		responder_identity = direction ? ends->source_identity : ends->destination_identity;
 		port = policy_port(p, direction);
 		/* policy does not apply within a pod */
 		if (initiator && initiator != responder) {
 			err = evaluate_policy(skb, p, c, initiator, responder_identity, port,
-					      POLICY_EGRESS, !known && level);
+					      POLICY_EGRESS, report, &a->verdict);
 			if (err)
 				return err;
 		}
 		if (responder && initiator != responder) {
 			err = evaluate_policy(skb, p, c, responder, initiator_identity, port,
-					      POLICY_INGRESS, !known && level);
+					      POLICY_INGRESS, report, &a->verdict);
 			if (err)
 				return err;
 		}
@@ -150,11 +156,7 @@ static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct
 			err = ct_create(skb, p, &origin);
 			if (err)
 				return err < 0 ? err : DROP(CT_CREATE_FAILED);
-			if (level) {
-				c->type = EVENT_TRACE;
-				c->reason = 0;
-				send_event(skb, p, c);
-			}
+			a->fresh = true;
 			return 0;
 		}
 		e->initiator_identity = initiator_identity;
@@ -163,17 +165,9 @@ static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct
 		e->responder_revision = responder_revision;
 	}
 
-	fresh = ct_account(e, p, direction, skb->len, now);
+	a->fresh = ct_account(e, p, direction, skb->len, now);
 	if (direction && (e->flags & CT_SERVICE))
 		a->restore = e;
-	if (unlikely(fresh)) {
-		level = trace_level();
-		if (level) {
-			c->type = EVENT_TRACE;
-			c->reason = 0;
-			send_event(skb, p, c);
-		}
-	}
 	return 0;
 }
 
@@ -198,14 +192,17 @@ static __always_inline int restore_frontend(struct __sk_buff *skb, struct packet
 	return rewrite_inner(skb, p, REWRITE_DESTINATION, &e->frontend, e->frontend_port);
 }
 
-/* admit(), then reverse service translation. Returns as admit(). */
+/* admit(), tracing, then reverse service translation. Returns as admit(). */
 static __always_inline int admit_and_restore(struct __sk_buff *skb, struct packet *p,
 					     struct event_context *c, const struct ends *ends,
 					     struct admission *a)
 {
 	int err = admit(skb, p, c, ends, a);
 
-	return err || !a->restore ? err : restore_frontend(skb, p, a->restore);
+	if (err)
+		return err;
+	trace(skb, p, c, a->fresh ? TRACE_LEVEL_CONNECTIONS : TRACE_LEVEL_PACKETS);
+	return a->restore ? restore_frontend(skb, p, a->restore) : 0;
 }
 
 /* The identity of an address whose ipcache entry is `e`. */

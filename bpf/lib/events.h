@@ -13,6 +13,8 @@ enum event_type {
 	EVENT_VERDICT = 3,
 };
 
+#define EVENT_TYPES 16 /* room for types; a power of two */
+
 /* The hook where a packet was observed. */
 enum observation_point {
 	POINT_FROM_ENDPOINT = 1,
@@ -21,8 +23,6 @@ enum observation_point {
 	POINT_TO_NETWORK = 4,
 	POINT_FROM_OVERLAY = 5,
 	POINT_TO_OVERLAY = 6,
-	POINT_TO_HOST = 7,
-	POINT_FROM_HOST = 8,
 };
 
 enum connection_status {
@@ -33,31 +33,36 @@ enum connection_status {
 	STATUS_RELATED = 4,
 };
 
-#define EVENT_CAPTURE 96
+/* Every record of pilus_events begins with it. */
+struct event_header {
+	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u32 cpu;
+	__u8 type; /* enum event_type */
+	__u8 pad[3];
+};
 
+/* A record about a packet. */
 struct event {
-	__u64 time;   /* CLOCK_MONOTONIC, ns */
+	struct event_header header;
+	struct address source;
+	struct address destination;
 	__u32 length; /* of the packet, bytes */
 	__u32 ifindex;
 	__u32 source_identity;
 	__u32 destination_identity;
 	__u32 cookie;	/* verdicts and policy drops: the deciding rule */
 	__u16 endpoint; /* id of the endpoint whose program or policy reports; 0: none */
-	__u8 type;	/* enum event_type */
+	__be16 source_port;
+	__be16 destination_port;
 	__u8 point;	/* enum observation_point */
 	__u8 reason;	/* enum drop_reason; 0: forwarded */
 	__u8 status;	/* enum connection_status */
 	__u8 direction; /* enum policy_direction, of verdicts and policy drops */
-	__u8 captured;	/* bytes of `data` in use, from the Ethernet header on */
-	struct address source;
-	struct address destination;
-	__be16 source_port;
-	__be16 destination_port;
 	__u8 protocol;
 	__u8 family;
 	__u8 tcp_flags;
 	__u8 icmp_type;
-	__u8 data[EVENT_CAPTURE];
+	__u8 pad[6];
 };
 
 struct {
@@ -89,7 +94,7 @@ struct {
 /* Events lost because the ring buffer was full. Index: enum event_type. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, EVENT_TYPES);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__type(key, __u32);
 	__type(value, __u64);
@@ -132,12 +137,11 @@ __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 			  const struct event_context *c)
 {
 	struct event *e;
-	__u64 length;
 	__u32 type;
 
 	if (!p || !c)
 		return 0;
-	type = c->type & 3;
+	type = c->type & (EVENT_TYPES - 1);
 	e = NULL;
 	if (type == EVENT_DROP || room_beside_drops())
 		e = bpf_ringbuf_reserve(&pilus_events, sizeof(*e), 0);
@@ -148,39 +152,41 @@ __noinline int send_event(struct __sk_buff *skb, const struct packet *p,
 			(*lost)++;
 		return 0;
 	}
-	e->time = bpf_ktime_get_ns();
+	e->header.time = bpf_ktime_get_ns();
+	e->header.cpu = bpf_get_smp_processor_id();
+	*(__u32 *)&e->header.type = type;
+	e->source = p->tuple.source;
+	e->destination = p->tuple.destination;
 	e->length = skb->len;
 	e->ifindex = skb->ifindex;
 	e->source_identity = c->source_identity;
 	e->destination_identity = c->destination_identity;
 	e->cookie = c->cookie;
 	e->endpoint = c->endpoint;
-	e->type = c->type;
+	e->source_port = p->tuple.source_port;
+	e->destination_port = p->tuple.destination_port;
 	e->point = c->point;
 	e->reason = c->reason;
 	e->status = c->status;
 	e->direction = c->direction;
-	e->source = p->tuple.source;
-	e->destination = p->tuple.destination;
-	e->source_port = p->tuple.source_port;
-	e->destination_port = p->tuple.destination_port;
 	e->protocol = p->tuple.protocol;
 	e->family = p->family;
 	e->tcp_flags = p->tcp_flags;
 	e->icmp_type = p->icmp_type;
-	e->captured = 0;
-	length = skb->len;
-	if (length > EVENT_CAPTURE)
-		length = EVENT_CAPTURE;
-	/*
-	 * The verifier needs both bounds compared on the register passed to the helper; the
-	 * compiler would merge the two comparisons into one of another register.
-	 */
-	barrier_var(length);
-	if (length >= ETH_HLEN && !bpf_skb_load_bytes(skb, 0, e->data, length))
-		e->captured = length;
+	__builtin_memset(e->pad, 0, sizeof(e->pad));
 	bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+/* Reports a forwarded packet when the trace level is at least `level`. */
+static __always_inline void trace(struct __sk_buff *skb, const struct packet *p,
+				  struct event_context *c, __u32 level)
+{
+	if (likely(trace_level() < level))
+		return;
+	c->type = EVENT_TRACE;
+	c->reason = 0;
+	send_event(skb, p, c);
 }
 
 /* Counts and reports a drop. Returns the TC verdict. The one place for drops. */

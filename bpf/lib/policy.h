@@ -47,8 +47,8 @@ struct rule_key {
 };
 
 enum rule_verdict {
-	VERDICT_ALLOW = 1,
-	VERDICT_DENY = 2,
+	RULE_ALLOW = 1,
+	RULE_DENY = 2,
 };
 
 struct rule {
@@ -76,9 +76,16 @@ struct policy_query {
 	__u8 direction; /* enum policy_direction */
 };
 
-struct policy_result {
-	__u32 cookie;
-	__u32 specific; /* 1: the entry names the identity */
+enum verdict_flags {
+	VERDICT_DENIED = 1,
+	VERDICT_BY_DEFAULT = 2, /* no entry matches */
+};
+
+/* The decision of a policy about a connection. */
+struct verdict {
+	__u32 cookie;	  /* of the deciding entry, or of the default denial */
+	__u16 proxy_port; /* 0: none */
+	__u16 flags;	  /* enum verdict_flags */
 };
 
 /* The rule with the higher precedence; at equal precedence the one looked up first. */
@@ -90,27 +97,26 @@ static __always_inline struct rule *better(struct rule *best, struct rule *candi
 }
 
 /*
- * Evaluates the policy for the initiating direction of a connection. Returns 0 or a negative drop
- * reason. Looks up from the longest port prefix to the shortest and the identity before "any", so
- * that at equal precedence the longer prefix wins, then the specific identity.
+ * Evaluates the policy for the initiating direction of a connection. Returns 0 with `v` filled, or
+ * a negative drop reason when there is no such policy. Looks up from the longest port prefix to the
+ * shortest and the identity before "any", so that at equal precedence the longer prefix wins, then
+ * the specific identity.
  */
-__noinline int policy_evaluate(const struct policy_query *q, struct policy_result *r)
+__noinline int policy_evaluate(const struct policy_query *q, struct verdict *v)
 {
 	struct policy *policy;
 	struct policy_side *side;
 	struct rule_key key = {};
-	struct rule *best = NULL, *rule;
+	struct rule *best = NULL;
 	__u32 id;
 
-	if (!q || !r)
+	if (!q || !v)
 		return DROP(ENDPOINT_NOT_READY);
 	id = q->policy;
 	policy = bpf_map_lookup_elem(&pilus_policies, &id);
 	if (!policy)
 		return DROP(ENDPOINT_NOT_READY);
 	side = &policy->side[q->direction & 1];
-	r->specific = 0;
-	r->cookie = side->default_cookie;
 	key.policy = id;
 	key.direction = q->direction;
 	key.protocol = q->protocol;
@@ -120,33 +126,35 @@ __noinline int policy_evaluate(const struct policy_query *q, struct policy_resul
 		key.prefix_length = length;
 		key.port = q->port & bpf_htons(0xffff << (16 - length));
 		key.identity = q->identity;
-		rule = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
-		if (rule != best)
-			r->specific = 1;
-		best = rule;
+		best = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
 		key.identity = 0;
-		rule = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
-		if (rule != best)
-			r->specific = 0;
-		best = rule;
+		best = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
 	}
 	if (side->prefixes & (1U << PREFIX_ANY_PROTOCOL)) {
 		key.protocol = 0;
 		key.prefix_length = 0;
 		key.port = 0;
 		key.identity = q->identity;
-		rule = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
-		if (rule != best)
-			r->specific = 1;
-		best = rule;
+		best = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
 		key.identity = 0;
-		rule = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
-		if (rule != best)
-			r->specific = 0;
-		best = rule;
+		best = better(best, bpf_map_lookup_elem(&pilus_rules, &key));
 	}
-	if (!best)
-		return side->enforced ? DROP(POLICY_DENIED_BY_DEFAULT) : 0;
-	r->cookie = best->cookie;
-	return best->verdict == VERDICT_ALLOW ? 0 : DROP(POLICY_DENIED);
+	if (!best) {
+		v->cookie = side->default_cookie;
+		v->proxy_port = 0;
+		v->flags = VERDICT_BY_DEFAULT | (side->enforced ? VERDICT_DENIED : 0);
+		return 0;
+	}
+	v->cookie = best->cookie;
+	v->proxy_port = best->proxy_port;
+	v->flags = best->verdict == RULE_ALLOW ? 0 : VERDICT_DENIED;
+	return 0;
+}
+
+/* Returns 0 when the verdict allows, else a negative drop reason. */
+static __always_inline int verdict_reason(const struct verdict *v)
+{
+	if (!(v->flags & VERDICT_DENIED))
+		return 0;
+	return v->flags & VERDICT_BY_DEFAULT ? DROP(POLICY_DENIED_BY_DEFAULT) : DROP(POLICY_DENIED);
 }

@@ -94,9 +94,10 @@ struct {
 #define SLOT_INDEX_MASK	  0x3fff			   /* of a backend in the set */
 #define SLOT_NOW(slot)	  ((slot) & SLOT_INDEX_MASK)	   /* for new flows */
 #define SLOT_BEFORE(slot) ((slot) >> 14 & SLOT_INDEX_MASK) /* for TCP flows without a choice */
-#define SLOT_YOUNG	  0x40000000 /* the change is young: `before` for datagrams without a choice too \
-				      */
-#define SLOT_ASK 0x80000000	     /* flows may have a choice */
+#define SLOT_YOUNG                                                                                 \
+	0x40000000	    /* the change is young: `before` for datagrams without a choice too    \
+			     */
+#define SLOT_ASK 0x80000000 /* flows may have a choice */
 
 struct maglev_row {
 	__u32 slots[MAGLEV_ROW_SLOTS];

@@ -390,108 +390,124 @@ export const endpoint: Codec<Endpoint> = {
   }),
 };
 
-/** struct event, 176 bytes. */
+/** struct event, 88 bytes. */
 export interface Event {
-  time: bigint;
+  header: EventHeader;
+  source: Uint8Array;
+  destination: Uint8Array;
   length: number;
   ifindex: number;
   sourceIdentity: number;
   destinationIdentity: number;
   cookie: number;
   endpoint: number;
-  type: number;
+  sourcePort: number;
+  destinationPort: number;
   point: number;
   reason: number;
   status: number;
   direction: number;
-  captured: number;
-  source: Uint8Array;
-  destination: Uint8Array;
-  sourcePort: number;
-  destinationPort: number;
   protocol: number;
   family: number;
   tcpFlags: number;
   icmpType: number;
-  data: Uint8Array;
 }
 
 export const event: Codec<Event> = {
-  size: 176,
+  size: 88,
   encode(view, offset, value) {
-    view.setBigUint64(offset, value.time, true);
-    view.setUint32(offset + 8, value.length, true);
-    view.setUint32(offset + 12, value.ifindex, true);
-    view.setUint32(offset + 16, value.sourceIdentity, true);
-    view.setUint32(offset + 20, value.destinationIdentity, true);
-    view.setUint32(offset + 24, value.cookie, true);
-    view.setUint16(offset + 28, value.endpoint, true);
-    view.setUint8(offset + 30, value.type);
-    view.setUint8(offset + 31, value.point);
-    view.setUint8(offset + 32, value.reason);
-    view.setUint8(offset + 33, value.status);
-    view.setUint8(offset + 34, value.direction);
-    view.setUint8(offset + 35, value.captured);
-    writeBytes(view, offset + 40, 16, value.source);
-    writeBytes(view, offset + 56, 16, value.destination);
-    view.setUint16(offset + 72, value.sourcePort, false);
-    view.setUint16(offset + 74, value.destinationPort, false);
-    view.setUint8(offset + 76, value.protocol);
-    view.setUint8(offset + 77, value.family);
-    view.setUint8(offset + 78, value.tcpFlags);
-    view.setUint8(offset + 79, value.icmpType);
-    writeBytes(view, offset + 80, 96, value.data);
+    eventHeader.encode(view, offset, value.header);
+    writeBytes(view, offset + 16, 16, value.source);
+    writeBytes(view, offset + 32, 16, value.destination);
+    view.setUint32(offset + 48, value.length, true);
+    view.setUint32(offset + 52, value.ifindex, true);
+    view.setUint32(offset + 56, value.sourceIdentity, true);
+    view.setUint32(offset + 60, value.destinationIdentity, true);
+    view.setUint32(offset + 64, value.cookie, true);
+    view.setUint16(offset + 68, value.endpoint, true);
+    view.setUint16(offset + 70, value.sourcePort, false);
+    view.setUint16(offset + 72, value.destinationPort, false);
+    view.setUint8(offset + 74, value.point);
+    view.setUint8(offset + 75, value.reason);
+    view.setUint8(offset + 76, value.status);
+    view.setUint8(offset + 77, value.direction);
+    view.setUint8(offset + 78, value.protocol);
+    view.setUint8(offset + 79, value.family);
+    view.setUint8(offset + 80, value.tcpFlags);
+    view.setUint8(offset + 81, value.icmpType);
   },
   decode: (view, offset) => ({
-    time: view.getBigUint64(offset, true),
-    length: view.getUint32(offset + 8, true),
-    ifindex: view.getUint32(offset + 12, true),
-    sourceIdentity: view.getUint32(offset + 16, true),
-    destinationIdentity: view.getUint32(offset + 20, true),
-    cookie: view.getUint32(offset + 24, true),
-    endpoint: view.getUint16(offset + 28, true),
-    type: view.getUint8(offset + 30),
-    point: view.getUint8(offset + 31),
-    reason: view.getUint8(offset + 32),
-    status: view.getUint8(offset + 33),
-    direction: view.getUint8(offset + 34),
-    captured: view.getUint8(offset + 35),
-    source: readBytes(view, offset + 40, 16),
-    destination: readBytes(view, offset + 56, 16),
-    sourcePort: view.getUint16(offset + 72, false),
-    destinationPort: view.getUint16(offset + 74, false),
-    protocol: view.getUint8(offset + 76),
-    family: view.getUint8(offset + 77),
-    tcpFlags: view.getUint8(offset + 78),
-    icmpType: view.getUint8(offset + 79),
-    data: readBytes(view, offset + 80, 96),
+    header: eventHeader.decode(view, offset),
+    source: readBytes(view, offset + 16, 16),
+    destination: readBytes(view, offset + 32, 16),
+    length: view.getUint32(offset + 48, true),
+    ifindex: view.getUint32(offset + 52, true),
+    sourceIdentity: view.getUint32(offset + 56, true),
+    destinationIdentity: view.getUint32(offset + 60, true),
+    cookie: view.getUint32(offset + 64, true),
+    endpoint: view.getUint16(offset + 68, true),
+    sourcePort: view.getUint16(offset + 70, false),
+    destinationPort: view.getUint16(offset + 72, false),
+    point: view.getUint8(offset + 74),
+    reason: view.getUint8(offset + 75),
+    status: view.getUint8(offset + 76),
+    direction: view.getUint8(offset + 77),
+    protocol: view.getUint8(offset + 78),
+    family: view.getUint8(offset + 79),
+    tcpFlags: view.getUint8(offset + 80),
+    icmpType: view.getUint8(offset + 81),
   }),
 };
 
 /** Where the fields of struct event are, for who reads only some of them. */
 export const eventOffsets = {
+  header: 0,
+  source: 16,
+  destination: 32,
+  length: 48,
+  ifindex: 52,
+  sourceIdentity: 56,
+  destinationIdentity: 60,
+  cookie: 64,
+  endpoint: 68,
+  sourcePort: 70,
+  destinationPort: 72,
+  point: 74,
+  reason: 75,
+  status: 76,
+  direction: 77,
+  protocol: 78,
+  family: 79,
+  tcpFlags: 80,
+  icmpType: 81,
+} as const;
+
+/** struct event_header, 16 bytes. */
+export interface EventHeader {
+  time: bigint;
+  cpu: number;
+  type: number;
+}
+
+export const eventHeader: Codec<EventHeader> = {
+  size: 16,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.time, true);
+    view.setUint32(offset + 8, value.cpu, true);
+    view.setUint8(offset + 12, value.type);
+  },
+  decode: (view, offset) => ({
+    time: view.getBigUint64(offset, true),
+    cpu: view.getUint32(offset + 8, true),
+    type: view.getUint8(offset + 12),
+  }),
+};
+
+/** Where the fields of struct event_header are, for who reads only some of them. */
+export const eventHeaderOffsets = {
   time: 0,
-  length: 8,
-  ifindex: 12,
-  sourceIdentity: 16,
-  destinationIdentity: 20,
-  cookie: 24,
-  endpoint: 28,
-  type: 30,
-  point: 31,
-  reason: 32,
-  status: 33,
-  direction: 34,
-  captured: 35,
-  source: 40,
-  destination: 56,
-  sourcePort: 72,
-  destinationPort: 74,
-  protocol: 76,
-  family: 77,
-  tcpFlags: 78,
-  icmpType: 79,
-  data: 80,
+  cpu: 8,
+  type: 12,
 } as const;
 
 /** enum event_type: EVENT_… */
@@ -783,8 +799,6 @@ export const ObservationPoint = {
   TO_NETWORK: 4,
   FROM_OVERLAY: 5,
   TO_OVERLAY: 6,
-  TO_HOST: 7,
-  FROM_HOST: 8,
 } as const;
 
 /** struct overlay_inflight, 16 bytes. */
@@ -1044,7 +1058,7 @@ export const ruleKey: Codec<RuleKey> = {
   }),
 };
 
-/** enum rule_verdict: VERDICT_… */
+/** enum rule_verdict: RULE_… */
 export const RuleVerdict = {
   ALLOW: 1,
   DENY: 2,
@@ -1346,6 +1360,12 @@ export const tuple: Codec<Tuple> = {
   }),
 };
 
+/** enum verdict_flags: VERDICT_… */
+export const VerdictFlags = {
+  DENIED: 1,
+  BY_DEFAULT: 2,
+} as const;
+
 /** What is needed to open each pinned map; see TypedMap. Types are `MapType`. */
 export const maps = {
   pilus_affinity: {
@@ -1445,7 +1465,7 @@ export const maps = {
   pilus_lost: {
     name: "pilus_lost",
     type: 6,
-    maxEntries: 4,
+    maxEntries: 16,
     key: u32,
     value: perCpu(u64),
   },

@@ -1,6 +1,6 @@
 /** Filters on the bytes of events: what does not pass is never decoded. */
 
-import { eventOffsets, EventType } from "../../../datapath/maps/generated.ts";
+import { eventHeaderOffsets, eventOffsets, EventType } from "../../../datapath/maps/generated.ts";
 import { parseIp } from "../../../datapath/net/ip.ts";
 import { hasPorts } from "../../core/protocols.ts";
 import { Verdict } from "../../flows/flow.ts";
@@ -10,7 +10,7 @@ import type { AddressTexts } from "./address_texts.ts";
 /** A test of the event at `offset`. */
 type EventTest = (view: DataView, offset: number) => boolean;
 
-const at = eventOffsets;
+const at = eventOffsets, header = eventHeaderOffsets;
 
 /** Where the fields of an end are. */
 interface EndOffsets {
@@ -30,11 +30,13 @@ const DESTINATION = {
 export function eventFilter(filter: FlowFilter, addresses: AddressTexts, podOf: PodOf): EventTest {
   const { types, verdicts, protocols, either, from, to } = filter;
   const tests: EventTest[] = [];
-  if (types) tests.push((view, offset) => types.includes(view.getUint8(offset + at.type)));
+  if (types) tests.push((view, offset) => types.includes(view.getUint8(offset + header.type)));
   if (verdicts) {
     tests.push((view, offset) =>
       verdicts.includes(
-        view.getUint8(offset + at.type) === EventType.DROP ? Verdict.DROPPED : Verdict.FORWARDED,
+        view.getUint8(offset + header.type) === EventType.DROP
+          ? Verdict.DROPPED
+          : Verdict.FORWARDED,
       )
     );
   }

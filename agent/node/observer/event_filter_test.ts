@@ -7,7 +7,7 @@ import {
 } from "../../../datapath/maps/generated.ts";
 import { parseIp } from "../../../datapath/net/ip.ts";
 import { type FlowFilter, flowFilter, NOT_IP } from "../../flows/flow_filter.ts";
-import { parseFlowQuery } from "../../api/flow_query.ts";
+import { parseFlowQuery } from "../../flows/filter_query.ts";
 import { EventClock } from "./event_clock.ts";
 import { EventFormat } from "./event_format.ts";
 
@@ -15,20 +15,20 @@ const PODS: Record<string, string> = { "10.60.1.2": "demo/web", "fd60:1::3": "de
 const podOf = (ip: string) => PODS[ip];
 const format = new EventFormat({ node: "node-a", clock: new EventClock(), podOf });
 
+const header = (type: number) => ({ time: 1n, cpu: 0, type });
+
 const EVENT: Event = {
-  time: 1n,
+  header: header(EventType.DROP),
   length: 94,
   ifindex: 3,
   sourceIdentity: 300,
   destinationIdentity: 301,
   cookie: 0,
   endpoint: 4,
-  type: EventType.DROP,
   point: 1,
   reason: DropReason.POLICY_DENIED,
   status: 1,
   direction: 0,
-  captured: 0,
   source: parseIp("fd60:1::3"),
   destination: parseIp("10.60.1.2"),
   sourcePort: 45928,
@@ -37,7 +37,6 @@ const EVENT: Event = {
   family: 4,
   tcpFlags: 2,
   icmpType: 0,
-  data: new Uint8Array(96),
 };
 
 /** What both filters say of an event: they must agree. */
@@ -58,7 +57,7 @@ for (
     ["type=agent", {}, false],
     ["verdict=dropped", {}, true],
     ["verdict=forwarded", {}, false],
-    ["verdict=forwarded", { type: EventType.VERDICT }, true],
+    ["verdict=forwarded", { header: header(EventType.VERDICT) }, true],
     ["protocol=tcp", {}, true],
     ["protocol=udp,TCP", {}, true],
     ["protocol=icmp", {}, false],
@@ -125,7 +124,7 @@ Deno.test("a filter on bytes and one on flows agree on 10,000 random events", ()
   for (let i = 0; i < 10_000; i++) {
     const event = {
       ...EVENT,
-      type: of(Object.values(EventType)),
+      header: header(of(Object.values(EventType))),
       source: parseIp(of(ips)),
       destination: parseIp(of(ips)),
       sourcePort: of(ports),

@@ -1,6 +1,11 @@
 /** Events of the programs as flows. Reads from an event's bytes only what a flow has. */
 
-import { eventOffsets, EventType } from "../../../datapath/maps/generated.ts";
+import {
+  event,
+  eventHeaderOffsets,
+  eventOffsets,
+  EventType,
+} from "../../../datapath/maps/generated.ts";
 import { hasPorts } from "../../core/protocols.ts";
 import { type Flow, PACKET_TYPES, Verdict } from "../../flows/flow.ts";
 import type { FlowFilter, PodOf } from "../../flows/flow_filter.ts";
@@ -9,19 +14,7 @@ import { AddressTexts } from "./address_texts.ts";
 import type { EventClock } from "./event_clock.ts";
 import { eventFilter } from "./event_filter.ts";
 
-const at = eventOffsets;
-
-/** Where the fields that flows are made of end. */
-const SIZE = Math.max(
-  at.time + 8,
-  ...[at.length, at.ifindex, at.sourceIdentity, at.destinationIdentity, at.cookie].map((o) =>
-    o + 4
-  ),
-  ...[at.source, at.destination].map((o) => o + 16),
-  ...[at.endpoint, at.sourcePort, at.destinationPort].map((o) => o + 2),
-  ...[at.type, at.point, at.reason, at.status, at.direction].map((o) => o + 1),
-  ...[at.protocol, at.family, at.tcpFlags, at.icmpType].map((o) => o + 1),
-);
+const at = eventOffsets, header = eventHeaderOffsets;
 
 /** Options for {@linkcode EventFormat}. */
 export interface EventFormatOptions {
@@ -31,7 +24,7 @@ export interface EventFormatOptions {
 }
 
 export class EventFormat implements RecordFormat {
-  readonly size = Math.ceil(SIZE / 4) * 4;
+  readonly size = event.size;
   readonly types = PACKET_TYPES;
   readonly #node: string;
   readonly #clock: EventClock;
@@ -45,10 +38,10 @@ export class EventFormat implements RecordFormat {
   }
 
   decode(view: DataView, offset: number): Flow {
-    const type = view.getUint8(offset + at.type);
+    const type = view.getUint8(offset + header.type);
     const protocol = view.getUint8(offset + at.protocol);
     const ports = hasPorts(protocol);
-    this.#clock.read(view, offset + at.time);
+    this.#clock.read(view, offset + header.time);
     return {
       kind: "packet",
       type,
@@ -82,7 +75,7 @@ export class EventFormat implements RecordFormat {
   }
 
   time(view: DataView, offset: number): number {
-    this.#clock.read(view, offset + at.time);
+    this.#clock.read(view, offset + header.time);
     return this.#clock.seconds * 1000 + this.#clock.nanoseconds / 1e6;
   }
 

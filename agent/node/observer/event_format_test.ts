@@ -23,19 +23,17 @@ const NAMES: FlowNames = {
 };
 
 const EVENT: Event = {
-  time: 5_000_000_001n,
+  header: { time: 5_000_000_001n, cpu: 1, type: EventType.TRACE },
   length: 94,
   ifindex: 3,
   sourceIdentity: 9,
   destinationIdentity: 301,
   cookie: 0,
   endpoint: 4,
-  type: EventType.TRACE,
   point: ObservationPoint.FROM_NETWORK,
   reason: 0,
   status: ConnectionStatus.NEW,
   direction: 0,
-  captured: 0,
   source: parseIp("203.0.113.1"),
   destination: parseIp("10.60.1.2"),
   sourcePort: 45928,
@@ -44,7 +42,6 @@ const EVENT: Event = {
   family: 4,
   tcpFlags: 0x12,
   icmpType: 0,
-  data: new Uint8Array(96),
 };
 
 const FLOW = {
@@ -75,7 +72,11 @@ const { port: _destination, ...DESTINATION } = FLOW.destination;
 for (
   const [what, event, flow] of [
     ["a trace without a rule", {}, FLOW],
-    ["a verdict with its rule", { type: EventType.VERDICT, cookie: 7, direction: 1 }, {
+    ["a verdict with its rule", {
+      header: { ...EVENT.header, type: EventType.VERDICT },
+      cookie: 7,
+      direction: 1,
+    }, {
       ...FLOW,
       type: "verdict",
       direction: "egress",
@@ -83,7 +84,11 @@ for (
     }],
     [
       "a drop by a rule that is gone",
-      { type: EventType.DROP, reason: DropReason.POLICY_DENIED, cookie: 8 },
+      {
+        header: { ...EVENT.header, type: EventType.DROP },
+        reason: DropReason.POLICY_DENIED,
+        cookie: 8,
+      },
       {
         ...FLOW,
         type: "drop",

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* The first step of a packet from a pod: its sender, its headers, and whether it may be forwarded
+ * at all. */
+#pragma once
+#include "fragment.h"
+#include "hairpin.h"
+#include "neighbour.h"
+#include "parse_skb.h"
+#include "pod_egress.h"
+
+/* Counts a packet that pods send to their link only. */
+static __always_inline int ignore(struct __sk_buff *skb, struct pod_egress *e)
+{
+	count(REASON_IGNORED_MULTICAST, METRIC_EGRESS, skb->len);
+	return step_done(e, TC_ACT_SHOT);
+}
+
+/* Answers ARP and neighbour discovery, parses, verifies the source address. */
+static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
+				    struct event_context *c, struct pod_egress *e)
+{
+	struct endpoint *ep = endpoint_by_ifindex(skb->ifindex);
+	int err;
+
+	if (!ep)
+		return DROP(NO_ENDPOINT);
+	e->ep = ep;
+	e->ends.source = ep;
+	c->endpoint = ep->id;
+	c->source_identity = e->ends.source_identity = ep->identity;
+
+	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
+		err = answer_arp(skb);
+		return err < 0 ? err : step_done(e, err);
+	}
+	err = parse_frame(skb, p);
+	if (err)
+		return err > 0 ? DROP(UNSUPPORTED_L3) : err;
+	if (is_neighbour_discovery(p)) {
+		if (p->icmp_type == ND_NEIGHBOUR_SOLICITATION) {
+			err = answer_neighbour(skb, p);
+			return err < 0 ? err : step_done(e, err);
+		}
+		if (p->icmp_type == ND_NEIGHBOUR_ADVERTISEMENT)
+			return step_done(e, TC_ACT_OK);
+		return ignore(skb, e);
+	}
+	if (address_is_multicast(&p->tuple.destination) ||
+	    address_is_link_local(&p->tuple.source) || address_is_link_local(&p->tuple.destination))
+		return ignore(skb, e);
+	if (!address_equal(&p->tuple.source, p->family == 4 ? &ep->ipv4 : &ep->ipv6))
+		return DROP(INVALID_SOURCE_IP);
+	e->hairpin = is_hairpin(&p->tuple.destination);
+	return fragment_track(p);
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* The last step of a packet from a pod: into a pod, the host's stack, the tunnel, or along a route.
+ */
+#pragma once
+#include "forward.h"
+#include "pod_egress.h"
+#include "tunnel.h"
+
+/* Whether to masquerade: the sender is the initiator and the destination is outside the cluster. */
+static __always_inline bool needs_masquerade(const struct pod_egress *e)
+{
+	__u32 identity = e->ends.destination_identity;
+
+	if (!masquerade || !e->admission.from_initiator)
+		return false;
+	if (e->to && (e->to->flags & IPCACHE_NODE))
+		return routing_mode == ROUTING_VXLAN; /* pod addresses are not routable there */
+	return identity < IDENTITY_CLUSTER_MIN || identity >= IDENTITY_SCOPE_LOCAL;
+}
+
+/* Returns STEP_DONE or a negative drop reason. */
+static __always_inline int forward_egress(struct __sk_buff *skb, struct packet *p,
+					  struct pod_egress *e)
+{
+	int verdict;
+
+	count(REASON_FORWARDED, METRIC_EGRESS, skb->len);
+	if (e->ends.destination) {
+		count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
+		return step_done(e, forward_to_endpoint(skb, e->ends.destination));
+	}
+	if (e->ends.destination_identity == IDENTITY_HOST)
+		return step_done(e, TC_ACT_OK);
+	if (e->to && (e->to->flags & IPCACHE_TUNNEL) && routing_mode == ROUTING_VXLAN) {
+		verdict = forward_by_tunnel(skb, p, e->ep->identity, &e->to->node);
+	} else {
+		if (needs_masquerade(e))
+			skb->mark = (skb->mark & ~MARK_MASK) | MARK_MASQUERADE;
+		verdict = forward_by_route(skb, p);
+	}
+	return verdict < 0 ? verdict : step_done(e, verdict);
+}

@@ -1,7 +1,7 @@
 /** `pilus ct …` */
 
 import type { ConnectionView, Listing } from "../agent/api/views.ts";
-import { parseConnectionQuery } from "../agent/flows/filter_query.ts";
+import { parseConnectionQuery } from "../agent/api/connection_query.ts";
 import { ask } from "./ask.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { queryOf } from "./filter.ts";

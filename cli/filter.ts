@@ -1,12 +1,12 @@
 /** Filters as options: the agent applies them, and the command line refuses what it would refuse. */
 
-import { FilterError } from "../agent/flows/filter_query.ts";
+import { ApiError } from "../agent/api/server.ts";
 import { type OptionValues, UsageError } from "./command.ts";
 
 /**
  * The options of these names as a query. Throws UsageError with what `check` says of it.
  *
- * @param check throws FilterError
+ * @param check throws ApiError
  */
 export function queryOf(
   options: OptionValues,
@@ -20,7 +20,7 @@ export function queryOf(
   try {
     check(query);
   } catch (error) {
-    if (!(error instanceof FilterError)) throw error;
+    if (!(error instanceof ApiError)) throw error;
     throw new UsageError(`--${error.message}`, { cause: error });
   }
   return query;

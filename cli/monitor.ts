@@ -3,7 +3,7 @@
 import { bold, cyan, dim, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { AgentUnreachableError } from "../agent/api/client.ts";
 import type { AgentEventView, FlowEnd, FlowView } from "../agent/api/views.ts";
-import { parseFlowQuery } from "../agent/flows/filter_query.ts";
+import { parseFlowQuery } from "../agent/api/flow_query.ts";
 import { agentClient } from "./ask.ts";
 import type { Invocation, OptionValues } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";

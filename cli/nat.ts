@@ -1,7 +1,7 @@
 /** `pilus nat list` */
 
 import type { Listing, MappingView } from "../agent/api/views.ts";
-import { parseConnectionQuery } from "../agent/flows/filter_query.ts";
+import { parseConnectionQuery } from "../agent/api/connection_query.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
 import { queryOf } from "./filter.ts";

@@ -3,21 +3,23 @@
  * wants flows reads them through a cursor of its own.
  */
 
-import { type Flow, FlowType } from "./flow.ts";
+import type { Flow } from "./flow.ts";
 import { type CursorOptions, FlowCursor } from "./flow_cursor.ts";
 import { flowFilter, type PodOf } from "./flow_filter.ts";
 import { type Lane, MadeLane, RecordLane } from "./lane.ts";
 import type { RecordFormat } from "./record_format.ts";
 
-/** Flows of each type that are made and not read from records are fewer: agent events are rare. */
-const MADE_CAPACITY = 1024;
-
 /** Options for {@linkcode FlowRing}. */
 export interface FlowRingOptions {
   format: RecordFormat;
   podOf: PodOf;
-  /** Flows of each type of record; rounded up to a power of two. */
+  /** Flows of each type of record that are kept; rounded up to a power of two. */
   capacity: number;
+  /**
+   * Types of flows that are made and not read from records, and how many of each are kept; rounded
+   * up to a power of two. @default {none}
+   */
+  made?: ReadonlyMap<number, number>;
 }
 
 /** Flows that were overwritten before a consumer had read them. */
@@ -31,24 +33,27 @@ export class FlowRing {
   /** Flows of each type of record that are kept. */
   readonly capacity: number;
   readonly #records: (RecordLane | undefined)[] = [];
-  readonly #made: MadeLane;
+  readonly #made = new Map<number, MadeLane>();
   readonly #lanes: readonly Lane[];
   readonly #cursors = new Set<FlowCursor>();
   /** By cursors that are gone. */
   readonly #missed = new Map<string, MissedFlows>();
   #sequence = 0;
 
-  constructor({ format, podOf, capacity }: FlowRingOptions) {
-    this.capacity = 2 ** Math.ceil(Math.log2(capacity));
+  /** Throws RangeError for a type of `made` that records have. */
+  constructor({ format, podOf, capacity, made = new Map() }: FlowRingOptions) {
+    this.capacity = powerOfTwo(capacity);
     for (const type of format.types) {
       this.#records[type] = new RecordLane(type, this.capacity, format);
     }
-    this.#made = new MadeLane(
-      FlowType.AGENT,
-      MADE_CAPACITY,
-      (filter) => flowFilter(filter, podOf),
-    );
-    this.#lanes = [...this.#records.filter((lane) => lane !== undefined), this.#made];
+    for (const [type, kept] of made) {
+      if (this.#records[type]) throw new RangeError(`Flows of type ${type} are records, not made`);
+      this.#made.set(
+        type,
+        new MadeLane(type, powerOfTwo(kept), (filter) => flowFilter(filter, podOf)),
+      );
+    }
+    this.#lanes = [...this.#records.filter((lane) => lane !== undefined), ...this.#made.values()];
   }
 
   /** Keeps the record at `offset`; one of an unknown type is left out. Then call `notify`. */
@@ -56,9 +61,11 @@ export class FlowRing {
     this.#records[type]?.push(this.#sequence++, view, offset);
   }
 
-  /** Keeps a flow that no record is behind, and lets cursors look. */
+  /** Keeps a flow that was made, and lets cursors look. Throws RangeError for a type that is not made. */
   push(flow: Flow): void {
-    this.#made.push(this.#sequence++, flow);
+    const lane = this.#made.get(flow.type);
+    if (!lane) throw new RangeError(`Flows of type ${flow.type} are not made`);
+    lane.push(this.#sequence++, flow);
     this.notify();
   }
 
@@ -94,6 +101,10 @@ export class FlowRing {
   #addMissed(consumer: string, type: number, count: number): void {
     add(this.#missed, consumer, type, count);
   }
+}
+
+function powerOfTwo(least: number): number {
+  return 2 ** Math.ceil(Math.log2(least));
 }
 
 function add(sums: Map<string, MissedFlows>, consumer: string, type: number, count: number): void {

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { AgentEvent, type Flow, FlowType, Verdict } from "./flow.ts";
 import type { CursorOptions, FlowCursor } from "./flow_cursor.ts";
 import { flowFilter } from "./flow_filter.ts";
@@ -47,7 +47,7 @@ function packet(type: number, number: number): Flow {
 }
 
 function ringOf(capacity: number): FlowRing {
-  return new FlowRing({ format: FORMAT, podOf, capacity });
+  return new FlowRing({ format: FORMAT, podOf, capacity, made: new Map([[AGENT, 1024]]) });
 }
 
 function push(ring: FlowRing, type: number, ...numbers: number[]): void {
@@ -164,6 +164,38 @@ for (
     assertEquals(await take(cursor), [...wanted, 9]);
   });
 }
+
+Deno.test("FlowRing.push() keeps of each type of made flows its own number", async () => {
+  const other = 200;
+  const ring = new FlowRing({
+    format: FORMAT,
+    podOf,
+    capacity: 4,
+    made: new Map([[AGENT, 2], [other, 3]]), // 3: rounded up to 4
+  });
+  using cursor = ring.cursor(options());
+  push(ring, DROP, 1);
+  for (let i = 10; i < 16; i++) ring.push(packet(other, i));
+  push(ring, AGENT, 20, 21, 22);
+  push(ring, DROP, 30);
+  assertEquals(await take(cursor), [1, 12, 13, 14, 15, 21, 22, 30]);
+  assertEquals(ring.missed(), [
+    { consumer: "test", type: AGENT, count: 1 },
+    { consumer: "test", type: other, count: 2 },
+  ]);
+  using others = ring.cursor(options({ filter: { types: [other] }, last: 2, follow: false }));
+  assertEquals(await take(others), [14, 15]);
+});
+
+Deno.test("FlowRing takes no made flow of a type that records have, or that it was not made for", () => {
+  const ring = ringOf(4);
+  assertThrows(() => ring.push(packet(DROP, 1)), RangeError, "Flows of type 1 are not made");
+  assertThrows(
+    () => new FlowRing({ format: FORMAT, podOf, capacity: 4, made: new Map([[DROP, 4]]) }),
+    RangeError,
+    "Flows of type 1 are records",
+  );
+});
 
 Deno.test("FlowCursor.take() ends without flows when its signal comes", async () => {
   const ring = ringOf(4);

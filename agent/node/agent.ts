@@ -113,7 +113,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
       ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },
       ...{ identity, policy, ipcache, attachments },
     })),
-    stack.use(observerPart({ config, kernel, names, policy, endpoints })),
+    stack.use(observerPart({ config, log, kernel, names, policy, endpoints })),
     stack.use(conntrackPart({ log, kernel })),
     stack.use(mapsPart({ kernel, parts: () => parts })),
   ];

@@ -160,7 +160,7 @@ export const OPTIONS = {
     summary: "Room in a map, as pilus_ct=1048576",
     default: [],
   }),
-  /** Of each type so many, 88 bytes each; memory that was never used takes none. */
+  /** Of each type so many, 96 bytes each; memory that was never used takes none. */
   flowBuffer: number([1024, 1_048_576], {
     name: "flow-buffer",
     summary: "Flows of each type that are kept, for slow monitors and to look back at",

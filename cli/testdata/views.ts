@@ -2,7 +2,8 @@
 
 import type { MetricRow } from "../../agent/api/metrics_text.ts";
 import { ApiError, type ApiRoutes } from "../../agent/api/server.ts";
-import { parseConnectionQuery, parseFlowQuery } from "../../agent/flows/filter_query.ts";
+import { parseConnectionQuery } from "../../agent/api/connection_query.ts";
+import { parseFlowQuery } from "../../agent/api/flow_query.ts";
 import { protocolNumber } from "../../agent/core/protocols.ts";
 import { TYPE_NAMES, VERDICT_NAMES } from "../../agent/flows/names.ts";
 import type { EndpointView } from "../../agent/api/types.ts";

@@ -1,7 +1,7 @@
 /** Whether rows of the connection tables are asked for. */
 
 import { equalIp, parseIp } from "../../../datapath/net/ip.ts";
-import type { ConnectionFilter } from "../../flows/filter_query.ts";
+import type { ConnectionFilter } from "../../api/connection_query.ts";
 
 /** An address with a port. */
 export interface ConnectionEnd {

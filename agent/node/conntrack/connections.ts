@@ -5,7 +5,7 @@ import { monotonicNs } from "../../../datapath/ffi/libc.ts";
 import { type CtEntry, CtFlags, type CtKey } from "../../../datapath/maps/generated.ts";
 import { formatIp } from "../../../datapath/net/ip.ts";
 import type { ConnectionView } from "../../api/views.ts";
-import type { ConnectionFilter } from "../../flows/filter_query.ts";
+import type { ConnectionFilter } from "../../api/connection_query.ts";
 import { protocolName } from "../../core/protocols.ts";
 import { connectionFilter } from "./connection_filter.ts";
 import type { Row } from "./listing.ts";

@@ -1,8 +1,7 @@
 /** Rows of the connection tables that a query asks for. */
 
+import { type ConnectionFilter, parseConnectionQuery } from "../../api/connection_query.ts";
 import type { Listing } from "../../api/views.ts";
-import { type ConnectionFilter, parseConnectionQuery } from "../../flows/filter_query.ts";
-import { invalidAs400 } from "../observer/monitor_route.ts";
 
 /** Rows that are looked at before other work gets its turn. */
 const ROWS_A_TURN = 4096;
@@ -15,7 +14,7 @@ export async function listing<T>(
   query: URLSearchParams,
   rows: (filter: ConnectionFilter) => Iterable<Row<T>>,
 ): Promise<Listing<T>> {
-  const { filter, limit } = invalidAs400(() => parseConnectionQuery(query));
+  const { filter, limit } = parseConnectionQuery(query);
   const result: Listing<T> = { rows: [], total: 0 };
   let seen = 0;
   for (const row of rows(filter)) {

@@ -6,7 +6,7 @@ import { type NatEntry, NatFlags, type NatKey } from "../../../datapath/maps/gen
 import { formatIp } from "../../../datapath/net/ip.ts";
 import type { MappingView } from "../../api/views.ts";
 import { endText } from "./connections.ts";
-import type { ConnectionFilter } from "../../flows/filter_query.ts";
+import type { ConnectionFilter } from "../../api/connection_query.ts";
 import { protocolName } from "../../core/protocols.ts";
 import { connectionFilter } from "./connection_filter.ts";
 import type { Row } from "./listing.ts";

@@ -2,7 +2,7 @@
 
 import { BpfMap, features, MapType, type TypedMap } from "../../../datapath/bpf/mod.ts";
 import { formatIp } from "../../../datapath/net/ip.ts";
-import { limitOf } from "../../api/query.ts";
+import { limitOf } from "../../api/parameters.ts";
 import { ApiError } from "../../api/server.ts";
 import type { FeatureView, MapView } from "../../api/views.ts";
 import type { Kernel } from "../kernel.ts";

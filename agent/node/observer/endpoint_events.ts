@@ -3,17 +3,17 @@
 import type { Endpoint } from "../../api/endpoint.ts";
 import type { Listener } from "../../core/table.ts";
 import { AgentEvent } from "../../flows/flow.ts";
-import type { FlowReader } from "./flow_reader.ts";
+import type { ReportEvent } from "./agent_events.ts";
 
-/** A watcher of the table of endpoints that reports to `reader`. */
-export function endpointEvents(reader: Pick<FlowReader, "report">): Listener<Endpoint> {
+/** A watcher of the table of endpoints that reports those that become ready and those that end. */
+export function endpointEvents(report: ReportEvent): Listener<Endpoint> {
   return (changes) => {
     for (const change of changes) {
       const before = change.kind !== "added" && change.previous.state === "ready";
       const now = change.kind !== "deleted" && change.row.state === "ready";
       if (before === now) continue;
       const { id, namespace, pod } = change.kind === "deleted" ? change.previous : change.row;
-      reader.report(
+      report(
         now ? AgentEvent.ENDPOINT_CREATED : AgentEvent.ENDPOINT_DELETED,
         `endpoint ${id}${pod ? ` of ${namespace}/${pod}` : ""}`,
       );

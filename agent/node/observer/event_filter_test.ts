@@ -7,7 +7,7 @@ import {
 } from "../../../datapath/maps/generated.ts";
 import { parseIp } from "../../../datapath/net/ip.ts";
 import { type FlowFilter, flowFilter, NOT_IP } from "../../flows/flow_filter.ts";
-import { parseFlowQuery } from "../../flows/filter_query.ts";
+import { parseFlowQuery } from "../../api/flow_query.ts";
 import { EventClock } from "./event_clock.ts";
 import { EventFormat } from "./event_format.ts";
 

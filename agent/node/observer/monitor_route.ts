@@ -1,15 +1,14 @@
 /** `GET /v1/monitor` */
 
-import { ApiError, type ApiHandler } from "../../api/server.ts";
+import { type FlowQuery, parseFlowQuery } from "../../api/flow_query.ts";
+import type { ApiHandler } from "../../api/server.ts";
 import type { AgentEventView, FlowView } from "../../api/views.ts";
-import { FilterError, type FlowQuery, parseFlowQuery } from "../../flows/filter_query.ts";
 import type { FlowRing } from "../../flows/flow_ring.ts";
 import type { FlowViews } from "./flow_view.ts";
 
 /** Flows as they come, some at a time, for as long as the client listens; a slow one loses the oldest. */
 export function monitorRoute(flows: FlowRing, views: FlowViews): ApiHandler {
-  return ({ query, signal }) =>
-    stream(flows, views, invalidAs400(() => parseFlowQuery(query)), signal);
+  return ({ query, signal }) => stream(flows, views, parseFlowQuery(query), signal);
 }
 
 async function* stream(
@@ -24,15 +23,5 @@ async function* stream(
     if (taken.length === 0) return;
     left -= taken.length;
     yield taken.map((flow) => views.toView(flow));
-  }
-}
-
-/** Runs `parse`, whose FilterError becomes an answer 400. */
-export function invalidAs400<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (!(error instanceof FilterError)) throw error;
-    throw new ApiError(400, { code: "invalid", message: error.message });
   }
 }

@@ -15,7 +15,8 @@ async function withMonitor(
 ): Promise<void> {
   const podOf = () => undefined;
   const format = new EventFormat({ node: "node-a", clock: new EventClock(), podOf });
-  const ring = new FlowRing({ format, podOf, capacity: 1024 });
+  const made = new Map([[FlowType.AGENT, 1024]]);
+  const ring = new FlowRing({ format, podOf, capacity: 1024, made });
   const views = new FlowViews({
     labels: () => undefined,
     pod: podOf,

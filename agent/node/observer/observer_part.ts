@@ -1,10 +1,13 @@
 /** Events of the programs: flows for monitors, and what was counted. */
 
 import { TraceLevel } from "../../../datapath/maps/generated.ts";
-import { findLink } from "../../../datapath/net/link.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
 import { ApiError } from "../../api/server.ts";
+import type { Log } from "../../core/log.ts";
+import { periodically } from "../../core/periodic.ts";
 import type { Table } from "../../core/table.ts";
+import { FlowRing } from "../../flows/flow_ring.ts";
+import { FlowType } from "../../flows/flow.ts";
 import { reasonText } from "../../flows/names.ts";
 import type { AgentConfig } from "../options.ts";
 import type { AddressNames } from "../ipcache/address_names.ts";
@@ -12,12 +15,22 @@ import type { Kernel } from "../kernel.ts";
 import { counter } from "../metrics.ts";
 import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
+import { agentEvents } from "./agent_events.ts";
 import { endpointEvents } from "./endpoint_events.ts";
+import { EventClock } from "./event_clock.ts";
+import { EventFormat } from "./event_format.ts";
 import { flowMetrics } from "./flow_metrics.ts";
 import { FlowReader } from "./flow_reader.ts";
 import { FlowViews } from "./flow_view.ts";
+import { LostEvents } from "./lost_events.ts";
 import { monitorRoute } from "./monitor_route.ts";
 import { packetTotals } from "./packet_totals.ts";
+
+/** Events of the agent that are kept. */
+const AGENT_EVENTS = 1024;
+
+/** Milliseconds between two looks at the counters of lost events. */
+const LOST_INTERVAL_MS = 1000;
 
 const LEVELS = new Map<string, number>([
   ["none", TraceLevel.LEVEL_NONE],
@@ -27,39 +40,41 @@ const LEVELS = new Map<string, number>([
 
 /** Wires the ring buffer of events to the ring of flows, and that to monitors. */
 export function observerPart(
-  { config, kernel: { maps, netlink, sockmap }, names, policy: { labels, rule }, endpoints }: {
+  { config, log, kernel, names, policy: { labels, rule }, endpoints }: {
     config: AgentConfig;
+    log: Log;
     kernel: Kernel;
     names: AddressNames;
     policy: PolicyPart;
     endpoints: Pick<Table<Endpoint>, "watch">;
   },
 ): Part {
+  const { maps, facts, sockmap } = kernel;
   const podOf = (ip: string) => names.get(ip);
   const stack = new DisposableStack();
-  const reader = stack.use(
-    new FlowReader({
-      events: maps.pilus_events,
-      lost: maps.pilus_lost,
-      node: config.nodeName,
-      podOf,
-      capacity: config.flowBuffer,
-    }),
+  const clock = new EventClock();
+  const flows = new FlowRing({
+    format: new EventFormat({ node: config.nodeName, clock, podOf }),
+    podOf,
+    capacity: config.flowBuffer,
+    made: new Map([[FlowType.AGENT, AGENT_EVENTS]]),
+  });
+  const reader = stack.use(new FlowReader({ events: maps.pilus_events, clock, flows }));
+  const report = agentEvents(flows, config.nodeName);
+  const lost = new LostEvents(maps.pilus_lost, report);
+  stack.use(
+    periodically(
+      LOST_INTERVAL_MS,
+      () => lost.look(),
+      (error) => log.error("counters of lost events not read", { error: String(error) }),
+    ),
   );
-  stack.use(endpoints.watch(endpointEvents(reader)));
-  const interfaces = new Map<number, string>();
+  stack.use(endpoints.watch(endpointEvents(report)));
   const views = new FlowViews({
     labels,
     rule,
     pod: podOf,
-    interface(ifindex) {
-      let name = interfaces.get(ifindex);
-      if (name === undefined) {
-        name = findLink(netlink, ifindex)?.name ?? String(ifindex);
-        interfaces.set(ifindex, name);
-      }
-      return name;
-    },
+    interface: (ifindex) => facts.links.get(String(ifindex))?.name ?? String(ifindex),
   });
   const trace = (traceLevel: number) =>
     maps.pilus_runtime.set(0, { traceLevel, sockmap: Number(sockmap.on) });
@@ -68,7 +83,7 @@ export function observerPart(
   return {
     name: "observer",
     routes: {
-      "GET /v1/monitor": monitorRoute(reader.flows, views),
+      "GET /v1/monitor": monitorRoute(flows, views),
       "POST /v1/trace-level": async ({ json }) => {
         const { level } = await json<{ level?: unknown }>();
         const number = LEVELS.get(String(level));
@@ -96,9 +111,9 @@ export function observerPart(
           counter("drop_bytes_total", "Bytes dropped", bytes, labels),
         ];
       }),
-      ...flowMetrics(reader),
+      ...flowMetrics(flows, lost),
     ],
-    status: () => ({ events: { seen: reader.seen, lost: reader.lostTotal } }),
+    status: () => ({ events: { seen: reader.seen, lost: lost.total } }),
     [Symbol.asyncDispose]: () => Promise.resolve(stack.dispose()),
   };
 }

@@ -1,7 +1,7 @@
 // Policies on live traffic: what passes, what is cut, and the rule that says so.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { FlowView } from "../agent/api/views.ts";
+import type { AgentEventView, FlowView } from "../agent/api/views.ts";
 import type { LabHost, LabPod } from "../cli/lab/lab.ts";
 import { PEER, ping, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
@@ -132,6 +132,24 @@ Deno.test("policies decide on live traffic", async (t) => {
       assertMatch(flow!.rule?.text ?? "", /demo\/deny/);
       const { stdout } = await a.cli("policy", "get", "demo/web");
       assertMatch(stdout, /ingress/i);
+    });
+
+    await t.step("pilus monitor shows what was dropped before, by its filters", async () => {
+      const kept = async (...options: string[]) => {
+        const { stdout } = await a.cli("monitor", "--no-follow", "-o", "json", ...options);
+        return stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+      };
+      const drops = ["--drops", "--to-pod", "demo/web", "--protocol", "tcp"];
+      for (const pod of ["demo/near", "demo/far"]) {
+        const found: FlowView[] = await kept(...drops, "--from-pod", pod, "--last", "2");
+        assertEquals(found.map(({ source }) => source.pod), [pod, pod]);
+        assertEquals(found.map(({ reason }) => reason), [DENIED, DENIED]);
+      }
+      const [last]: FlowView[] = await kept(...drops, "--last", "1");
+      assertEquals(last?.source.pod, "demo/far");
+      assertEquals(await kept(...drops, "--from-pod", "demo/web"), []);
+      const events: AgentEventView[] = await kept("--type", "agent");
+      assert(events.some(({ text }) => text.endsWith("of demo/web")), JSON.stringify(events));
     });
 
     await t.step("ports and peers: only clients, only TCP 7000", async () => {

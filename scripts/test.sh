@@ -1,5 +1,6 @@
 #!/bin/bash
-# Sets up, builds, checks and runs all tests. Arguments choose test files. The last line counts.
+# Sets up, builds, checks and runs all tests with the newest Deno, unit and packet tests with the
+# oldest too. Arguments choose test files, for the newest. The last line counts.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1
@@ -20,10 +21,11 @@ check() { # name command...
 }
 
 # Runs Deno's tests and adds what its summary says: "ok | 1 passed (2 steps) | 0 failed | 3 ignored".
-run_tests() { # path...
+run_tests() { # deno path...
 	local log status summary
 	log=$(mktemp)
-	deno test --frozen -A --no-check "$@" 2>&1 | tee "$log"
+	echo "== $("$1" --version | head -1)"
+	"$1" test --frozen -A --no-check "${@:2}" 2>&1 | tee "$log"
 	status=${PIPESTATUS[0]}
 	summary=$(grep -E '^(ok|FAILED) \| [0-9]+ passed' "$log" | tail -1)
 	passed=$((passed + $(count "$summary" passed)))
@@ -50,11 +52,15 @@ check setup scripts/setup.sh
 check build scripts/build.sh
 [ "$failed" = 0 ] || finish
 if [ $# -gt 0 ]; then
-	run_tests "$@"
+	run_tests deno "$@"
 else
+	oldest=$BUILD_CACHE/deno-$OLDEST_DENO_VERSION/deno
 	check format deno fmt --check
 	check lint deno lint
 	check types deno check .
-	run_tests
+	check "types, Deno $OLDEST_DENO_VERSION" "$oldest" check .
+	check shellcheck deno task shellcheck
+	run_tests "$oldest" agent cli datapath
+	run_tests deno
 fi
 finish

@@ -3,6 +3,7 @@
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
 import type { Table } from "../../core/table.ts";
+import type { Timer } from "../../core/timer.ts";
 
 /** Milliseconds between two turns: a pod that deletes its device over and over costs no more than that. */
 const PAUSE_MS = 500;
@@ -25,7 +26,7 @@ export function concernsEndpoint(notice: Notice, endpoints: Table<Endpoint>): bo
 export class Healing implements Disposable {
   readonly #work: () => Promise<void>;
   readonly #onError: (error: unknown) => void;
-  #timer: number | undefined;
+  #timer: Timer | undefined;
   #busy = false;
   #again = false;
   #lastAt = -Infinity;

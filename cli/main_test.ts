@@ -1,4 +1,3 @@
-import { openPipe } from "../datapath/ffi/libc.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ApiError, type ApiRoutes, serveApi } from "../agent/api/server.ts";
 import { VERSION } from "../agent/node/config.ts";
@@ -14,7 +13,7 @@ async function withAgent(
   const directory = Deno.makeTempDirSync();
   try {
     const socket = `${directory}/pilus.sock`;
-    await using _server = await serveApi({ openPipe, socket, routes });
+    await using _server = await serveApi({ socket, routes });
     await body(socket, directory);
   } finally {
     Deno.removeSync(directory, { recursive: true });

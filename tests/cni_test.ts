@@ -1,7 +1,6 @@
 // The CNI plugin as a real process against an endpoint manager in this one: what a runtime sees.
 // The programs are not there; the namespaces, devices, routes and packets are.
 
-import { openPipe } from "../datapath/ffi/libc.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { DatabaseSync } from "node:sqlite";
@@ -90,7 +89,6 @@ class Node implements AsyncDisposable {
     });
     await this.manager.restore();
     this.server = await serveApi({
-      openPipe,
       socket: this.socket,
       routes: { ...endpointRoutes(this.manager), "GET /v1/health": () => ({ ok: true }) },
     });

@@ -1,4 +1,3 @@
-import { openPipe } from "../../datapath/ffi/libc.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AgentClient, AgentError, AgentUnreachableError } from "./client.ts";
 import { ApiError, type ApiRoutes, serveApi } from "./server.ts";
@@ -10,7 +9,7 @@ async function withApi(
   const directory = Deno.makeTempDirSync({ prefix: "pilus-api-" });
   const socket = `${directory}/run/pilus.sock`;
   try {
-    await using _server = await serveApi({ openPipe, socket, routes, onError: () => {} });
+    await using _server = await serveApi({ socket, routes, onError: () => {} });
     await test(new AgentClient(socket), socket);
   } finally {
     Deno.removeSync(directory, { recursive: true });
@@ -127,8 +126,28 @@ Deno.test("serveApi() ends its streams when it stops", async () => {
 Deno.test("serveApi() makes a socket for its owner alone and refuses when another answers", async () => {
   await withApi({}, async (_client, socket) => {
     assertEquals(Deno.statSync(socket).mode! & 0o777, 0o600);
-    const again = () => serveApi({ openPipe, socket, routes: {} });
+    const again = () => serveApi({ socket, routes: {} });
     await assertRejects(again, Error, "another agent answers there");
+  });
+});
+
+Deno.test("serveApi() listens again when its socket was removed or replaced", async () => {
+  await withApi({ "GET /v1/x": () => ({ ok: true }) }, async (client, socket) => {
+    const answer = () => client.call("/v1/x").catch(() => undefined);
+    for (const take of [Deno.removeSync, (path: string) => Deno.renameSync(path, `${path}.old`)]) {
+      take(socket);
+      while (await answer() === undefined) await new Promise((done) => setTimeout(done, 20));
+    }
+  });
+});
+
+Deno.test("serveApi() answers lookups by names of Object.prototype with 404", async () => {
+  await withApi({ "GET /v1/{name}": ({ params }) => params }, async (client) => {
+    for (const name of ["constructor", "__proto__"]) {
+      assertEquals(await client.call(`/v1/${name}`), { name });
+      const error = await assertRejects(() => client.call(`/${name}/x`), AgentError);
+      assertEquals(error.status, 404);
+    }
   });
 });
 
@@ -141,11 +160,11 @@ Deno.test("serveApi() replaces the socket of a dead agent and nothing else", asy
   await new Deno.Command(Deno.execPath(), { args: ["eval", listen], stderr: "null" }).output();
   assert(Deno.lstatSync(socket).isSocket);
   {
-    await using _server = await serveApi({ openPipe, socket, routes: {} });
+    await using _server = await serveApi({ socket, routes: {} });
   }
   Deno.writeTextFileSync(socket, "precious");
   await assertRejects(
-    () => serveApi({ openPipe, socket, routes: {} }),
+    () => serveApi({ socket, routes: {} }),
     Error,
     "no socket is there",
   );

@@ -1,5 +1,10 @@
 /** HTTP over the agent's unix socket: who may open the socket is root, and may do all. */
 
+import { periodically } from "../core/periodic.ts";
+import { ConnectionBudget } from "./http/connection_budget.ts";
+import { HttpError } from "./http/http_request.ts";
+import { type BodyStream, HttpResponse } from "./http/http_response.ts";
+import { type HttpRequest, HttpServer } from "./http/http_server.ts";
 import type { ErrorBody } from "./types.ts";
 
 /** An answer that is no success. */
@@ -30,7 +35,7 @@ export interface ApiRequest {
 
 /**
  * Answers one request. What it gives is sent as JSON, an async iterable as one JSON a line while
- * it comes, a Response as it is, undefined as 204. It may throw ApiError; other errors are 500.
+ * it comes, an HttpResponse as it is, undefined as 204. It may throw ApiError; other errors are 500.
  */
 export type ApiHandler = (request: ApiRequest) => unknown;
 
@@ -41,23 +46,18 @@ export type ApiRoutes = Record<string, ApiHandler>;
 export interface ServeApiOptions {
   socket: string;
   routes: ApiRoutes;
-  /** Told of every answer 500. @default prints it */
+  /** Called for every answer 500, and when the socket cannot be listened on. @default prints it */
   onError?: (request: string, error: unknown) => void;
-  /** A pipe(2) with room for `size` bytes, through which streams go to their clients. */
-  openPipe: OpenPipe;
 }
-
-/** Opens a pipe with room for `size` bytes. */
-export type OpenPipe = (size: number) => { reader: Deno.FsFile; writer: Deno.FsFile };
-
-/** Bytes of a stream that may wait for the client. */
-const STREAM_ROOM = 1 << 20;
-
-/** Bytes of a stream that are written at once. */
-const STREAM_PART = 1 << 18;
 
 /** The most bytes that a request's body may have. */
 const MAX_BODY = 4 * 1024 * 1024;
+
+/** Connections at the same time; a container runtime needs a few, and each monitor one. */
+const MAX_CONNECTIONS = 256;
+
+/** Milliseconds between looks whether the socket is still at its path. */
+const SOCKET_INTERVAL_MS = 2_000;
 
 interface Route {
   method: string;
@@ -67,24 +67,48 @@ interface Route {
 
 /** A running server; disposing it ends open streams and removes the socket. */
 export class ApiServer implements AsyncDisposable {
-  readonly #server: Deno.HttpServer<Deno.UnixAddr>;
-  readonly #socket: string;
-  readonly #stop: AbortController;
+  readonly #server: HttpServer;
+  readonly #path: string;
+  /** The socket's inode: what is at the path may be another one. */
+  #inode: number | null = null;
+  readonly #watch: Disposable;
 
-  constructor(server: Deno.HttpServer<Deno.UnixAddr>, socket: string, stop: AbortController) {
-    this.#server = server;
-    this.#socket = socket;
-    this.#stop = stop;
+  constructor({ socket, routes, onError }: ServeApiOptions) {
+    const report = onError ??
+      ((request, error) => console.error(`${request}: ${(error as Error)?.stack ?? error}`));
+    const table = Object.entries(routes).map(([pattern, handler]): Route => {
+      const [method = "", path = ""] = pattern.split(" ");
+      return { method, segments: path.split("/"), handler };
+    });
+    this.#path = socket;
+    this.#server = new HttpServer({
+      listen: () => this.#listen(),
+      handler: (request) => answer(request, table, report),
+      budget: new ConnectionBudget(MAX_CONNECTIONS),
+      onError: report,
+      maxBody: MAX_BODY,
+    });
+    this.#watch = periodically(SOCKET_INTERVAL_MS, () => {
+      if (inodeOf(socket) !== this.#inode) this.#server.relisten();
+    }, (error) => report("looking for the socket", error));
+  }
+
+  #listen(): Deno.UnixListener {
+    const mask = Deno.umask(0o177);
+    try {
+      if (this.#inode !== null) removeIfThere(this.#path);
+      const listener = Deno.listen({ transport: "unix", path: this.#path });
+      this.#inode = inodeOf(this.#path);
+      return listener;
+    } finally {
+      Deno.umask(mask);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#server.shutdown();
-    try {
-      Deno.removeSync(this.#socket);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    this.#watch[Symbol.dispose]();
+    await this.#server[Symbol.asyncDispose]();
+    if (inodeOf(this.#path) === this.#inode) removeIfThere(this.#path);
   }
 }
 
@@ -92,28 +116,27 @@ export class ApiServer implements AsyncDisposable {
  * Listens on `socket`, mode 0600; its directory is made (0700) when it is missing. A socket that a
  * dead agent left is replaced. Throws when another agent answers on it or something else is there.
  */
-export async function serveApi(
-  { socket, routes, onError, openPipe }: ServeApiOptions,
-): Promise<ApiServer> {
+export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
+  const { socket } = options;
   Deno.mkdirSync(socket.slice(0, socket.lastIndexOf("/")) || "/", { recursive: true, mode: 0o700 });
   await clearSocket(socket);
-  const table = Object.entries(routes).map(([pattern, handler]): Route => {
-    const [method = "", path = ""] = pattern.split(" ");
-    return { method, segments: path.split("/"), handler };
-  });
-  const report = onError ??
-    ((request, error) => console.error(`${request}: ${(error as Error)?.stack ?? error}`));
-  const stop = new AbortController();
-  const mask = Deno.umask(0o177);
+  return new ApiServer(options);
+}
+
+function inodeOf(path: string): number | null {
   try {
-    const server = Deno.serve(
-      { path: socket, onListen: () => {} },
-      (request, { completed }) =>
-        answer(request, completed, { table, stop: stop.signal, report, openPipe }),
-    );
-    return new ApiServer(server, socket, stop);
-  } finally {
-    Deno.umask(mask);
+    return Deno.lstatSync(path).ino;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
 
@@ -156,43 +179,33 @@ function match(pattern: string[], path: string[]): Record<string, string> | unde
   return params;
 }
 
-function failure(status: number, { code, message, hint }: ErrorBody): Response {
-  return Response.json({ code, message, ...(hint === undefined ? {} : { hint }) }, { status });
-}
-
-/** What every request is answered with. */
-interface Serving {
-  table: readonly Route[];
-  stop: AbortSignal;
-  report: (request: string, error: unknown) => void;
-  openPipe: OpenPipe;
+function failure(status: number, { code, message, hint }: ErrorBody): HttpResponse {
+  return HttpResponse.json({ code, message, ...(hint === undefined ? {} : { hint }) }, { status });
 }
 
 async function answer(
-  request: Request,
-  completed: Promise<void>,
-  { table, stop, report, openPipe }: Serving,
-): Promise<Response> {
-  const url = new URL(request.url);
-  const path = url.pathname.split("/");
-  const name = `${request.method} ${url.pathname}`;
+  request: HttpRequest,
+  table: readonly Route[],
+  report: (request: string, error: unknown) => void,
+): Promise<HttpResponse> {
+  const { method, path, query, signal } = request;
+  const parts = path.split("/");
+  const name = `${method} ${path}`;
   let other = false;
-  for (const { method, segments, handler } of table) {
-    const params = match(segments, path);
+  for (const route of table) {
+    const params = match(route.segments, parts);
     if (!params) continue;
-    if (method !== request.method) {
+    if (route.method !== method) {
       other = true;
       continue;
     }
-    const end = new AbortController();
-    completed.finally(() => end.abort()).catch(() => {}); // rejected when the client has gone
-    const signal = AbortSignal.any([end.signal, stop]);
     try {
       return toResponse(
-        await handler({ params, query: url.searchParams, signal, json: () => readJson(request) }),
-        (rows) => lines(rows, openPipe(STREAM_ROOM), signal, (error) => report(name, error)),
+        await route.handler({ params, query, signal, json: () => readJson(request) }),
+        (rows) => lines(rows, signal, (error) => report(name, error)),
       );
     } catch (error) {
+      if (error instanceof HttpError) throw error;
       if (error instanceof ApiError) return failure(error.status, error);
       report(name, error);
       return failure(500, {
@@ -202,28 +215,21 @@ async function answer(
     }
   }
   return other
-    ? failure(405, { code: "not-allowed", message: `${url.pathname} has no ${request.method}` })
-    : failure(404, { code: "not-found", message: `The agent has no ${url.pathname}` });
+    ? failure(405, { code: "not-allowed", message: `${path} has no ${method}` })
+    : failure(404, { code: "not-found", message: `The agent has no ${path}` });
 }
 
-async function readJson<T>(request: Request): Promise<T> {
-  const refuse = (status: number, message: string) =>
-    new ApiError(status, { code: "invalid", message });
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for await (const part of request.body ?? []) {
-    size += part.length;
-    if (size > MAX_BODY) throw refuse(413, `The request has more than ${MAX_BODY} bytes`);
-    parts.push(part.slice());
-  }
+async function readJson<T>({ body }: HttpRequest): Promise<T> {
+  const refuse = (message: string) => new ApiError(400, { code: "invalid", message });
   let value: unknown;
   try {
-    value = JSON.parse(await new Blob(parts).text());
+    value = JSON.parse(new TextDecoder().decode(await body()));
   } catch (error) {
-    throw refuse(400, `The request is not JSON: ${(error as Error).message}`);
+    if (error instanceof HttpError) throw error;
+    throw refuse(`The request is not JSON: ${(error as Error).message}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw refuse(400, "The request is not a JSON object");
+    throw refuse("The request is not a JSON object");
   }
   return value as T;
 }
@@ -234,58 +240,39 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
 
 function toResponse(
   value: unknown,
-  stream: (rows: AsyncIterable<unknown>) => ReadableStream<Uint8Array>,
-): Response {
-  if (value instanceof Response) return value;
-  if (value === undefined) return new Response(null, { status: 204 });
-  if (!isAsyncIterable(value)) return Response.json(value);
-  return new Response(stream(value), {
-    headers: { "content-type": "application/x-ndjson" },
-  });
+  stream: (rows: AsyncIterable<unknown>) => BodyStream,
+): HttpResponse {
+  if (value instanceof HttpResponse) return value;
+  if (value === undefined) return new HttpResponse(204);
+  if (!isAsyncIterable(value)) return HttpResponse.json(value);
+  return new HttpResponse(200, stream(value), { "content-type": "application/x-ndjson" });
 }
 
-/**
- * One JSON a line; ends when the client or the server does. Through a pipe, because a stream of our
- * own would keep all that it has sent (https://github.com/denoland/deno/issues/30298).
- */
-function lines(
+/** One JSON a line; ends when the client or the server does. */
+async function* lines(
   rows: AsyncIterable<unknown>,
-  { reader, writer }: ReturnType<OpenPipe>,
   signal: AbortSignal,
   report: (error: unknown) => void,
-): ReadableStream<Uint8Array> {
+): BodyStream {
   const iterator = rows[Symbol.asyncIterator]();
-  let open = true;
-  const end = () => {
-    if (!open) return;
-    open = false;
-    writer.close();
+  let wake: (() => void) | undefined;
+  const end = () => wake?.();
+  signal.addEventListener("abort", end, { once: true });
+  const encoder = new TextEncoder();
+  try {
+    while (!signal.aborted) {
+      const { done, value } = await new Promise<IteratorResult<unknown>>((resolve, reject) => {
+        wake = () => resolve({ done: true, value: undefined });
+        iterator.next().then(resolve, reject);
+      });
+      if (done) return;
+      yield encoder.encode(JSON.stringify(value) + "\n");
+    }
+  } catch (error) {
+    report(error);
+  } finally {
+    signal.removeEventListener("abort", end);
     // Not awaited: a generator that waits for its next row finishes when that comes.
     iterator.return?.()?.catch(report);
-  };
-  const run = async () => {
-    const encoder = new TextEncoder();
-    const bytes = new Uint8Array(STREAM_PART);
-    try {
-      while (open) {
-        const { done, value } = await iterator.next();
-        if (done) return;
-        for (let text = JSON.stringify(value) + "\n"; text !== "";) {
-          const { read, written } = encoder.encodeInto(text, bytes);
-          text = text.slice(read);
-          for (let sent = 0; open && sent < written;) {
-            sent += await writer.write(bytes.subarray(sent, written));
-          }
-        }
-      }
-    } catch (error) {
-      if (open && !(error instanceof Deno.errors.BrokenPipe)) report(error);
-    } finally {
-      end();
-    }
-  };
-  signal.addEventListener("abort", end, { once: true });
-  if (signal.aborted) end();
-  void run();
-  return reader.readable;
+  }
 }

@@ -1,6 +1,5 @@
 /** The agent: the kernel opened, its parts made, started and served. */
 
-import { openPipe } from "../../datapath/ffi/libc.ts";
 import { serveApi } from "../api/server.ts";
 import type { Log } from "../core/log.ts";
 import { settled } from "../core/schedule.ts";
@@ -131,12 +130,11 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   stack.use(
     await serveApi({
       socket,
-      openPipe,
       routes: status.routes(),
       onError: (request, error) => log.error("request failed", { request, error: String(error) }),
     }),
   );
-  if (config.metrics) stack.use(serveMetrics(config.metrics, () => status.metricsResponse()));
+  if (config.metrics) stack.use(serveMetrics(config.metrics, () => status.metricsResponse(), log));
   const { cniBinDir, cniConfDir, stateDir } = config;
   if (cniBinDir) installCniBinary(Deno.execPath(), { directory: cniBinDir });
   if (cniConfDir) writeCniConfig({ directory: cniConfDir, socket, stateDir });

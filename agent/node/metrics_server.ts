@@ -1,18 +1,31 @@
 /** Metrics on an address of their own: nothing but /metrics. */
 
+import { ConnectionBudget } from "../api/http/connection_budget.ts";
+import { HttpResponse } from "../api/http/http_response.ts";
+import { HttpServer } from "../api/http/http_server.ts";
+import type { Log } from "../core/log.ts";
+import { abortConnection, WRITE_MS } from "./abort_connection.ts";
 import type { HostPort } from "./option_kinds.ts";
 
-/** Serves until disposed of. */
+/** Connections at the same time. */
+const MAX_CONNECTIONS = 32;
+
+/** Serves until disposed of. Requests that come while metrics are counted get the same ones. */
 export function serveMetrics(
   { hostname, port }: HostPort,
-  metrics: () => Promise<Response>,
+  metrics: () => Promise<HttpResponse>,
+  log: Log,
 ): AsyncDisposable {
-  const server = Deno.serve(
-    { hostname, port, onListen: () => {} },
-    async (request) =>
-      new URL(request.url).pathname === "/metrics"
-        ? await metrics()
-        : new Response("Only /metrics is here\n", { status: 404 }),
-  );
-  return { [Symbol.asyncDispose]: () => server.shutdown() };
+  let counting: Promise<HttpResponse> | undefined;
+  return new HttpServer({
+    listen: () => Deno.listen({ hostname, port }),
+    handler: ({ path }) =>
+      path === "/metrics"
+        ? counting ??= metrics().finally(() => counting = undefined)
+        : new HttpResponse(404, "Only /metrics is here\n"),
+    writeMs: WRITE_MS,
+    abort: abortConnection,
+    budget: new ConnectionBudget(MAX_CONNECTIONS),
+    onError: (what, error) => log.error("metrics", { what, error: String(error) }),
+  });
 }

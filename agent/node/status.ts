@@ -1,6 +1,7 @@
 /** What an agent says of itself: its parts' answers put together. */
 
 import { type MetricRow, METRICS_CONTENT_TYPE, metricsText } from "../api/metrics_text.ts";
+import { HttpResponse } from "../api/http/http_response.ts";
 import type { ApiRoutes } from "../api/server.ts";
 import type { Health, ReconcilerView, StatusView } from "../api/views.ts";
 import type { Problem } from "../core/problem.ts";
@@ -82,9 +83,9 @@ export class AgentStatus {
   }
 
   /** Metrics for Prometheus. */
-  async metricsResponse(): Promise<Response> {
-    return new Response(metricsText(await this.metrics()), {
-      headers: { "content-type": METRICS_CONTENT_TYPE },
+  async metricsResponse(): Promise<HttpResponse> {
+    return new HttpResponse(200, metricsText(await this.metrics()), {
+      "content-type": METRICS_CONTENT_TYPE,
     });
   }
 

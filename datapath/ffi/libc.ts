@@ -27,7 +27,6 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   statfs: { parameters: ["buffer", "buffer"], result: "i32" },
   mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
-  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   memcmp: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
@@ -272,22 +271,6 @@ export class Mapping implements Disposable {
   [Symbol.dispose](): void {
     if (this.#pointer !== null) c.munmap(this.#pointer, BigInt(this.#size));
     this.#pointer = null;
-  }
-}
-
-/** A pipe with room for `size` bytes: what is written to the one file is read from the other. */
-export function openPipe(size: number): { reader: Deno.FsFile; writer: Deno.FsFile } {
-  const F_SETPIPE_SZ = 1031;
-  const ends = new Int32Array(2);
-  check(c.pipe2(ends, O_CLOEXEC), "open", "pipe");
-  using read = new FileDescriptor(ends[0]!), write = new FileDescriptor(ends[1]!);
-  check(c.fcntl(read.fd, F_SETPIPE_SZ, size), "resize", "pipe");
-  const reader = Deno.openSync(`/proc/self/fd/${read.fd}`);
-  try {
-    return { reader, writer: Deno.openSync(`/proc/self/fd/${write.fd}`, { write: true }) };
-  } catch (error) {
-    reader.close();
-    throw error;
   }
 }
 

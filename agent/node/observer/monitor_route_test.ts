@@ -1,5 +1,4 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { openPipe } from "../../../datapath/ffi/libc.ts";
 import { AgentClient, AgentError } from "../../api/client.ts";
 import { serveApi } from "../../api/server.ts";
 import type { AgentEventView } from "../../api/views.ts";
@@ -27,7 +26,6 @@ async function withMonitor(
   const socket = `${directory}/pilus.sock`;
   try {
     await using _server = await serveApi({
-      openPipe,
       socket,
       routes: { "GET /v1/monitor": monitorRoute(ring, views) },
     });

@@ -3,7 +3,14 @@
  * externalTrafficPolicy is Local. Answers as kube-proxy's.
  */
 
+import { ConnectionBudget } from "../../api/http/connection_budget.ts";
+import { HttpResponse } from "../../api/http/http_response.ts";
+import { HttpServer } from "../../api/http/http_server.ts";
+import { abortConnection, WRITE_MS } from "../abort_connection.ts";
 import type { ReadonlyTable } from "../../core/table.ts";
+
+/** Connections at the same time to all ports: they are open to the world. */
+const MAX_CONNECTIONS = 64;
 
 /** A service that is checked. */
 export interface HealthCheck {
@@ -21,7 +28,8 @@ export class HealthCheckServers implements AsyncDisposable {
   readonly #onError: (check: HealthCheck, error: unknown) => void;
   readonly #watch: Disposable;
   /** By port. */
-  readonly #servers = new Map<number, Deno.HttpServer<Deno.NetAddr>>();
+  readonly #servers = new Map<number, HttpServer>();
+  readonly #budget = new ConnectionBudget(MAX_CONNECTIONS);
   #work: Promise<void> = Promise.resolve();
 
   constructor(
@@ -48,15 +56,22 @@ export class HealthCheckServers implements AsyncDisposable {
     for (const [port, server] of this.#servers) {
       if (wanted.has(port)) continue;
       this.#servers.delete(port);
-      await server.shutdown();
+      await server[Symbol.asyncDispose]();
     }
     for (const [port, check] of wanted) {
       if (this.#servers.has(port)) continue;
       try {
         this.#servers.set(
           port,
-          // every address of the node, of both families: this is where balancers ask
-          Deno.serve({ hostname: "::", port, onListen: () => {} }, () => this.#answer(port)),
+          new HttpServer({
+            // every address of the node, of both families: this is where balancers ask
+            listen: () => Deno.listen({ hostname: "::", port }),
+            handler: () => this.#answer(port),
+            budget: this.#budget,
+            writeMs: WRITE_MS,
+            abort: abortConnection,
+            onError: (_, error) => this.#onError(check, error),
+          }),
         );
       } catch (error) {
         this.#onError(check, error);
@@ -64,11 +79,11 @@ export class HealthCheckServers implements AsyncDisposable {
     }
   }
 
-  #answer(port: number): Response {
+  #answer(port: number): HttpResponse {
     const check = this.#checks.rows().find((row) => row.port === port);
-    if (!check) return new Response(null, { status: 404 });
+    if (!check) return new HttpResponse(404);
     const { namespace, name, localEndpoints } = check;
-    return Response.json({
+    return HttpResponse.json({
       service: { namespace, name },
       localEndpoints,
       serviceProxyHealthy: true,
@@ -81,7 +96,7 @@ export class HealthCheckServers implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]();
     await this.#work;
-    await Promise.all([...this.#servers.values()].map((server) => server.shutdown()));
+    await Promise.all([...this.#servers.values()].map((server) => server[Symbol.asyncDispose]()));
     this.#servers.clear();
   }
 }

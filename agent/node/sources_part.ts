@@ -20,8 +20,8 @@ export interface SourcesPart extends Part {
   tables: ResourceTables;
   store: ClusterStore;
   /**
-   * Starts reading. Resolves to this node once its manifest has pod CIDRs: until then nothing is
-   * known of addresses for pods.
+   * Starts reading. Resolves to this node once its manifest has pod CIDRs and an InternalIP: until
+   * then nothing is known of addresses for pods, nor of where other nodes reach them.
    */
   findSelf(nodes: NodeTables): Promise<ClusterNode>;
 }
@@ -41,9 +41,9 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
     await settled();
     for (let warned = false; !ended; warned = true) {
       const self = nodes.get(config.nodeName);
-      if (self && (self.podCidrIpv4 || self.podCidrIpv6)) return self;
+      if ((self?.podCidrIpv4 || self?.podCidrIpv6) && (self.ipv4 || self.ipv6)) return self;
       if (!warned) {
-        log.warn("waiting for the node's manifest with podCIDRs", {
+        log.warn("waiting for the node's manifest with podCIDRs and an InternalIP", {
           node: config.nodeName,
           manifests: config.manifests,
         });

@@ -1,0 +1,52 @@
+// The README's commands do what it says.
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { Lab } from "../cli/lab/lab.ts";
+import { pilus } from "./lab/test_lab.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+
+/** The shell commands of a section. */
+function commands(section: string): string {
+  const readme = Deno.readTextFileSync(`${ROOT}README.md`);
+  const text = readme.split(/^## /m).find((part) => part.startsWith(`${section}\n`)) ?? "";
+  return [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block).join("");
+}
+
+/** A node's directories, apart from this machine's: what is written there is gone with the namespace. */
+const OWN_DIRECTORIES = `
+  mount -t tmpfs tmpfs /run
+  cp -a /etc /run/etc && mount --bind /run/etc /etc
+  for directory in /opt /var/lib /var/log /usr/local/bin; do mount -t tmpfs tmpfs $directory; done
+  mount -t bpf bpf /sys/fs/bpf
+  hostname fresh-node
+`;
+
+Deno.test("README: four commands install pilus on a node, and uninstall takes it off", async () => {
+  const directory = Deno.makeTempDirSync({ dir: "/run", prefix: "pilus-lab-" });
+  Deno.removeSync(directory);
+  await using lab = await Lab.create({ directory, nodes: ["node-a"], program: pilus() });
+  const node = lab.node("node-a");
+  const install = commands("Install");
+  assertMatch(install, /pilus agent .*&$/m);
+  const uninstall = commands("Uninstall").trim();
+  assertMatch(uninstall, /pilus uninstall .*[a-z]$/);
+  const script = `
+    trap 'cat /var/log/pilus.log >&2' ERR
+    ${OWN_DIRECTORIES}
+    cd ${ROOT}
+    ${install}
+    ls /etc/cni/net.d /opt/cni/bin
+    kill $! && wait $! || true
+    ${uninstall} --yes
+    echo left: $(find /etc/cni/net.d /opt/cni/bin /sys/fs/bpf/pilus /run/pilus /var/lib/pilus -mindepth 1)
+  `;
+  const { code, stdout, stderr } = await node.exec(
+    ["unshare", "--mount", "--uts", "bash", "-euc", script],
+    { env: { PILUS_CGROUP: node.cgroup } },
+  );
+  assertEquals(code, 0, `${stdout}\n${stderr}`);
+  assertMatch(stdout, /^fresh-node: ok$/m);
+  assertMatch(stdout, /05-pilus\.conflist\n(.*\n)+pilus\n/);
+  assertMatch(stdout, /^left:$/m);
+});

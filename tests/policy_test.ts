@@ -136,7 +136,8 @@ Deno.test("policies decide on live traffic", async (t) => {
 
     await t.step("pilus monitor shows what was dropped before, by its filters", async () => {
       const kept = async (...options: string[]) => {
-        const { stdout } = await a.cli("monitor", "--no-follow", "-o", "json", ...options);
+        const { code, stdout } = await a.cli("monitor", "--no-follow", "-o", "json", ...options);
+        assertEquals(code, 0);
         return stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
       };
       const drops = ["--drops", "--to-pod", "demo/web", "--protocol", "tcp"];

@@ -59,6 +59,7 @@ else
 	check lint deno lint
 	check types deno check .
 	check "types, Deno $OLDEST_DENO_VERSION" "$oldest" check .
+	check clang-format deno task clang-format
 	check shellcheck deno task shellcheck
 	run_tests "$oldest" agent cli datapath
 	run_tests deno

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* For tests and benchmarks: events without packets, of as many addresses as a node has to do with. */
+/* For tests and benchmarks: events without packets, of as many addresses as a node meets. */
 #include "../../bpf/lib/events.h"
 
 #define ADDRESSES 1024 /* half of them IPv6 */
@@ -21,16 +21,16 @@ SEC("tc")
 int emit(struct __sk_buff *skb)
 {
 	__u32 run = runs++;
-	struct packet p = { .tcp_flags = TCP_SYN };
+	struct packet p = {.tcp_flags = TCP_SYN};
 	struct event_context c = {
-		.source_identity = 1000 + (run & 0xff),
-		.destination_identity = 1000 + (run >> 8 & 0xff),
-		.cookie = 1 + (run & 7),
-		.endpoint = 1 + (run & 0x7f),
-		.type = skb->mark,
-		.point = POINT_FROM_ENDPOINT,
-		.reason = skb->mark == EVENT_DROP ? -DROP(POLICY_DENIED) : 0,
-		.status = STATUS_NEW,
+	    .source_identity = 1000 + (run & 0xff),
+	    .destination_identity = 1000 + (run >> 8 & 0xff),
+	    .cookie = 1 + (run & 7),
+	    .endpoint = 1 + (run & 0x7f),
+	    .type = skb->mark,
+	    .point = POINT_FROM_ENDPOINT,
+	    .reason = skb->mark == EVENT_DROP ? -DROP(POLICY_DENIED) : 0,
+	    .status = STATUS_NEW,
 	};
 
 	p.family = run & 1 ? 6 : 4;

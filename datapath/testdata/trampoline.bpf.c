@@ -7,9 +7,9 @@
 struct before {
 	__u32 identity; /* of the sender, as the tunnel tells it; 0: not through the tunnel */
 	__u32 mark;
-	__u32 length;   /* of `frame`, which overwrites the packet's beginning; 0: leave it */
-	__u32 vary;     /* offset of two bytes that are others in each run; 0: none */
-	__u32 flows;    /* a power of two: how many values they take, in no order; 0: all, in order */
+	__u32 length; /* of `frame`, which overwrites the packet's beginning; 0: leave it */
+	__u32 vary;   /* offset of two bytes that are others in each run; 0: none */
+	__u32 flows;  /* a power of two: how many values they take, in no order; 0: all, in order */
 	__u32 runs;
 	__u8 frame[FRAME_MAX];
 };

@@ -5,11 +5,11 @@
 #define FRAME_MAX 128
 
 struct before {
-	__u32 length;    /* of `frame`, which the packet becomes */
-	__u32 flows;     /* a power of two; 0: always the same one */
-	__u32 services;  /* a power of two of them, by the destination's last 16 bits; 0: always the same */
+	__u32 length;	/* of `frame`, which the packet becomes */
+	__u32 flows;	/* a power of two; 0: always the same one */
+	__u32 services; /* a power of two, by the destination's last 16 bits; 0: always one */
 	__u32 runs;
-	__u32 fresh;     /* 1: a new flow each time, from `runs` on */
+	__u32 fresh; /* 1: a new flow each time, from `runs` on */
 	__u32 pad;
 	__u8 frame[FRAME_MAX]; /* Ethernet, IPv4 or IPv6, TCP; checksums are right */
 };
@@ -31,18 +31,18 @@ struct {
 /* A 16-bit word at `word` of a header becomes `to`; the checksums follow (RFC 1624). */
 static __always_inline void replace(__u16 *word, __u16 to, __u16 *first, __u16 *second)
 {
-	__u32 sum = (__u16)~*word + (__u32)to;
+	__u32 sum = (__u16) ~*word + (__u32)to;
 
 	*word = to;
 	sum = (sum & 0xffff) + (sum >> 16);
 	if (first) {
-		__u32 s = (__u16)~*first + sum;
+		__u32 s = (__u16) ~*first + sum;
 
 		s = (s & 0xffff) + (s >> 16);
 		*first = ~((s & 0xffff) + (s >> 16));
 	}
 	if (second) {
-		__u32 s = (__u16)~*second + sum;
+		__u32 s = (__u16) ~*second + sum;
 
 		s = (s & 0xffff) + (s >> 16);
 		*second = ~((s & 0xffff) + (s >> 16));
@@ -82,11 +82,10 @@ int trampoline(struct xdp_md *ctx)
 		__u16 *source = (__u16 *)&ip->saddr, *destination = (__u16 *)&ip->daddr;
 
 		replace(&source[1], bpf_htons(number & 0xffff), &ip->check, &tcp->check);
-		replace(&tcp->source, port, &tcp->check,
-			NULL);
+		replace(&tcp->source, port, &tcp->check, NULL);
 		if (b->services)
-			replace(&destination[1], bpf_htons(number * 7 & (b->services - 1)), &ip->check,
-				&tcp->check);
+			replace(&destination[1], bpf_htons(number * 7 & (b->services - 1)),
+				&ip->check, &tcp->check);
 	} else {
 		struct ipv6hdr *ip = data + ETH_HLEN;
 		struct tcphdr *tcp = (void *)(ip + 1);
@@ -95,11 +94,10 @@ int trampoline(struct xdp_md *ctx)
 		if ((void *)(tcp + 1) > end)
 			return XDP_ABORTED;
 		replace(&source[7], bpf_htons(number & 0xffff), &tcp->check, NULL);
-		replace(&tcp->source, port, &tcp->check,
-			NULL);
+		replace(&tcp->source, port, &tcp->check, NULL);
 		if (b->services)
-			replace(&destination[7], bpf_htons(number * 7 & (b->services - 1)), &tcp->check,
-				NULL);
+			replace(&destination[7], bpf_htons(number * 7 & (b->services - 1)),
+				&tcp->check, NULL);
 	}
 go:
 	bpf_tail_call(ctx, &target, 0);

@@ -2,13 +2,14 @@
 /*
  * Both ends of a measured conversation, each in its network namespace and on its CPU:
  *
- *   traffic MODE SIZE SECONDS CLIENT_NETNS SERVER_NETNS SERVER_ADDRESS CLIENT_CPU SERVER_CPU [CGROUP]
+ *   traffic MODE SIZE SECONDS CLIENT_NETNS SERVER_NETNS SERVER_ADDRESS CLIENT_CPU SERVER_CPU
+ *           [CGROUP]
  *
  * MODE is rr (request and response of SIZE bytes over one connection), crr (connect, request,
- * response, close), stream (one way, writes of SIZE bytes), awake (the same to a receiver that never
- * sleeps: what it costs to wake it is left out) or udp (rr with datagrams). A namespace is a path;
- * `-` stays here. Prints {"operations", "bytes", "seconds", "cpu"}: cpu is the time of both processes
- * in seconds. CGROUP (v2) is joined first.
+ * response, close), stream (one way, writes of SIZE bytes), awake (the same to a receiver that
+ * never sleeps: what it costs to wake it is left out) or udp (rr with datagrams). A namespace is
+ * a path; `-` stays here. Prints {"operations", "bytes", "seconds", "cpu"}: cpu is the time of
+ * both processes in seconds. CGROUP (v2) is joined first.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -104,7 +105,8 @@ static void serve(const char *mode, const struct sockaddr *address, socklen_t le
 
 		for (;;) {
 			socklen_t n = sizeof(peer);
-			ssize_t got = recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&peer, &n);
+			ssize_t got =
+			    recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&peer, &n);
 
 			if (got >= 0)
 				sendto(fd, buffer, got, 0, (struct sockaddr *)&peer, n);
@@ -168,7 +170,8 @@ int main(int argc, char **argv)
 	pid_t child;
 
 	if (argc < 9)
-		errx(2, "usage: traffic MODE SIZE SECONDS CLIENT_NETNS SERVER_NETNS ADDRESS CPU CPU [CGROUP]");
+		errx(2, "usage: traffic MODE SIZE SECONDS CLIENT_NETNS SERVER_NETNS ADDRESS CPU "
+			"CPU [CGROUP]");
 	size = strtoul(argv[2], NULL, 10);
 	limit = strtod(argv[3], NULL);
 	if (size == 0 || size > sizeof(buffer))
@@ -211,7 +214,7 @@ int main(int argc, char **argv)
 		errx(1, "the server is not there");
 
 	if (strcmp(argv[1], "crr")) {
-		struct timeval wait = { .tv_sec = 5 };
+		struct timeval wait = {.tv_sec = 5};
 
 		fd = open_socket(udp ? SOCK_DGRAM : SOCK_STREAM, to);
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
@@ -241,7 +244,7 @@ int main(int argc, char **argv)
 	end = now();
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	printf("{\"operations\":%lu,\"bytes\":%lu,\"seconds\":%.6f,\"cpu\":%.6f}\n", operations, bytes,
-	       end - begin, cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN));
+	printf("{\"operations\":%lu,\"bytes\":%lu,\"seconds\":%.6f,\"cpu\":%.6f}\n", operations,
+	       bytes, end - begin, cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN));
 	return 0;
 }

@@ -114,7 +114,7 @@ int tc_fill(struct __sk_buff *skb)
 SEC("xdp")
 int xdp_pass(struct xdp_md *ctx)
 {
-	struct flow_key key = { .source = 0x0a000001, .port = 0x5000 };
+	struct flow_key key = {.source = 0x0a000001, .port = 0x5000};
 	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
 
 	count(1);

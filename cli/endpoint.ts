@@ -1,5 +1,6 @@
 /** `pilus endpoint …` */
 
+import { endpointName } from "../agent/api/endpoint.ts";
 import type { EndpointView } from "../agent/api/types.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
@@ -11,9 +12,17 @@ export function shortLabels(labels: readonly string[]): string {
   return (own.length > 0 ? own : labels).map((l) => l.replace(/^(k8s|reserved):/, "")).join(",");
 }
 
-/** `namespace/pod`, or the container's number when the runtime gave no names. */
-function podName({ namespace, pod, containerId }: EndpointView): string {
-  return pod ? `${namespace}/${pod}` : containerId.slice(0, 12);
+const MANIFEST: Record<EndpointView["manifest"], string> = {
+  found: "found",
+  missing: "no source has it: policies for reserved:init decide until one does",
+  none: "none can describe it, as the runtime named no Pod: policies for reserved:unmanaged decide",
+};
+
+function state({ state, reason, manifest }: EndpointView): string {
+  return [
+    reason ? `${state}: ${reason}` : state,
+    ...manifest === "missing" ? ["manifest missing"] : [],
+  ].join(", ");
 }
 
 function enforcing({ enforcing: { ingress, egress } }: EndpointView): string {
@@ -23,11 +32,11 @@ function enforcing({ enforcing: { ingress, egress } }: EndpointView): string {
 export async function listEndpoints({ options }: Invocation): Promise<void> {
   await printRows(options, await ask<EndpointView[]>(options, "/v1/endpoints"), [
     { title: "ID", value: (e) => e.id, align: "right" },
-    { title: "POD", value: podName },
+    { title: "POD", value: endpointName },
     { title: "ADDRESSES", value: (e) => [e.ipv4, e.ipv6].filter(Boolean).join(" ") },
     { title: "IDENTITY", value: (e) => e.identity || "-", align: "right" },
     { title: "ENFORCED", value: enforcing },
-    { title: "STATE", value: (e) => e.reason ? `${e.state}: ${e.reason}` : e.state },
+    { title: "STATE", value: state },
     { title: "LABELS", value: (e) => shortLabels(e.labels) },
   ], "No endpoints: no pod of this node has been added yet");
 }
@@ -37,8 +46,9 @@ export async function getEndpoint({ args, options }: Invocation): Promise<void> 
   await printData(options, await ask<EndpointView>(options, path), (e) =>
     formatFields([
       ["Endpoint", String(e.id)],
-      ["Pod", podName(e)],
+      ["Pod", endpointName(e)],
       ["State", e.reason ? `${e.state}: ${e.reason}` : e.state],
+      ["Manifest", MANIFEST[e.manifest]],
       ["Addresses", [e.ipv4, e.ipv6].filter(Boolean).join(" ")],
       ["Identity", e.identity ? String(e.identity) : "not known yet"],
       ["Labels", e.labels.join(" ")],

@@ -117,7 +117,12 @@ export function statusText(s: StatusView): string {
     ["Sockmap", `${s.sockmap.on ? "on" : "off"} (${s.sockmap.reason})`],
     ["Pods", s.podCidrs.join(" and ")],
     ["Addresses", s.addresses.map((a) => `${a.family} ${a.used} of ${a.capacity}`).join(", ")],
-    ["Endpoints", `${s.endpoints.ready} of ${s.endpoints.total} ready`],
+    [
+      "Endpoints",
+      `${s.endpoints.ready} of ${s.endpoints.total} ready${
+        s.endpointsWithoutManifest ? `, ${s.endpointsWithoutManifest} without manifest` : ""
+      }`,
+    ],
     [
       "Known",
       [

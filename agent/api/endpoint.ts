@@ -38,6 +38,21 @@ export function endpointKey({ containerId, ifname }: Pick<Endpoint, "containerId
   return `${containerId}/${ifname}`;
 }
 
+/**
+ * `namespace/name` of the endpoint's Pod; undefined when the runtime has not given both (podman gives a
+ * name alone): then no manifest can describe it.
+ */
+export function podKey({ namespace, pod }: Pick<Endpoint, "namespace" | "pod">) {
+  return namespace === "" || pod === "" ? undefined : `${namespace}/${pod}`;
+}
+
+/** What people call it: its Pod, else the name that the runtime gave, else the start of the container's number. */
+export function endpointName(
+  endpoint: Pick<Endpoint, "namespace" | "pod" | "containerId">,
+): string {
+  return podKey(endpoint) ?? (endpoint.pod || endpoint.containerId.slice(0, 12));
+}
+
 /** Kinds of failure, for the API and the CNI plugin's exit. */
 export type EndpointErrorCode =
   | "invalid"

@@ -45,6 +45,8 @@ export interface EndpointView extends Endpoint {
   /** 0: not known yet. */
   identity: number;
   labels: string[];
+  /** Whether some source has the Pod; none: the runtime named no Pod, so no manifest can describe it. */
+  manifest: "found" | "missing" | "none";
   /** Whether policy is enforced in each direction. */
   enforcing: { ingress: boolean; egress: boolean };
   /** Number of the policy that the kernel judges by; 0: none yet, and nothing passes. */

@@ -57,6 +57,8 @@ export interface StatusView {
   podCidrs: string[];
   addresses: { family: string; used: number; capacity: number }[];
   endpoints: { total: number; ready: number };
+  /** Endpoints whose Pod no source has. */
+  endpointsWithoutManifest: number;
   identities: number;
   services: number;
   policies: number;

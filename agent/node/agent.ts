@@ -73,7 +73,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
 
   const { tables: resources, store } = sources;
   const endpoints = endpointTable();
-  const identity = stack.use(identityPart({ log, endpoints, sources }));
+  const identity = stack.use(identityPart({ config, log, endpoints, sources }));
   const names = new AddressNames({
     nodes: nodes.nodes,
     published: store.addresses,

@@ -81,7 +81,7 @@ function derivations(): Disposable {
     nodePortRange: [30000, 32767],
   };
   const { nodes } = stack.use(deriveNodes(tables.Node, "here"));
-  const local = stack.use(deriveLocal(identified));
+  const local = stack.use(deriveLocal(identified, { initEnforcement: "always" }));
   const { localAddresses, subjects } = local;
   const policy = stack.use(
     derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() }),

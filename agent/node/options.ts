@@ -145,6 +145,18 @@ export const OPTIONS = {
     summary: "Source ports that a flow gets here when its own is taken",
     default: "1024-65535",
   }),
+  initEnforcement: choice(["always", "default"], {
+    name: "init-enforcement",
+    summary: "Pods without manifest are denied what no policy allows; default: as any pod, open " +
+      "until a policy selects them",
+    default: "always",
+  }),
+  manifestWait: number([0, 30], {
+    name: "manifest-wait",
+    summary: "How long CNI ADD waits for the pod's manifest, to go on without it then",
+    placeholder: "SECONDS",
+    default: 5,
+  }),
   cniConfDir: directoryOrNone({
     name: "cni-conf-dir",
     summary: "Where the CNI configuration is written; `none`: nowhere",

@@ -65,6 +65,7 @@ export class EndpointManager implements Disposable {
   readonly #node: NodePlumbing;
   readonly #mtu: number;
   readonly #datapath: EndpointDatapath;
+  readonly #awaitPod: EndpointManagerOptions["awaitPod"];
   readonly #netns: FileDescriptor;
   readonly #netnsId: string;
   readonly #host: NetlinkSocket;
@@ -87,6 +88,7 @@ export class EndpointManager implements Disposable {
     this.#node = { router: this.#pool.router, clusterCidrs, clusterMtu };
     this.#mtu = mtu;
     this.#datapath = datapath;
+    this.#awaitPod = options.awaitPod;
     this.#netns = netns === undefined ? currentNamespace() : openNamespace(netns);
     this.#netnsId = namespaceId(netns ?? "/proc/thread-self/ns/net");
     this.#host = NetlinkSocket.open({ netns: this.#netns.fd });
@@ -132,9 +134,9 @@ export class EndpointManager implements Disposable {
 
   /**
    * Makes an endpoint, or gives the one that exists and is healthy. On failure nothing stays
-   * behind. Throws EndpointError.
+   * behind. `signal`: goes on without the Pod. Throws EndpointError.
    */
-  create(request: EndpointRequest): Promise<Endpoint> {
+  create(request: EndpointRequest, signal?: AbortSignal): Promise<Endpoint> {
     const key = endpointKey(request);
     return this.#inTurn(key, async () => {
       const existing = this.table.get(key);
@@ -142,7 +144,7 @@ export class EndpointManager implements Disposable {
         if (existing.state === "ready" && this.#isFor(existing, request)) return existing;
         await this.#remove(existing);
       }
-      return await this.#make(request);
+      return await this.#make(request, signal);
     });
   }
 
@@ -150,7 +152,7 @@ export class EndpointManager implements Disposable {
     return sameNamespace(endpoint.netns, request.netns) && this.#problems(endpoint).length === 0;
   }
 
-  async #make(request: EndpointRequest): Promise<Endpoint> {
+  async #make(request: EndpointRequest, signal: AbortSignal | undefined): Promise<Endpoint> {
     const { containerId, ifname, netns: path, namespace = "", pod = "" } = request;
     try {
       checkIfname(ifname);
@@ -165,6 +167,7 @@ export class EndpointManager implements Disposable {
     try {
       undo(() => this.#pool.release(key));
       const addresses = this.#pool.allocate(key);
+      await this.#awaitPod?.(request, signal);
       let endpoint: Endpoint = {
         id: this.#store.nextId(),
         containerId,

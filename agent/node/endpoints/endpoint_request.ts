@@ -27,6 +27,8 @@ export interface EndpointManagerOptions {
   /** MTU of the routes to the cluster's pods. @default {mtu} */
   clusterMtu?: number;
   datapath: EndpointDatapath;
+  /** Resolves when a source has the Pod, or it is not to be waited for any longer. @default at once */
+  awaitPod?: (request: EndpointRequest, signal?: AbortSignal) => Promise<unknown>;
   /** Path of the node's network namespace. @default the one of the thread that makes the manager */
   netns?: string;
 }

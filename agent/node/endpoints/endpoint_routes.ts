@@ -50,7 +50,7 @@ async function told<T>(work: () => T | Promise<T>): Promise<T> {
 /** Routes over the manager: create, delete, check and gc. */
 export function endpointRoutes(manager: EndpointManager): ApiRoutes {
   return {
-    "POST /v1/endpoints": async ({ json }): Promise<EndpointCreateResponse> => {
+    "POST /v1/endpoints": async ({ json, signal }): Promise<EndpointCreateResponse> => {
       const body = await json<Partial<EndpointCreateRequest>>();
       const request = {
         containerId: text(body.containerId, "containerId"),
@@ -59,7 +59,7 @@ export function endpointRoutes(manager: EndpointManager): ApiRoutes {
         namespace: text(body.namespace, "namespace", { optional: true }),
         pod: text(body.pod, "pod", { optional: true }),
       };
-      const endpoint = await told(() => manager.create(request));
+      const endpoint = await told(() => manager.create(request, signal));
       return { endpoint, router: manager.router };
     },
     "DELETE /v1/endpoints/{containerId}/{ifname}": ({ params }) =>

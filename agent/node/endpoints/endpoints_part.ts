@@ -2,7 +2,7 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import { formatCidr, formatIp, parseIp } from "../../../datapath/net/ip.ts";
-import { type Endpoint, endpointKey } from "../../api/endpoint.ts";
+import { type Endpoint, endpointKey, podKey } from "../../api/endpoint.ts";
 import type { EndpointView } from "../../api/types.ts";
 import type { ClusterStore } from "../../cluster/cluster_store.ts";
 import { formatLabels } from "../../cluster/labels.ts";
@@ -14,7 +14,8 @@ import type { Table } from "../../core/table.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { AttachmentsPart } from "../attachments/attachments_part.ts";
 import type { AgentConfig } from "../config.ts";
-import type { IdentityPart } from "../identity/identity_part.ts";
+import { awaitPod } from "../identity/await_pod.ts";
+import { type IdentityPart, lacksManifest } from "../identity/identity_part.ts";
 import type { IpcachePart } from "../ipcache/ipcache_part.ts";
 import type { Kernel } from "../kernel.ts";
 import { mapTarget } from "../map_target.ts";
@@ -24,6 +25,7 @@ import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
 import { drainDeleteQueue } from "./delete_queue.ts";
 import { EndpointManager } from "./endpoint_manager.ts";
+import type { EndpointRequest } from "./endpoint_request.ts";
 import {
   endpointMapRow,
   endpointMapTable,
@@ -126,6 +128,16 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
     await policy.installer.settled();
     await installing.flush([String(slotOf(endpoint.hostIfindex))]);
   };
+  const waitForPod = async (request: EndpointRequest, signal?: AbortSignal) => {
+    const key = podKey({ namespace: "", pod: "", ...request });
+    const { manifestWait } = config;
+    if (key === undefined) return;
+    if (await awaitPod(resources.Pod, key, { timeout: manifestWait * 1000, signal })) return;
+    log.warn("no source has the pod's manifest: it is reserved:init until one does", {
+      pod: key,
+      waited: `${manifestWait} s`,
+    });
+  };
   const manager = stack.use(
     new EndpointManager({
       database,
@@ -135,6 +147,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
       clusterCidrs: config.clusterCidrs,
       mtu: kernel.deviceMtu,
       clusterMtu,
+      awaitPod: waitForPod,
       datapath: {
         async attach(endpoint) {
           await installed(endpoint);
@@ -176,6 +189,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
     for (const { file, reason } of failed) log.warn("queued deletion failed", { file, reason });
   };
 
+  const withoutManifest = () => identified.rows().filter(lacksManifest).length;
   const view = (endpoint: Endpoint): EndpointView => {
     const id = String(endpoint.id);
     const row = identified.get(id);
@@ -185,6 +199,11 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
       ...endpoint,
       identity: row?.identity ?? 0,
       labels: row ? formatLabels(row.labels) : [],
+      manifest: podKey(endpoint) === undefined
+        ? "none"
+        : row && lacksManifest(row)
+        ? "missing"
+        : "found",
       enforcing: {
         ingress: wanted?.ingress.enforced ?? false,
         egress: wanted?.egress.enforced ?? false,
@@ -224,6 +243,11 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
         ([state, list = []]) =>
           gauge("endpoint_state", "Endpoints by state", list.length, { state }),
       ),
+      gauge(
+        "endpoints_without_manifest",
+        "Endpoints whose Pod no source has",
+        withoutManifest(),
+      ),
       ...manager.usage().flatMap(({ family, range, used, capacity }) => {
         const labels = { family: String(family), range };
         return [
@@ -242,6 +266,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
         total: endpoints.size,
         ready: endpoints.rows().filter(({ state }) => state === "ready").length,
       },
+      endpointsWithoutManifest: withoutManifest(),
     }),
     health() {
       const failed = endpoints.rows().find(({ state }) => state === "failed");

@@ -1,5 +1,6 @@
 /** What the endpoints of this node are to other nodes. */
 
+import { podKey } from "../../api/endpoint.ts";
 import { type PublishedEndpoint, publishedEndpointKey } from "../../cluster/rows.ts";
 import { derive } from "../../core/derive.ts";
 import { Table } from "../../core/table.ts";
@@ -25,7 +26,7 @@ export function derivePublished(
   const derivation = derive(
     [identified],
     () =>
-      identified.rows().filter(({ endpoint }) => endpoint.pod !== "")
+      identified.rows().filter(({ endpoint }) => podKey(endpoint) !== undefined)
         .map((row) => publishedEndpoint(row, pods, node)),
     published,
   );

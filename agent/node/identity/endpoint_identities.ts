@@ -1,7 +1,10 @@
-/** Which identity each endpoint of this node has: from the labels of its pod. */
+/**
+ * Which identity each endpoint of this node has: from the labels of its pod. An endpoint whose Pod no
+ * source has is `init`; one that no manifest can describe is `unmanaged`.
+ */
 
 import type { Timer } from "../../core/timer.ts";
-import type { Endpoint } from "../../api/endpoint.ts";
+import { type Endpoint, podKey } from "../../api/endpoint.ts";
 import type { NamedPort, Namespace, Pod } from "../../kubernetes/resources.ts";
 import { Runner } from "../../core/runner.ts";
 import { settled } from "../../core/schedule.ts";
@@ -35,10 +38,25 @@ export interface EndpointIdentitiesOptions {
   /** What it has given policies know: what an endpoint says first must not be denied. */
   allocator: IdentityAllocator;
   onError: (endpoint: Endpoint, error: Error) => void;
+  /**
+   * Milliseconds that an endpoint keeps its identity, and so its policy, after its Pod has gone: a
+   * manifest that moves to another file, or a file that is written in two steps, cuts nothing.
+   *
+   * @default {500}
+   */
+  holdMs?: number;
 }
 
-/** An endpoint whose pod no source knows (yet). */
-const INIT_LABELS: LabelMap = { "reserved:init": "" };
+/** An identity that does not come from labels of a Pod. */
+function reserved(endpoint: Endpoint, name: "init" | "unmanaged"): IdentifiedEndpoint {
+  return {
+    endpoint,
+    identity: RESERVED_IDENTITIES[name],
+    labels: { [`reserved:${name}`]: "" },
+    namedPorts: [],
+    serviceAccount: "default",
+  };
+}
 
 /** Keeps `output` true; an endpoint whose number cannot be had keeps the one it has. */
 export class EndpointIdentities implements Disposable {
@@ -46,9 +64,14 @@ export class EndpointIdentities implements Disposable {
   readonly #watches: Disposable[];
   readonly #runner = new Runner("endpoint-identities", () => this.#assign());
   #retry: Timer | undefined;
+  readonly #holdMs: number;
+  /** When the Pod of an endpoint was found to have gone, by the endpoint's number. */
+  readonly #goneAt = new Map<number, number>();
+  #release: Timer | undefined;
 
   constructor(options: EndpointIdentitiesOptions) {
     this.#options = options;
+    this.#holdMs = options.holdMs ?? 500;
     const run = () => this.#runner.request();
     this.#watches = [
       options.endpoints.watch(run),
@@ -80,22 +103,21 @@ export class EndpointIdentities implements Disposable {
     for (const row of rows) output.set(row);
     const live = new Set(endpoints.rows().map(({ id }) => String(id)));
     for (const key of output.keys()) if (!live.has(key)) output.delete(key);
+    for (const id of this.#goneAt.keys()) if (!live.has(String(id))) this.#goneAt.delete(id);
   }
 
   async #identify(endpoint: Endpoint): Promise<IdentifiedEndpoint> {
     const { pods, namespaces, allocator, output } = this.#options;
-    const pod = pods.get(`${endpoint.namespace}/${endpoint.pod}`);
-    if (!pod) {
-      return {
-        endpoint,
-        identity: RESERVED_IDENTITIES.init,
-        labels: INIT_LABELS,
-        namedPorts: [],
-        serviceAccount: "default",
-      };
-    }
-    const labels = identityLabels(pod, namespaces.get(endpoint.namespace));
+    const key = podKey(endpoint);
+    if (key === undefined) return reserved(endpoint, "unmanaged");
+    const pod = pods.get(key);
     const before = output.get(String(endpoint.id));
+    if (!pod) {
+      const holds = before !== undefined && this.#holds(before);
+      return holds ? { ...before, endpoint } : reserved(endpoint, "init");
+    }
+    this.#goneAt.delete(endpoint.id);
+    const labels = identityLabels(pod, namespaces.get(endpoint.namespace));
     const identity = before && labelsKey(before.labels) === labelsKey(labels)
       ? before.identity
       : await allocator.allocate(labels);
@@ -108,9 +130,28 @@ export class EndpointIdentities implements Disposable {
     };
   }
 
+  /** Whether an endpoint without Pod keeps the identity it has; if so, it is asked for again in time. */
+  #holds({ endpoint: { id }, identity }: IdentifiedEndpoint): boolean {
+    if (identity === RESERVED_IDENTITIES.init) return false;
+    const now = performance.now();
+    const goneAt = this.#goneAt.get(id) ?? now;
+    const left = goneAt + this.#holdMs - now;
+    if (left <= 0) {
+      this.#goneAt.delete(id);
+      return false;
+    }
+    this.#goneAt.set(id, goneAt);
+    this.#release ??= setTimeout(() => {
+      this.#release = undefined;
+      this.#runner.request();
+    }, left);
+    return true;
+  }
+
   [Symbol.dispose](): void {
     void this.#runner.stop();
     clearTimeout(this.#retry);
+    clearTimeout(this.#release);
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 }

@@ -1,6 +1,7 @@
 /** Names of addresses, for people. */
 
 import { formatIp } from "../../../datapath/net/ip.ts";
+import { endpointName } from "../../api/endpoint.ts";
 import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
 import type { Table } from "../../core/table.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
@@ -22,7 +23,7 @@ export class AddressNames {
     this.#tables = tables;
   }
 
-  /** `namespace/pod` that has an address, or the node's name. */
+  /** What has an address: `namespace/pod`, a container's name, or the node's. */
   get(ip: string): string | undefined {
     const { nodes, published, identified } = this.#tables;
     const revision = nodes.revision + published.revision + identified.revision;
@@ -41,7 +42,7 @@ function index({ nodes, published, identified }: AddressNameTables): Map<string,
   for (const { endpoint } of identified.rows()) {
     if (endpoint.pod === "") continue;
     for (const ip of [endpoint.ipv4, endpoint.ipv6]) {
-      if (ip) names.set(ip, `${endpoint.namespace}/${endpoint.pod}`);
+      if (ip) names.set(ip, endpointName(endpoint));
     }
   }
   return names;

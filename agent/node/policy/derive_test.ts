@@ -103,7 +103,13 @@ Deno.test("derivePolicies() after each of 1,000 random changes is what everythin
       default:
         if (below(4) === 0) subjects.delete(String(1 + i));
         else {
-          subjects.set({ id: 1 + i, labels: pod.labels, namedPorts: pick(all).namedPorts });
+          const isolated = below(4) === 0;
+          subjects.set({
+            id: 1 + i,
+            labels: pod.labels,
+            namedPorts: pick(all).namedPorts,
+            isolated,
+          });
         }
     }
   };

@@ -1,7 +1,7 @@
 /** Policies: from resources to what each endpoint is judged by in the kernel. */
 
 import { type RuleKey, RuleVerdict } from "../../../datapath/maps/generated.ts";
-import type { Endpoint } from "../../api/endpoint.ts";
+import { type Endpoint, endpointName } from "../../api/endpoint.ts";
 import type { IdentityView, PolicyView, RuleView } from "../../api/views.ts";
 import { formatLabels } from "../../cluster/labels.ts";
 import type { Log } from "../../core/log.ts";
@@ -114,7 +114,8 @@ export function policyPart(
 
   /** As the kernel has it. */
   const policyView = (reference: string): PolicyView => {
-    const { id, namespace, pod } = findEndpoint(endpoints, reference);
+    const endpoint = findEndpoint(endpoints, reference);
+    const { id } = endpoint;
     const wanted = tables.wanted.get(String(id))?.policy;
     const { policy = 0, revision = 0 } = assignments.get(String(id)) ?? {};
     const rules: RuleView[] = [];
@@ -138,7 +139,7 @@ export function policyPart(
     );
     return {
       endpoint: id,
-      pod: `${namespace}/${pod}`,
+      pod: endpointName(endpoint),
       policy,
       revision,
       ingress: { enforced: wanted?.ingress.enforced ?? false },

@@ -6,25 +6,26 @@
 import type { Change } from "../../core/table.ts";
 import { equalData } from "../../core/equal.ts";
 import { rowsOf } from "../../core/derive_groups.ts";
-import type { LabelMap } from "../../cluster/labels.ts";
-import type { NamedPort } from "../../kubernetes/resources.ts";
 import type { CompiledPolicy, PolicyRule } from "./compile.ts";
 import type { Cookies } from "./cookies.ts";
 import { LabelIndex, SelectorIndex } from "./label_index.ts";
 import { Identities, type PolicyIdentity, RulesByPeer } from "./peers.ts";
 import { type PolicySetKey, Resolution } from "./resolution.ts";
-import { namesPortsOfPeers, needsPorts, type ResolvedPolicy } from "./resolve.ts";
+import {
+  namesPortsOfPeers,
+  needsPorts,
+  type PolicySubject,
+  type ResolvedPolicy,
+} from "./resolve.ts";
 import { selects } from "./selector.ts";
 
 /** An endpoint of this node, as policies see it. */
-export interface LocalSubject {
+export interface LocalSubject extends PolicySubject {
   /** The endpoint's number. */
   id: number;
-  labels: LabelMap;
-  namedPorts: readonly NamedPort[];
 }
 
-/** The same policies (and named ports, if those matter) of some endpoints. */
+/** What a {@linkcode PolicySetKey} comes to, for some endpoints. */
 interface PolicySet {
   text: string;
   policies: readonly CompiledPolicy[];
@@ -126,7 +127,7 @@ export class PolicySets {
     return { policy: set.resolution.policy, hash: set.resolution.hash };
   }
 
-  #keyOf({ labels, namedPorts }: LocalSubject): PolicySetKey {
+  #keyOf({ labels, namedPorts, isolated = false }: LocalSubject): PolicySetKey {
     const policies = [...this.#bySubject.candidates(labels)]
       .filter(({ subject }) => selects(subject, labels));
     const ports = policies.some(({ rules }) =>
@@ -134,16 +135,16 @@ export class PolicySets {
         rule.direction === "ingress" && rule.ports.some(({ kind }) => kind === "name")
       )
     );
-    return { policies, namedPorts: ports ? namedPorts : [] };
+    return { policies, namedPorts: ports ? namedPorts : [], isolated };
   }
 
-  #textOf({ policies, namedPorts }: PolicySetKey): string {
+  #textOf({ policies, namedPorts, isolated }: PolicySetKey): string {
     const numbers = policies.map((policy) => {
       let number = this.#numbers.get(policy);
       if (number === undefined) this.#numbers.set(policy, number = ++this.#lastNumber);
       return number;
     });
-    return JSON.stringify([numbers.sort((a, b) => a - b), namedPorts]);
+    return JSON.stringify([numbers.sort((a, b) => a - b), namedPorts, isolated]);
   }
 
   /** The set that differs in the fewest policies; a likely one is enough. */

@@ -18,10 +18,12 @@ import {
   sideOf,
 } from "./resolve.ts";
 
-/** What all endpoints with the same policies and, where those name ports, the same named ports share. */
+/** What endpoints with the same resolution share; named ports count where policies name ports. */
 export interface PolicySetKey {
   policies: readonly CompiledPolicy[];
   namedPorts: readonly NamedPort[];
+  /** See {@linkcode PolicySubject.isolated}. */
+  isolated: boolean;
 }
 
 const { host } = RESERVED_IDENTITIES;
@@ -55,8 +57,8 @@ export class Resolution {
     this.#source = source;
     this.#cookies = cookies;
     this.#sides = {
-      ingress: sideOf("ingress", key.policies, cookies),
-      egress: sideOf("egress", key.policies, cookies),
+      ingress: sideOf("ingress", key.policies, cookies, key.isolated),
+      egress: sideOf("egress", key.policies, cookies, key.isolated),
     };
     this.#state = state ?? this.#whole();
     this.#hash = this.#state.hashes.digest(this.#state.policy);

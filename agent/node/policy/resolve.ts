@@ -13,6 +13,13 @@ import { selects } from "./selector.ts";
 export interface PolicySubject {
   labels: LabelMap;
   namedPorts: readonly NamedPort[];
+  /**
+   * Whether what no rule allows is denied in both directions whatever the policies: its manifest is
+   * not known.
+   *
+   * @default {false}
+   */
+  isolated?: boolean;
 }
 
 /** One entry; it matches by the rules of {@linkcode evaluate}. */
@@ -88,7 +95,9 @@ export function sideOf(
   direction: Direction,
   policies: readonly CompiledPolicy[],
   cookies: Cookies,
+  isolated = false,
 ): PolicySide {
+  if (isolated) return isolatedSide(direction, cookies);
   const enforcing = policies.filter(({ enforces }) => enforces[direction]);
   if (enforcing.length === 0) return { enforced: false, defaultCookie: 0 };
   const titles = new Map(
@@ -108,6 +117,21 @@ export function sideOf(
     path: "",
     text: `no rule allows it, and ${direction} is denied by default because of ` +
       sorted.join(", "),
+  });
+  return { enforced: true, defaultCookie };
+}
+
+/** Of an endpoint whose manifest is not known. */
+function isolatedSide(direction: Direction, cookies: Cookies): PolicySide {
+  const defaultCookie = cookies.number({
+    kind: "pilus",
+    namespace: "",
+    name: "init",
+    direction,
+    verdict: "deny",
+    path: "",
+    text: `no rule for reserved:init allows it, and ${direction} is denied by default because no ` +
+      "source has the pod's manifest",
   });
   return { enforced: true, defaultCookie };
 }
@@ -291,8 +315,8 @@ export function resolve(
     peersOf: (rule) => identities.filter((identity) => namesPeer(rule, identity)),
     withPorts: () => identities,
   });
-  const ingress = sideOf("ingress", policies, cookies);
-  const egress = sideOf("egress", policies, cookies);
+  const ingress = sideOf("ingress", policies, cookies, subject.isolated);
+  const egress = sideOf("egress", policies, cookies, subject.isolated);
   const denies = [...byIdentity.values()].flat().some(({ verdict }) => verdict === "deny");
   if (ingress.enforced || denies) {
     byIdentity.set(host, hostEntries(byIdentity.get(host) ?? [], cookies));

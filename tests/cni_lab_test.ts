@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import type { LabNode } from "../cli/lab/lab.ts";
 import { type DatapathLeft, datapathOf } from "./lab/left.ts";
 import { ping, settle } from "./lab/clients.ts";
-import { withLab } from "./lab/test_lab.ts";
+import { podManifest, withLab } from "./lab/test_lab.ts";
 
 const COUNT = 100, WIDTH = 8;
 
@@ -51,7 +51,7 @@ Deno.test("ADD is idempotent, and DEL of what is not there is no error", async (
 });
 
 Deno.test("cnitool with the installed plugin and the configuration that the agent wrote", async () => {
-  await withLab({ nodes: 1 }, async ({ a }) => {
+  await withLab({ nodes: 1 }, async ({ lab, a }) => {
     const cache = Deno.env.get("BUILD_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
     const empty = await datapathOf(a);
     const cnitool = async (verb: string, netns: string) => {
@@ -67,6 +67,7 @@ Deno.test("cnitool with the installed plugin and the configuration that the agen
       assertEquals(code, 0, `${verb}: ${decoder.decode(stdout)}${decoder.decode(stderr)}`);
       return decoder.decode(stdout);
     };
+    lab.apply("tool", podManifest(a, "demo", "tool"));
     const pod = a.createPod("demo", "tool");
     await cnitool("status", pod.netns);
     const result = JSON.parse(await cnitool("add", pod.netns));

@@ -6,7 +6,7 @@ import { type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
 import { BpfMap } from "../datapath/bpf/mod.ts";
 import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
 import { flood, get, peer, settle } from "./lab/clients.ts";
-import { withLab } from "./lab/test_lab.ts";
+import { podManifest, withLab } from "./lab/test_lab.ts";
 
 /** A ClusterIP service with one port. */
 function small(name: string, number: number, selector?: Record<string, string>): string {
@@ -46,6 +46,7 @@ Deno.test("tables that are full say so", async (t) => {
       a.startAgent();
       await a.ready();
       only = await pod(a, "only");
+      lab.apply("more", podManifest(a, "demo", "more"));
       const given = await a.cni("ADD", a.createPod("demo", "more"));
       const { code, msg } = JSON.parse(given.stdout);
       assertEquals(code, 11);

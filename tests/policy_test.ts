@@ -2,8 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { AgentEventView, FlowView } from "../agent/api/views.ts";
-import type { LabHost, LabPod } from "../cli/lab/lab.ts";
-import { PEER, ping, settle, tcp, udp } from "./lab/clients.ts";
+import { assertTcp, hold, ping, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 
 const DENIED = "Policy denied", DENIED_BY_RULE = "Policy denied by a deny rule";
@@ -28,43 +27,6 @@ function ciliumPolicy(name: string, spec: unknown): string {
 
 const WEB = { matchLabels: { app: "web" } };
 const DENY_ALL = networkPolicy("deny", { podSelector: WEB, policyTypes: ["Ingress"] });
-
-/** Whether one echo over TCP is as wanted, given the time that a policy takes to be installed. */
-async function assertTcp(from: LabHost, ip: string, wanted: boolean, port = 7000): Promise<void> {
-  const result = await settle(() => tcp(from, ip, port), ({ ok }) => (ok ?? false) === wanted);
-  assertEquals(
-    result.ok ?? false,
-    wanted,
-    `TCP ${port} from ${from.name}: ${result.error ?? "ok"}`,
-  );
-}
-
-/** Echoes that a connection got, as they come. */
-function hold(from: LabPod, ip: string) {
-  const child = from.spawn([...PEER, "hold", ip, "7000", "60"], {}, { stderr: "inherit" });
-  let echoes = 0, last = 0;
-  const done = (async () => {
-    const decoder = new TextDecoder();
-    for await (const part of child.stdout) {
-      echoes += decoder.decode(part).split("\n").length - 1;
-      last = Date.now();
-    }
-  })();
-  return {
-    get echoes() {
-      return echoes;
-    },
-    /** Milliseconds since the last one. */
-    get silence() {
-      return Date.now() - last;
-    },
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await done;
-      await child.status;
-    },
-  };
-}
 
 Deno.test("policies decide on live traffic", async (t) => {
   await withLab({}, async ({ lab, a, b, pod, expectDrops }) => {

@@ -6,7 +6,7 @@ import type { RoutingMode } from "../../datapath/loader.ts";
 import { setLink } from "../../datapath/net/link.ts";
 import { createNamespace } from "../../datapath/net/netns.ts";
 import { delay, finish, LabHost, type RunResult } from "./host.ts";
-import { LabPod } from "./pod.ts";
+import { type CniOptions, LabPod } from "./pod.ts";
 
 const START_TIMEOUT_MS = 15_000;
 
@@ -190,10 +190,7 @@ export class LabNode extends LabHost {
   async cni(
     command: string,
     pod: Pick<LabPod, "containerId" | "netns" | "namespace" | "podName">,
-    { config = this.cniConfig(), env = {} }: {
-      config?: unknown;
-      env?: Record<string, string>;
-    } = {},
+    { config = this.cniConfig(), env = {} }: CniOptions = {},
   ): Promise<RunResult> {
     const [program, ...words] = this.lab.program;
     const child = new Deno.Command(program!, {

@@ -11,7 +11,15 @@ export interface PodNode {
   readonly cgroup: string;
   readonly lab: { readonly directory: string };
   /** Runs the CNI plugin as a container runtime does. */
-  cni(command: string, pod: LabPod): Promise<RunResult>;
+  cni(command: string, pod: LabPod, options?: CniOptions): Promise<RunResult>;
+}
+
+/** How the plugin is run. */
+export interface CniOptions {
+  /** @default the node's */
+  config?: unknown;
+  /** Put over what a runtime of Kubernetes gives. */
+  env?: Record<string, string>;
 }
 
 interface CniResult {
@@ -43,8 +51,8 @@ export class LabPod extends LabHost {
     this.containerId = `${namespace}-${name}`;
   }
 
-  async add(): Promise<void> {
-    const { code, stdout, stderr } = await this.node.cni("ADD", this);
+  async add(options?: CniOptions): Promise<void> {
+    const { code, stdout, stderr } = await this.node.cni("ADD", this, options);
     if (code !== 0) throw new Error(`CNI ADD of ${this.name} failed: ${stdout}${stderr}`);
     const { ips, interfaces } = JSON.parse(stdout) as CniResult;
     const addresses = ips.map(({ address }) => address.split("/")[0]!);

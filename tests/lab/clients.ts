@@ -1,5 +1,6 @@
 /** Real clients inside the lab, and what they say. */
 
+import { assertEquals } from "@std/assert";
 import type { LabHost, LabNode, RunOptions, RunResult } from "../../cli/lab/lab.ts";
 import { fromFileUrl } from "@std/path";
 
@@ -128,4 +129,46 @@ export async function settle<T>(
     if (wanted(value) || Date.now() > deadline) return value;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** Whether one echo over TCP is as wanted, given the time that a policy takes to be installed. */
+export async function assertTcp(
+  from: LabHost,
+  ip: string,
+  wanted: boolean,
+  port = 7000,
+): Promise<void> {
+  const result = await settle(() => tcp(from, ip, port), ({ ok }) => (ok ?? false) === wanted);
+  assertEquals(
+    result.ok ?? false,
+    wanted,
+    `TCP ${port} from ${from.name}: ${result.error ?? "ok"}`,
+  );
+}
+
+/** Echoes that a TCP connection gets, as they come. Dispose of it to end it. */
+export function hold(from: LabHost, ip: string) {
+  const child = from.spawn([...PEER, "hold", ip, "7000", "60"], {}, { stderr: "inherit" });
+  let echoes = 0, last = 0;
+  const done = (async () => {
+    const decoder = new TextDecoder();
+    for await (const part of child.stdout) {
+      echoes += decoder.decode(part).split("\n").length - 1;
+      last = Date.now();
+    }
+  })();
+  return {
+    get echoes() {
+      return echoes;
+    },
+    /** Milliseconds since the last one. */
+    get silence() {
+      return Date.now() - last;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await done;
+      await child.status;
+    },
+  };
 }

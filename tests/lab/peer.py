@@ -7,7 +7,7 @@ twice HOST HOST PORT   echoes of both from one port of each protocol, all open a
 flood HOST PORT PORTS   a datagram from each of so many ports
 sniff DEVICE SECONDS   says what is special about the headers of arriving packets: tunnels and options
 hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
-chat HOST PORT SECONDS  a datagram each 50 ms from one connected socket, whether or not an echo comes
+chat HOST PORT SECONDS  a datagram each 50 ms from one connected socket, whether or not an echo comes; counts echoes
 stream HOST PORT SECONDS   2 MB/s over one TCP connection, the echo compared
 """
 
@@ -263,6 +263,7 @@ def hold(host, port, seconds):
 
 def chat(host, port, seconds):
     end = time.monotonic() + float(seconds)
+    echoes = 0
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.connect((host, int(port)))
         s.settimeout(0.05)
@@ -270,9 +271,11 @@ def chat(host, port, seconds):
             s.send(b"hello")
             try:
                 s.recv(100)
+                echoes += 1
                 time.sleep(0.05)
             except TimeoutError:
                 pass
+    say({"echoes": echoes})
 
 
 def stream(host, port, seconds):

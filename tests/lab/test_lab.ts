@@ -116,22 +116,7 @@ class StoryOf implements Story {
     name: string,
     { namespace = "demo", labels = { app: name }, server = true }: PodOptions = {},
   ): Promise<LabPod> {
-    this.lab.apply(
-      `pod-${namespace}-${name}`,
-      JSON.stringify({
-        apiVersion: "v1",
-        kind: "Pod",
-        metadata: { name, namespace, labels },
-        spec: {
-          nodeName: node.name,
-          containers: [{
-            name: "peer",
-            image: "peer",
-            ports: [{ name: "http", containerPort: 8080 }],
-          }],
-        },
-      }),
-    );
+    this.lab.apply(`pod-${namespace}-${name}`, podManifest(node, namespace, name, labels));
     const pod = await node.addPod(namespace, name);
     this.pods.push(pod);
     if (server) await this.serve(pod);
@@ -196,6 +181,28 @@ class StoryOf implements Story {
       assertEquals(errors, [], `errors in the log of ${node.name}`);
     }
   }
+}
+
+/** The Pod, with port 8080 by name. */
+export function podManifest(
+  { name: nodeName }: LabNode,
+  namespace: string,
+  name: string,
+  labels: Record<string, string> = { app: name },
+): string {
+  return JSON.stringify({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace, labels },
+    spec: {
+      nodeName,
+      containers: [{
+        name: "peer",
+        image: "peer",
+        ports: [{ name: "http", containerPort: 8080 }],
+      }],
+    },
+  });
 }
 
 /** What is there of the lab, in words. A map lives as long as a program or a link needs it. */

@@ -132,7 +132,8 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
     const key = podKey({ namespace: "", pod: "", ...request });
     const { manifestWait } = config;
     if (key === undefined) return;
-    if (await awaitPod(resources.Pod, key, { timeout: manifestWait * 1000, signal })) return;
+    const found = await awaitPod(resources.Pod, key, { timeout: manifestWait * 1000, signal });
+    if (found || signal?.aborted) return;
     log.warn("no source has the pod's manifest: it is reserved:init until one does", {
       pod: key,
       waited: `${manifestWait} s`,

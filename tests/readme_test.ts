@@ -1,6 +1,6 @@
 // The README's commands do what it says.
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Lab } from "../cli/lab/lab.ts";
 import { pilus } from "./lab/test_lab.ts";
 
@@ -50,3 +50,31 @@ Deno.test("README: four commands install pilus on a node, and uninstall takes it
   assertMatch(stdout, /05-pilus\.conflist\n(.*\n)+pilus\n/);
   assertMatch(stdout, /^left:$/m);
 });
+
+Deno.test("documents link to files that are there", () => {
+  const documents = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+    .concat([...Deno.readDirSync(`${ROOT}docs`)].map(({ name }) => `docs/${name}`))
+    .filter((file) => file.endsWith(".md"));
+  const missing: string[] = [];
+  let links = 0;
+  for (const file of documents) {
+    for (const [, target] of Deno.readTextFileSync(ROOT + file).matchAll(/\]\(([^)\s]+)\)/g)) {
+      const url = new URL(target!, `file://${ROOT}${file}`);
+      if (url.protocol !== "file:") continue;
+      links++;
+      if (!exists(url.pathname)) missing.push(`${file}: ${target}`);
+    }
+  }
+  assertEquals(missing, []);
+  assert(links > 10);
+});
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

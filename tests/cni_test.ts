@@ -1,7 +1,7 @@
 // The CNI plugin as a real process against an endpoint manager in this one: what a runtime sees.
 // The programs are not there; the namespaces, devices, routes and packets are.
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { DatabaseSync } from "node:sqlite";
 import { endpointRoutes } from "../agent/node/endpoints/endpoint_routes.ts";
@@ -30,17 +30,25 @@ const ROUTER_ADDRESSES = ["10.11.0.1", "fd11::1"];
 /** Counts what it is asked to do. */
 class Attached implements EndpointDatapath {
   readonly ids = new Set<number>();
+  /** Devices that are served, as pinned programs would go on to. */
+  readonly devices = new Set<number>();
   refusal: Error | undefined;
 
-  attach({ id }: Endpoint): Promise<void> {
+  attach({ id, hostIfindex }: Endpoint): Promise<void> {
     if (this.refusal) return Promise.reject(this.refusal);
     this.ids.add(id);
+    this.devices.add(hostIfindex);
     return Promise.resolve();
   }
 
-  detach({ id }: Endpoint): Promise<void> {
+  detach({ id, hostIfindex }: Endpoint): Promise<void> {
     this.ids.delete(id);
+    this.devices.delete(hostIfindex);
     return Promise.resolve();
+  }
+
+  serves(ifindex: number): boolean {
+    return this.devices.has(ifindex);
   }
 }
 
@@ -80,6 +88,7 @@ class Node implements AsyncDisposable {
     this.database = openDatabase(this.stateDir);
     this.manager = new EndpointManager({
       database: this.database,
+      runDirectory: `${this.directory}/run`,
       podCidrs: this.podCidrs,
       clusterCidrs: ["10.0.0.0/8", "fd00::/8"],
       mtu: 1500,
@@ -318,6 +327,73 @@ Deno.test("EndpointManager rolls back when the programs refuse, and repairs rout
   const sick = await node.cni("CHECK", "a", { config: node.config({ prevResult }) });
   assertEquals(sick.json.code, 101);
   assertMatch(sick.json.msg, /link eth0 of the pod is down/);
+});
+
+Deno.test("an agent whose state is lost or spoilt keeps the pods that live", async (t) => {
+  await using node = await new Node().start();
+  for (const name of ["a", "b"]) {
+    node.pod(name);
+    assertEquals((await node.cni("ADD", name)).code, 0);
+  }
+  const shown = () => node.manager.table.rows().map(({ reason: _, ...endpoint }) => endpoint);
+  const devices = () =>
+    listLinks(node.netlink).map(({ name, ifindex }) => `${name} ${ifindex}`).sort();
+  const before = shown(), links = devices();
+  const rows = (change: string) => () => {
+    const database = openDatabase(node.stateDir);
+    database.exec(change);
+    database.close();
+  };
+  const file = (text: string) => () => Deno.writeTextFileSync(`${node.stateDir}/pilus.db`, text);
+  const losses: [string, () => void][] = [
+    ["the state directory is gone", () => Deno.removeSync(node.stateDir, { recursive: true })],
+    ["the database is empty", file("")],
+    ["the database is none", file("nonsense".repeat(1000))],
+    ["rows are gone", rows("DELETE FROM endpoints; DELETE FROM addresses")],
+    ["rows are nonsense", rows("UPDATE endpoints SET endpoint = '{nonsense'")],
+    ["rows are empty", rows("UPDATE endpoints SET endpoint = '{}'")],
+    [
+      "rows have one address",
+      rows("UPDATE endpoints SET endpoint = json_set(endpoint, '$.ipv4', '10.11.0.9')"),
+    ],
+    [
+      "rows name a device of the node",
+      rows("UPDATE endpoints SET endpoint = json_set(endpoint, '$.hostIfname', 'eth0')"),
+    ],
+  ];
+  for (const [name, lose] of losses) {
+    await t.step(name, async () => {
+      await node.stop();
+      lose();
+      await node.start();
+      assertEquals(shown(), before);
+      assertEquals(devices(), links);
+      // and the addresses are theirs still
+      node.pod(name.replaceAll(" ", "-"));
+      const added = await node.cni("ADD", name.replaceAll(" ", "-"));
+      assertEquals(added.code, 0);
+      const address = added.json.ips[0].address.split("/")[0];
+      assert(before.every(({ ipv4 }) => ipv4 !== address));
+      assertEquals((await node.cni("DEL", name.replaceAll(" ", "-"))).code, 0);
+    });
+  }
+
+  await t.step("the run directory is gone too: the agent refuses and changes nothing", async () => {
+    await node.stop();
+    const away = (path: string) =>
+      Deno.renameSync(`${node.directory}/${path}`, `${node.directory}/.${path}`);
+    away("state");
+    away("run");
+    await assertRejects(() => node.start(), Error, "Cannot take over 2 pods of this node");
+    assertEquals(devices(), links);
+    node.database.close();
+    Deno.removeSync(`${node.directory}/state`, { recursive: true });
+    for (const path of ["state", "run"]) {
+      Deno.renameSync(`${node.directory}/.${path}`, `${node.directory}/${path}`);
+    }
+    await node.start();
+    assertEquals(shown(), before);
+  });
 });
 
 Deno.test("CNI ADD on an exhausted pod range says so and asks to try later", async () => {

@@ -159,9 +159,12 @@ Deno.test("an agent that the machine cannot carry says what is missing", async (
     });
 
     await t.step("no such device", async () => {
+      await a.stopAgent();
       const { code, stderr } = await agent(a, { "--device": "eth9" });
       assertEquals(code, 1, stderr);
       assertMatch(stderr, /Cannot use device eth9: there is none; see `ip link`/);
+      a.startAgent();
+      await a.ready();
     });
   });
 });

@@ -1,5 +1,6 @@
 /** The agent: the kernel opened, its parts made, started and served. */
 
+import { checkRequirements } from "../../datapath/loader.ts";
 import { serveApi } from "../api/server.ts";
 import type { Log } from "../core/log.ts";
 import { settled } from "../core/schedule.ts";
@@ -19,6 +20,7 @@ import { mapsPart } from "./maps/maps_part.ts";
 import { keepMemorySmall } from "./memory.ts";
 import { serveMetrics } from "./metrics_server.ts";
 import { deriveNodes } from "./nodes/nodes.ts";
+import { lockNode } from "./node_lock.ts";
 import { nodesPart } from "./nodes/nodes_part.ts";
 import { observerPart } from "./observer/observer_part.ts";
 import type { Part } from "./part.ts";
@@ -27,6 +29,7 @@ import { prefilterPart } from "./prefilter/prefilter_part.ts";
 import { servicesPart } from "./services/services_part.ts";
 import { KernelFacts } from "../sources/kernel/kernel_facts.ts";
 import { sourcesPart } from "./sources_part.ts";
+import { statePart } from "./state_part.ts";
 import { AgentStatus } from "./status.ts";
 
 /** A running agent. Disposing leaves the datapath in place: traffic goes on without it. */
@@ -56,10 +59,14 @@ export class Agent implements AsyncDisposable {
 
 async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack): Promise<void> {
   const startedAt = new Date();
+  checkRequirements(config.bpffs);
+  stack.use(await lockNode(config));
   stack.use(keepMemorySmall());
   const derivations = stack.use(derivationsPart({ log }));
   Deno.mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
-  const database = openDatabase(config.stateDir);
+  const database = openDatabase(config.stateDir, (reason, path) => {
+    log.error("state was spoilt; endpoints are taken from the run directory", { reason, path });
+  });
   stack.defer(() => database.close());
 
   const sources = stack.use(sourcesPart({ config, log }));
@@ -100,6 +107,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   const { hostFrontends } = services;
   const parts: Part[] = [
     derivations,
+    statePart(config),
     sources,
     identity,
     policy,

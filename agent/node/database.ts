@@ -2,19 +2,75 @@
 
 import { DatabaseSync } from "node:sqlite";
 
-/** Opens `<stateDir>/pilus.db` and makes the directory (0700) when it is missing. */
-export function openDatabase(stateDir: string): DatabaseSync {
+/** The database's file in a state directory. */
+const FILE = "pilus.db";
+
+/** What SQLite says of a file that is no database, or a spoilt one. */
+const SPOILT = /not a database|malformed|corrupt/i;
+
+/**
+ * Opens `<stateDir>/pilus.db` and makes the directory (0700) when it is missing. A spoilt one is put
+ * aside as `pilus.db.broken`, and `onBroken` is called: the database that is returned then is empty.
+ */
+export function openDatabase(
+  stateDir: string,
+  onBroken: (reason: string, path: string) => void = () => {},
+): DatabaseSync {
   Deno.mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  const path = `${stateDir}/pilus.db`;
+  const path = `${stateDir}/${FILE}`;
   try {
-    const database = new DatabaseSync(path);
-    // NORMAL loses nothing when the process dies, only when the machine does: then the pods are gone too.
-    database.exec(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000",
-    );
-    return database;
+    return open(path);
   } catch (cause) {
-    throw new Error(`Cannot open the database ${path}: ${(cause as Error).message}`, { cause });
+    const reason = isDirectory(path) ? "it is a directory" : (cause as Error).message;
+    if (!isDirectory(path) && !SPOILT.test(reason)) {
+      throw new Error(`Cannot open the database ${path}: ${reason}`, { cause });
+    }
+    putAside(path);
+    onBroken(reason, `${path}.broken`);
+    return open(path);
+  }
+}
+
+function open(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  try {
+    // NORMAL loses nothing when the process dies, only when the machine does: then the pods are gone
+    // too. EXCLUSIVE needs no shared memory file, which could not be made on a full disk.
+    database.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; " +
+        "PRAGMA busy_timeout = 5000",
+    );
+    const [row] = database.prepare("PRAGMA quick_check(1)").all();
+    const found = row && Object.values(row)[0];
+    if (found !== "ok") throw new Error(`database is malformed: ${found}`);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function putAside(path: string): void {
+  for (const end of ["-wal", "-shm"]) {
+    try {
+      Deno.removeSync(path + end);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  try {
+    Deno.removeSync(`${path}.broken`, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  Deno.renameSync(path, `${path}.broken`);
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isDirectory;
+  } catch {
+    return false;
   }
 }
 
@@ -26,7 +82,9 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec("COMMIT");
     return result;
   } catch (error) {
-    database.exec("ROLLBACK");
+    try {
+      database.exec("ROLLBACK");
+    } catch { /* after some errors, as of a full disk, SQLite has done that itself */ }
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** The kernel as this agent has opened it: devices, loaded programs, maps. */
 
-import { checkRequirements, Loader } from "../../datapath/loader.ts";
+import { Loader } from "../../datapath/loader.ts";
 import { chooseSockmap, type SockmapState } from "../../datapath/sockmap.ts";
 import { openMaps, type PilusMaps } from "../../datapath/maps/mod.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";
@@ -33,7 +33,6 @@ export interface Kernel extends Disposable {
 
 /** Opens the kernel. Throws KernelError or Error that names the fix. */
 export async function openKernel(config: AgentConfig, facts: KernelFacts): Promise<Kernel> {
-  checkRequirements(config.bpffs);
   const stack = new DisposableStack();
   try {
     const netlink = stack.use(NetlinkSocket.open());

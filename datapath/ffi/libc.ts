@@ -23,6 +23,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   mount: { parameters: ["buffer", "buffer", "buffer", "u64", "pointer"], result: "i32" },
   umount2: { parameters: ["buffer", "i32"], result: "i32" },
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+  flock: { parameters: ["i32", "i32"], result: "i32" },
   geteuid: { parameters: [], result: "u32" },
   statfs: { parameters: ["buffer", "buffer"], result: "i32" },
   mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
@@ -242,11 +243,28 @@ export function geteuid(): number {
   return c.geteuid();
 }
 
+/** flock(2) of the whole file, without waiting. Returns false when another process holds it. */
+export function tryLock(fd: number, target: string): boolean {
+  const LOCK_EX = 2, LOCK_NB = 4, EWOULDBLOCK = 11;
+  const result = c.flock(fd, LOCK_EX | LOCK_NB);
+  if (result < 0 && errno() === EWOULDBLOCK) return false;
+  check(result, "lock", target);
+  return true;
+}
+
 /** The file system's magic number (statfs(2) f_type) of `path`. */
 export function statfsType(path: string): number {
   const buffer = new BigUint64Array(15); // struct statfs of 64-bit Linux: 120 bytes, f_type first
   check(c.statfs(cstring(path), buffer), "read the file system of", path);
   return Number(buffer[0]!);
+}
+
+/** Bytes that may still be written to the file system of `path`; undefined when it is read-only. */
+export function statfsRoom(path: string): number | undefined {
+  const ST_RDONLY = 1n;
+  const buffer = new BigUint64Array(15); // f_type, f_bsize, f_blocks, f_bfree, f_bavail, …, f_flags
+  check(c.statfs(cstring(path), buffer), "read the file system of", path);
+  return (buffer[10]! & ST_RDONLY) !== 0n ? undefined : Number(buffer[1]! * buffer[4]!);
 }
 
 /** Protections of mmap(2). */

@@ -27,6 +27,8 @@ import {
   type EndpointRequest,
   type RestoreReport,
 } from "./endpoint_request.ts";
+import { EndpointCopies } from "./endpoint_copies.ts";
+import { EndpointRecords } from "./endpoint_records.ts";
 import { EndpointStore } from "./endpoint_store.ts";
 import {
   addRouterAddresses,
@@ -39,6 +41,7 @@ import {
   type NodePlumbing,
   podProblems,
   repairHost,
+  requireKnown,
 } from "./plumbing.ts";
 import { namespaceProblem, openPodNamespace, sameNamespace } from "./pod_namespace.ts";
 
@@ -66,6 +69,7 @@ export class EndpointManager implements Disposable {
   readonly #mtu: number;
   readonly #datapath: EndpointDatapath;
   readonly #awaitPod: EndpointManagerOptions["awaitPod"];
+  readonly #records: EndpointRecords;
   readonly #netns: FileDescriptor;
   readonly #netnsId: string;
   readonly #host: NetlinkSocket;
@@ -78,13 +82,24 @@ export class EndpointManager implements Disposable {
   readonly #slots = new Set<number>();
 
   constructor(options: EndpointManagerOptions) {
-    const { database, podCidrs, clusterCidrs = [], mtu, clusterMtu = mtu, datapath, netns } =
-      options;
+    const {
+      database,
+      runDirectory,
+      podCidrs,
+      clusterCidrs = [],
+      mtu,
+      clusterMtu = mtu,
+      datapath,
+      netns,
+      onError,
+    } = options;
     this.#pool = new AddressPool(database, podCidrs);
-    this.#store = new EndpointStore(database);
+    this.#store = new EndpointStore(database, new EndpointCopies(runDirectory));
+    this.#records = new EndpointRecords(this.#store, this.#pool, onError ?? printError);
     this.table = options.table ?? endpointTable();
     // known before anything may take their rows for strays; restore() says how they are
-    for (const stored of this.#store.all()) this.table.set({ ...stored, state: "creating" });
+    const known = this.#store.all();
+    for (const stored of known) this.table.set({ ...stored, state: "creating" });
     this.#node = { router: this.#pool.router, clusterCidrs, clusterMtu };
     this.#mtu = mtu;
     this.#datapath = datapath;
@@ -93,6 +108,7 @@ export class EndpointManager implements Disposable {
     this.#netnsId = namespaceId(netns ?? "/proc/thread-self/ns/net");
     this.#host = NetlinkSocket.open({ netns: this.#netns.fd });
     this.#deletions = NetlinkSocket.open({ netns: this.#netns.fd });
+    requireKnown(this.#host, known, datapath);
     addRouterAddresses(this.#host, this.#pool.router);
   }
 
@@ -165,6 +181,7 @@ export class EndpointManager implements Disposable {
     await using rollback = new AsyncDisposableStack();
     const undo = (step: () => unknown) => rollback.defer(attempted(step));
     try {
+      this.#records.keep(key);
       undo(() => this.#pool.release(key));
       const addresses = this.#pool.allocate(key);
       await this.#awaitPod?.(request, signal);
@@ -241,8 +258,7 @@ export class EndpointManager implements Disposable {
         return true;
       }
       await this.#deleteLink(hostIfnameOf(key));
-      this.#store.remove(key);
-      return this.#pool.release(key);
+      return this.#records.forget(key);
     });
   }
 
@@ -276,8 +292,7 @@ export class EndpointManager implements Disposable {
       this.table.set(endpoint);
       throw asEndpointError(failures[0], `Cannot delete endpoint ${key}`);
     }
-    this.#store.remove(key);
-    this.#pool.release(key);
+    this.#records.forget(key);
   }
 
   /** Everything that is wrong with the endpoint in the kernel. */
@@ -352,17 +367,14 @@ export class EndpointManager implements Disposable {
         report.dropped.push({ endpoint, reason });
         continue;
       }
-      const key = endpointKey(endpoint);
-      for (const address of [endpoint.ipv4, endpoint.ipv6]) {
-        if (address && !Object.values(this.#pool.get(key)).includes(address)) {
-          this.#pool.reserve(key, address);
-        }
-      }
+      this.#records.reserve(endpointKey(endpoint), [endpoint.ipv4, endpoint.ipv6]);
       live.push(endpoint);
     }
     // together: what is derived from endpoints is derived once
     report.restored = await Promise.all(live.map((endpoint) => this.#reattach(endpoint)));
-    for (const owner of this.#pool.owners()) if (!this.table.has(owner)) this.#pool.release(owner);
+    for (const owner of this.#pool.owners()) {
+      if (!this.table.has(owner)) this.#records.forget(owner);
+    }
     const ours = new Set(this.table.rows().map((endpoint) => endpoint.hostIfname));
     for (const link of listLinks(this.#host)) {
       if (link.kind !== "veth" || !HOST_IFNAME.test(link.name) || ours.has(link.name)) continue;
@@ -434,6 +446,7 @@ export class EndpointManager implements Disposable {
    * Adds the host's routes and neighbours that are missing. Returns how many. Endpoints that are just being made or deleted are left alone.
    */
   repair(): number {
+    this.#records.retry((key) => this.#turns.has(key));
     const settled = this.table.rows().filter((endpoint) =>
       endpoint.state !== "creating" && !this.#turns.has(endpointKey(endpoint)) &&
       !hostProblem(this.#host, endpoint)
@@ -448,13 +461,17 @@ export class EndpointManager implements Disposable {
   }
 }
 
+function printError(what: string, error: unknown): void {
+  console.error(`${what}: ${(error as Error).message}`);
+}
+
 /** The step as one that never fails, so that the other steps are undone whatever comes of it. */
 function attempted(step: () => unknown): () => Promise<void> {
   return async () => {
     try {
       await step();
     } catch (error) {
-      console.error(`Cannot undo a step: ${(error as Error).message}`);
+      printError("Cannot undo a step", error);
     }
   };
 }

@@ -11,11 +11,15 @@ export interface EndpointDatapath {
   attach(endpoint: Endpoint): Promise<void>;
   /** Takes away what attach made. Must work when the device is gone. */
   detach(endpoint: Endpoint): Promise<void>;
+  /** Whether the programs serve a pod behind the device. */
+  serves(ifindex: number): boolean;
 }
 
 /** Options for an {@linkcode EndpointManager}. */
 export interface EndpointManagerOptions {
   database: DatabaseSync;
+  /** Where copies of endpoints are kept while the node is up. */
+  runDirectory: string;
   /** Shows the endpoints, from now on those that are on disk; nothing else writes to it. @default a new one */
   table?: Table<Endpoint>;
   /** The node's own pod CIDRs, at most one a family. */
@@ -29,6 +33,8 @@ export interface EndpointManagerOptions {
   datapath: EndpointDatapath;
   /** Resolves when a source has the Pod, or it is not to be waited for any longer. @default at once */
   awaitPod?: (request: EndpointRequest, signal?: AbortSignal) => Promise<unknown>;
+  /** Called for what went wrong and ended nothing. @default prints it */
+  onError?: (what: string, error: unknown) => void;
   /** Path of the node's network namespace. @default the one of the thread that makes the manager */
   netns?: string;
 }
@@ -56,12 +62,15 @@ export interface RestoreReport {
 export function asEndpointError(error: unknown, what: string): EndpointError {
   if (error instanceof EndpointError) return error;
   const exhausted = error instanceof AddressesExhaustedError;
+  const reason = error instanceof Error ? error.message : String(error);
+  const hint = exhausted
+    ? "give the node a larger pod CIDR, or delete pods"
+    : /is full|no space|readonly database|read-only/i.test(reason)
+    ? "make room in the agent's state directory and run directory"
+    : undefined;
   return new EndpointError(
     exhausted ? "exhausted" : "internal",
-    `${what}: ${error instanceof Error ? error.message : String(error)}`,
-    {
-      ...(exhausted ? { hint: "give the node a larger pod CIDR, or delete pods" } : {}),
-      cause: error,
-    },
+    `${what}: ${reason}`,
+    { ...(hint === undefined ? {} : { hint }), cause: error },
   );
 }

@@ -142,6 +142,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
   const manager = stack.use(
     new EndpointManager({
       database,
+      runDirectory: config.runDir,
       table: endpoints,
       podCidrs: [self.podCidrIpv4, self.podCidrIpv6].filter((cidr) => cidr !== undefined)
         .map(formatCidr),
@@ -160,7 +161,9 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
           await attachments.detach(endpoint);
           await installed(endpoint);
         },
+        serves: (ifindex) => kernel.maps.pilus_endpoints.get(slotOf(ifindex))?.ifindex === ifindex,
       },
+      onError: (what, error) => log.error(what, { error: String(error) }),
     }),
   );
 

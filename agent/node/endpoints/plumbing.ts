@@ -20,6 +20,7 @@ import {
   getLink,
   IFF_UP,
   type Link,
+  listLinks,
   setLink,
 } from "../../../datapath/net/link.ts";
 import { formatMac, parseMac } from "../../../datapath/net/mac.ts";
@@ -29,6 +30,7 @@ import { inNamespace, type NetSysctl, writeSysctls } from "../../../datapath/net
 import { listRoutes, replaceRoute, type Route } from "../../../datapath/net/route.ts";
 import type { AddressPair } from "../ipam/address_pool.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
+import type { EndpointDatapath } from "./endpoint_request.ts";
 
 /** How the host's ends of pods are named; nothing else has such a name. */
 export const HOST_IFNAME = /^plx[0-9a-f]{10}$/;
@@ -238,6 +240,29 @@ export function podProblems(
     }
   }
   return problems;
+}
+
+/**
+ * Throws Error when the programs serve a pod of which nothing is known: an agent that went on would take
+ * its device for a leftover and delete it.
+ */
+export function requireKnown(
+  host: NetlinkSocket,
+  known: readonly Endpoint[],
+  datapath: Pick<EndpointDatapath, "serves">,
+): void {
+  const names = new Set(known.map(({ hostIfname }) => hostIfname));
+  const unknown = listLinks(host).filter(({ kind, name, ifindex }) =>
+    kind === "veth" && HOST_IFNAME.test(name) && !names.has(name) && datapath.serves(ifindex)
+  ).map(({ name }) => name);
+  if (unknown.length === 0) return;
+  throw new Error(
+    `Cannot take over ${unknown.length} pods of this node, such as that behind ${
+      unknown[0]
+    }: the ` +
+      "state directory and the run directory know nothing of them; name those of the agent that made " +
+      "them, or take pilus off the node with `pilus uninstall`",
+  );
 }
 
 /** Gives the host's lo the router addresses. */

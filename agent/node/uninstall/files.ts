@@ -2,6 +2,7 @@
 
 import { join } from "@std/path";
 import { PUBLISHED } from "../../cluster/files/paths.ts";
+import { COPIES } from "../endpoints/endpoint_copies.ts";
 import { CNI_CONFIG_NAME } from "../endpoints/cni_config.ts";
 import { isThere, ownDirectory, pathRemoval } from "./paths.ts";
 import type { Left, Removal, UninstallPlan } from "./removal.ts";
@@ -20,13 +21,13 @@ export interface InstalledFiles {
 }
 
 /** Names within the state directory. */
-const STATE = /^(pilus\.db(-wal|-shm|-journal)?|last-good|delete-queue)$/;
+const STATE = /^(pilus\.db(-wal|-shm|-journal|\.broken)?|last-good|delete-queue)$/;
 
 export function filesPlan(installed: InstalledFiles): UninstallPlan {
   const parts = [
     cniFiles(installed),
     publications(installed),
-    ownDirectory(installed.runDir, (name) => name === "pilus.sock"),
+    ownDirectory(installed.runDir, (name) => name === "pilus.sock" || name === COPIES),
     ownDirectory(installed.stateDir, (name) => STATE.test(name)),
   ];
   return {

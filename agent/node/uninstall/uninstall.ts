@@ -1,12 +1,10 @@
 /** Everything that pilus has put on this node, and its removal. */
 
-import { DatabaseSync } from "node:sqlite";
 import { checkRequirements } from "../../../datapath/loader.ts";
 import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
-import type { Endpoint } from "../../api/endpoint.ts";
+import { EndpointCopies } from "../endpoints/endpoint_copies.ts";
 import { filesPlan, type InstalledFiles } from "./files.ts";
 import { kernelPlan } from "./kernel.ts";
-import { isThere } from "./paths.ts";
 import type { UninstallPlan } from "./removal.ts";
 
 export { type FailedRemoval, type Left, type Removal, removeAll } from "./removal.ts";
@@ -24,7 +22,7 @@ export function planUninstall(installation: Installation): Uninstall {
   checkRequirements(undefined);
   const netlink = NetlinkSocket.open();
   try {
-    const pods = podNames(installation.stateDir);
+    const pods = podNames(installation.runDir);
     const kernel = kernelPlan(netlink, installation.bpffs, (device) => pods.get(device));
     const files = filesPlan(installation);
     return {
@@ -38,21 +36,10 @@ export function planUninstall(installation: Installation): Uninstall {
   }
 }
 
-/** Pods by the host's end; none when there is no database, or one that cannot be read. */
-function podNames(stateDir: string): Map<string, string> {
-  const path = `${stateDir}/pilus.db`;
-  if (!isThere(path)) return new Map();
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(path, { readOnly: true });
-    const rows = database.prepare("SELECT endpoint FROM endpoints").all() as { endpoint: string }[];
-    return new Map(
-      rows.map(({ endpoint }) => JSON.parse(endpoint) as Endpoint)
-        .map(({ hostIfname, namespace, pod }) => [hostIfname, `${namespace}/${pod}`]),
-    );
-  } catch {
-    return new Map();
-  } finally {
-    database?.close();
-  }
+/** Pods by the host's end, as far as the run directory knows them. */
+function podNames(runDir: string): Map<string, string> {
+  return new Map(
+    new EndpointCopies(runDir).all()
+      .map(({ hostIfname, namespace, pod }) => [hostIfname, `${namespace}/${pod}`]),
+  );
 }

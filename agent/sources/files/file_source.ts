@@ -50,6 +50,8 @@ export class FileSource implements ResourceSource {
   readonly #watched: WatchedDirectory;
   readonly #lastGood: LastGood;
   readonly #files = new Map<string, KnownFile>();
+  /** Why the good version of a file could not be kept, by path. */
+  readonly #unkept = new Map<string, string>();
   #failure: string | undefined;
   /** Whether the tables do not say yet what the files do. */
   #changed = true;
@@ -70,6 +72,7 @@ export class FileSource implements ResourceSource {
       },
       onGone: (path) => {
         this.#files.delete(path);
+        this.#unkept.delete(path);
         this.#changed = true;
         this.#lastGood.forget(path);
       },
@@ -95,11 +98,21 @@ export class FileSource implements ResourceSource {
     const manifest = parseManifest(text);
     if (manifest.problems.length === 0) {
       this.#know(path, { inForce: manifest, problems: [] });
-      this.#lastGood.remember(path, text);
+      this.#remember(path, text);
       return;
     }
     const inForce = this.#files.get(path)?.inForce ?? this.#recall(path);
     this.#know(path, { inForce, problems: manifest.problems });
+  }
+
+  /** What cannot be kept, as on a full disk, is in force all the same. */
+  #remember(path: string, text: string): void {
+    try {
+      this.#lastGood.remember(path, text);
+      this.#unkept.delete(path);
+    } catch (error) {
+      this.#unkept.set(path, `is in force and would not be after a restart: ${error}`);
+    }
   }
 
   #recall(path: string): Manifest | undefined {
@@ -123,6 +136,7 @@ export class FileSource implements ResourceSource {
     if (this.#failure !== undefined) {
       problems.push({ source: this.#directory, message: this.#failure });
     }
+    for (const [source, message] of this.#unkept) problems.push({ source, message });
     for (const [path, file] of [...this.#files].sort(([a], [b]) => a < b ? -1 : 1)) {
       for (const { line, message } of file.problems) {
         const effect = file.inForce

@@ -47,6 +47,10 @@ __noinline int ingress_to_pod(struct __sk_buff *skb, struct packet *p, __u32 ifi
 	}
 	ends.destination_identity = ends.destination->identity;
 	c.endpoint = ends.destination->id;
+	if (is_neighbour_discovery(p)) {
+		err = DROP(NEIGHBOUR_DISCOVERY_FROM_AFAR);
+		goto dropped;
+	}
 	from = ipcache_of_source(p);
 	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
@@ -146,6 +150,9 @@ int from_netdev(struct __sk_buff *skb)
 	bool host;
 	int err;
 
+	/* frames of a VLAN are its device's, and those for another MAC nobody's */
+	if (skb->vlan_present || skb->pkt_type == PACKET_OTHERHOST)
+		return TC_ACT_UNSPEC;
 	err = parse_frame(skb, &p);
 	/* also checked by the XDP program, where one is attached */
 	if (node && unlikely(node->denied) && p.family &&

@@ -52,8 +52,13 @@ int to_pod(struct __sk_buff *skb)
 		err = DROP(UNSUPPORTED_L3);
 	if (err)
 		goto dropped;
-	if (is_neighbour_discovery(&p))
-		return TC_ACT_OK;
+	if (is_neighbour_discovery(&p)) {
+		/* the node's own, and not one that it forwards */
+		if (!skb->ingress_ifindex && p.ttl == ND_HOP_LIMIT)
+			return TC_ACT_OK;
+		err = DROP(NEIGHBOUR_DISCOVERY_FROM_AFAR);
+		goto dropped;
+	}
 	if (address_is_multicast(&p.tuple.destination) || address_is_link_local(&p.tuple.source) ||
 	    address_is_link_local(&p.tuple.destination)) {
 		count(REASON_IGNORED_MULTICAST, METRIC_INGRESS, skb->len);

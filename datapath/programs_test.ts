@@ -198,6 +198,7 @@ Deno.test("from_pod drops what is not IP, and ignores multicast and link-local c
     destination: "ff02::2",
     type: 133,
     rest: new Uint8Array(4),
+    ttl: 255,
   });
   assertEquals(node.fromPod(router).verdict, VERDICT.shot);
   assertEquals(node.counted(DropReason.IGNORED_MULTICAST).egress, 2);
@@ -495,7 +496,7 @@ both("an ICMP error passes with the connection that it is about, and only then",
     );
   node.fromPod(datagram(1000));
   assertEquals(error(datagram(1000)).verdict, VERDICT.redirect);
-  assertDropped(node, error(datagram(1001)), DropReason.POLICY_DENIED_BY_DEFAULT);
+  assertDropped(node, error(datagram(1001)), DropReason.FORGED_ICMP_ERROR);
   const ping = { source: POD[family], destination: OTHER_POD[family], id: 5 };
   node.fromPod(echoFrame(ping));
   assertEquals(error(echoFrame(ping)).verdict, VERDICT.redirect);
@@ -850,7 +851,13 @@ both("from_netdev delivers to pods, and leaves everything else to the stack", (f
 
 both("from_netdev drops pods' addresses that should come through the tunnel", (family) => {
   using node = new TestNode();
-  const frame = tcp(family, { ...POD, [family]: REMOTE[family] }, POD, TCP.syn);
+  const frame = tcpFrame({
+    source: REMOTE[family],
+    destination: POD[family],
+    sourcePort: 40000,
+    destinationPort: 8080,
+    flags: TCP.syn,
+  });
   const result = node.run("from_netdev", frame, { ifindex: DEVICE_IFINDEX });
   assertDropped(node, result, DropReason.INVALID_SOURCE_IP, "ingress");
 });

@@ -74,10 +74,13 @@ export const DROP_REASONS: ReadonlyMap<number, DropReasonWords> = new Map([
   [175, { text: "First fragment not seen" }],
   [177, { text: "Not in the service's source ranges", more: "pilus service list -o yaml" }],
   [181, { text: "Policy denied by a deny rule", more: "pilus policy get {}" }],
+  [182, { text: "Frame of a pod with a VLAN tag" }],
   [196, { text: "TTL exceeded" }],
   [203, { text: "Endpoint not ready", more: "pilus endpoint list" }],
   [210, { text: "Device is of no endpoint", more: "pilus endpoint list" }],
   [211, { text: "Denied by the prefilter" }],
+  [212, { text: "ICMP error that does not fit the packet it quotes" }],
+  [213, { text: "Neighbour discovery from beyond the link" }],
 ]);
 
 /** The drop reason in words, or its number. */

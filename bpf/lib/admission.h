@@ -69,6 +69,61 @@ static __always_inline int evaluate_policy(struct __sk_buff *skb, const struct p
 	return err;
 }
 
+/* Pods are no routers: they report only about packets that they received. */
+static __always_inline bool identity_may_route(__u32 identity)
+{
+	switch (identity) {
+	case IDENTITY_HOST:
+	case IDENTITY_WORLD:
+	case IDENTITY_REMOTE_NODE:
+	case IDENTITY_KUBE_APISERVER:
+	case IDENTITY_WORLD_IPV4:
+	case IDENTITY_WORLD_IPV6:
+		return true;
+	default:
+		return identity >= IDENTITY_SCOPE_LOCAL;
+	}
+}
+
+/*
+ * Admits an ICMP error with the flow that it quotes. Returns 0, a negative drop reason, or 1 when it
+ * is to be judged as a flow of its own: it quotes no known flow, and its sender is no pod. `key` is
+ * room on the caller's stack.
+ */
+static __always_inline int admit_error(struct packet *p, struct event_context *c,
+				       const struct ends *ends, struct admission *a,
+				       struct ct_key *key, __u64 now)
+{
+	bool router = !ends->source && identity_may_route(ends->source_identity);
+	struct ct_entry *e;
+	bool quoted_high;
+	int direction;
+
+	/* a router may report what is to somebody else, a host only what came to itself */
+	if (!error_is_to_quoted_sender(p) ||
+	    (!router && !address_equal(&p->tuple.source, &p->inner.destination)))
+		return DROP(FORGED_ICMP_ERROR);
+	quoted_high = ct_make_key(&p->inner, key);
+	e = bpf_map_lookup_elem(&pilus_ct, key);
+	if (!e || e->expires < now)
+		return router ? 1 : DROP(FORGED_ICMP_ERROR);
+	/* the error travels against the direction of the quoted packet */
+	direction = ct_direction(e, quoted_high);
+	/* a policy that has changed judges the connection's next packet first */
+	if (ends->destination &&
+	    ends->destination->revision !=
+		(direction ? e->responder_revision : e->initiator_revision))
+		return DROP(POLICY_DENIED_BY_DEFAULT);
+	if (ends->source && ends->source->revision !=
+				(direction ? e->initiator_revision : e->responder_revision))
+		return DROP(POLICY_DENIED_BY_DEFAULT);
+	a->from_initiator = direction;
+	if ((e->flags & CT_SERVICE) && !direction)
+		a->restore = e;
+	c->status = STATUS_RELATED;
+	return 0;
+}
+
 /* Returns 0 with `a` filled, or a negative drop reason. */
 static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct event_context *c,
 				 const struct ends *ends, struct admission *a)
@@ -87,18 +142,9 @@ static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct
 	a->restore = NULL;
 
 	if (unlikely(p->flags & PACKET_ICMP_ERROR)) {
-		source_high = ct_make_key(&p->inner, &key);
-		e = bpf_map_lookup_elem(&pilus_ct, &key);
-		if (e && e->expires >= now) {
-			/* the error travels against the direction of the quoted packet */
-			direction = ct_direction(e, source_high);
-			a->from_initiator = direction;
-			if ((e->flags & CT_SERVICE) && !direction)
-				a->restore = e;
-			c->status = STATUS_RELATED;
-			return 0;
-		}
-		/* an error that quotes no known flow is a flow of its own */
+		err = admit_error(p, c, ends, a, &key, now);
+		if (err <= 0)
+			return err;
 	}
 
 	/* the second time after the source port was remapped */

@@ -15,6 +15,27 @@ static __always_inline int ignore(struct __sk_buff *skb, struct pod_egress *e)
 	return step_done(e, TC_ACT_SHOT);
 }
 
+/* A message of neighbour discovery: a question is answered, an answer is the stack's affair. */
+static __always_inline int discover(struct __sk_buff *skb, struct packet *p, struct pod_egress *e)
+{
+	int verdict;
+
+	if (p->ttl != ND_HOP_LIMIT)
+		return DROP(NEIGHBOUR_DISCOVERY_FROM_AFAR);
+	if (!address_is_link_local(&p->tuple.source) &&
+	    !address_equal(&p->tuple.source, &e->ep->ipv6))
+		return DROP(INVALID_SOURCE_IP);
+	if (p->icmp_type == ND_NEIGHBOUR_SOLICITATION) {
+		verdict = answer_neighbour(skb, p);
+		return verdict < 0 ? verdict : step_done(e, verdict);
+	}
+	/* the answer to the node's own question, which came from its link-local address */
+	if (p->icmp_type == ND_NEIGHBOUR_ADVERTISEMENT &&
+	    address_is_link_local(&p->tuple.destination))
+		return step_done(e, TC_ACT_OK);
+	return ignore(skb, e);
+}
+
 /* Answers ARP and neighbour discovery, parses, verifies the source address. */
 static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
 				    struct event_context *c, struct pod_egress *e)
@@ -28,6 +49,9 @@ static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
 	e->ends.source = ep;
 	c->endpoint = ep->id;
 	c->source_identity = e->ends.source_identity = ep->identity;
+	/* a pod has no say in the node's VLANs */
+	if (skb->vlan_present)
+		return DROP(VLAN_FILTERED);
 
 	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
 		err = answer_arp(skb);
@@ -36,15 +60,8 @@ static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
 	err = parse_frame(skb, p);
 	if (err)
 		return err > 0 ? DROP(UNSUPPORTED_L3) : err;
-	if (is_neighbour_discovery(p)) {
-		if (p->icmp_type == ND_NEIGHBOUR_SOLICITATION) {
-			err = answer_neighbour(skb, p);
-			return err < 0 ? err : step_done(e, err);
-		}
-		if (p->icmp_type == ND_NEIGHBOUR_ADVERTISEMENT)
-			return step_done(e, TC_ACT_OK);
-		return ignore(skb, e);
-	}
+	if (is_neighbour_discovery(p))
+		return discover(skb, p, e);
 	if (address_is_multicast(&p->tuple.destination) ||
 	    address_is_link_local(&p->tuple.source) || address_is_link_local(&p->tuple.destination))
 		return ignore(skb, e);

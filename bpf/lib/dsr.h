@@ -169,7 +169,9 @@ __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 	__builtin_memset(inner, 0, sizeof(*inner));
 	inner->family = p->family;
 	if (parse_packet(skb, ETH_HLEN + outer, p->family, inner) ||
-	    (inner->flags & PACKET_ICMP_ERROR && parse_quote(skb, inner)) || fragment_track(inner))
+	    (inner->flags & PACKET_ICMP_ERROR &&
+	     (parse_quote(skb, inner) || !error_is_to_quoted_sender(inner))) ||
+	    fragment_track(inner))
 		return 0;
 	if (inner->flags & PACKET_ICMP_ERROR) {
 		t->dsr_frontend.frontend = inner->inner.source;

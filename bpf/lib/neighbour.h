@@ -134,6 +134,8 @@ __noinline int answer_neighbour(struct __sk_buff *skb, const struct packet *p)
 	return bpf_redirect(skb->ifindex, 0);
 }
 
+#define ND_HOP_LIMIT 255 /* RFC 4861 6.1, 7.1: no router has forwarded it */
+
 /* Neighbour discovery's messages, which are never forwarded. */
 static __always_inline bool is_neighbour_discovery(const struct packet *p)
 {

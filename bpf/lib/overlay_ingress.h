@@ -3,6 +3,7 @@
 #pragma once
 #include "admission.h"
 #include "fragment.h"
+#include "neighbour.h"
 #include "tunnel.h"
 
 /* The identity of a VNI, or IDENTITY_UNKNOWN for one that nodes do not send. */
@@ -32,6 +33,10 @@ __noinline int overlay_ingress(struct __sk_buff *skb, struct packet *p, __u32 id
 	}
 	ends.destination_identity = ends.destination->identity;
 	c.endpoint = ends.destination->id;
+	if (is_neighbour_discovery(p)) {
+		err = DROP(NEIGHBOUR_DISCOVERY_FROM_AFAR);
+		goto dropped;
+	}
 	err = admit_and_restore(skb, p, &c, &ends, &a);
 	if (err)
 		goto dropped;

@@ -13,8 +13,10 @@ enum packet_flags {
 	PACKET_REMAPPED = 32,	   /* and the source port is remapped */
 };
 
-/* Addresses, ports and protocol. ICMP echo has its identifier as both ports; others without ports
- * 0. */
+/*
+ * Addresses, ports and protocol. ICMP echo has its identifier as both ports, other ICMP its type and
+ * code in two ports that differ; other protocols have 0.
+ */
 struct tuple {
 	struct address source;
 	struct address destination;
@@ -144,6 +146,9 @@ __noinline int skip_extensions(CONTEXT *ctx, struct cursor *c)
 		}
 		next = h[0];
 	}
+	/* more headers than are followed: what comes after them is unknown */
+	if (is_extension(next) && !(c->fragment & PACKET_FRAGMENT_LATER))
+		return DROP(INVALID_EXTENSION_HEADER);
 	c->protocol = next;
 	c->offset = offset;
 	return 0;
@@ -209,6 +214,18 @@ static __always_inline bool icmp_is_echo(__u8 family, __u8 type)
 	return type == ICMPV6_ECHO_REQUEST || type == ICMPV6_ECHO_REPLY;
 }
 
+/* The ports of an ICMP header: the flow of each identifier, or of each type, is one of its own. */
+static __always_inline void icmp_ports(__u8 family, const __u8 *icmp, struct tuple *t)
+{
+	if (icmp_is_echo(family, icmp[0])) {
+		t->source_port = *(__be16 *)(icmp + 4);
+		t->destination_port = t->source_port;
+	} else {
+		t->source_port = *(__be16 *)icmp;
+		t->destination_port = ~t->source_port;
+	}
+}
+
 /*
  * Describes the packet whose IP header is at `at`, as far as its linear part goes. Returns 0 or a
  * negative drop reason. The caller has zeroed `p` and checked the ethertype against `family`.
@@ -266,17 +283,20 @@ static __always_inline int parse_packet(CONTEXT *ctx, __u32 at, __u8 family, str
 			return DROP(CT_INVALID_HEADER);
 		p->icmp_type = icmp[0];
 		p->icmp_code = icmp[1];
-		if (icmp_is_echo(family, icmp[0])) {
-			p->tuple.source_port = *(__be16 *)(icmp + 4);
-			p->tuple.destination_port = p->tuple.source_port;
-		} else if (icmp_is_error(family, icmp[0])) {
+		icmp_ports(family, icmp, &p->tuple);
+		if (icmp_is_error(family, icmp[0]))
 			p->flags |= PACKET_ICMP_ERROR; /* parse_quote() is next */
-		}
 		return 0;
 	}
 	default:
 		return 0;
 	}
+}
+
+/* Whether an ICMP error goes to the sender of the packet that it quotes. */
+static __always_inline bool error_is_to_quoted_sender(const struct packet *p)
+{
+	return address_equal(&p->tuple.destination, &p->inner.source);
 }
 
 /* The packet that an ICMP error quotes; a short quote leaves PACKET_INNER_PORTS unset. */
@@ -304,12 +324,11 @@ static __always_inline int parse_quote(CONTEXT *ctx, struct packet *p)
 		if (parse_ports(data, end, c.offset, &p->inner))
 			p->flags |= PACKET_INNER_PORTS;
 	} else if (c.protocol == IPPROTO_ICMP || c.protocol == IPPROTO_ICMPV6) {
-		__be16 *icmp = data + c.offset;
+		__u8 *icmp = data + c.offset;
 
-		if (c.offset > 1500 || (void *)(icmp + 4) > end)
+		if (c.offset > 1500 || (void *)(icmp + 8) > end)
 			return 0;
-		p->inner.source_port = icmp[2];
-		p->inner.destination_port = icmp[2];
+		icmp_ports(p->family, icmp, &p->inner);
 		p->flags |= PACKET_INNER_PORTS;
 	}
 	return 0;

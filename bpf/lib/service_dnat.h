@@ -33,7 +33,7 @@ __noinline int choose_backend(const struct packet *p, int scope)
 	if (!p || !t)
 		return 0;
 	if (p->flags & PACKET_ICMP_ERROR) {
-		if (!(p->flags & PACKET_INNER_PORTS))
+		if (!(p->flags & PACKET_INNER_PORTS) || !error_is_to_quoted_sender(p))
 			return 0;
 		flow_against_quote(&t->flow, p);
 	} else {

@@ -87,6 +87,8 @@ __noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
 		struct tuple t = {};
 
 		/* about a packet that was translated on egress */
+		if (!error_is_to_quoted_sender(p))
+			return 0;
 		t.source = p->inner.destination;
 		t.source_port = p->inner.destination_port;
 		t.destination = p->inner.source;

@@ -114,10 +114,11 @@ const MAP_SIZE = 4096;
 export const GSO_SEGMENTS = 3;
 
 /** struct __sk_buff as test runs take it. `gsoSize` makes it one of several segments. */
-export function skbContext(ifindex: number, mark = 0, gsoSize = 0): Bytes {
+export function skbContext(ifindex: number, mark = 0, gsoSize = 0, ingressIfindex = 0): Bytes {
   const ctx = new Uint8Array(SKB_SIZE);
   const view = new DataView(ctx.buffer);
   view.setUint32(8, mark, true);
+  view.setUint32(36, ingressIfindex, true);
   view.setUint32(40, ifindex, true);
   if (gsoSize > 0) view.setUint32(164, GSO_SEGMENTS, true);
   view.setUint32(176, gsoSize, true);
@@ -366,13 +367,22 @@ export class TestNode implements Disposable {
   }
 
   /** Runs a program on a frame as if it were on the device. */
-  run(program: string | BpfProgram, frame: Uint8Array, { ifindex, mark = 0, gsoSize = 0 }: {
-    ifindex: number;
-    mark?: number;
-    gsoSize?: number;
-  }): RunResult {
+  run(
+    program: string | BpfProgram,
+    frame: Uint8Array,
+    { ifindex, mark = 0, gsoSize = 0, ingressIfindex = 0 }: {
+      ifindex: number;
+      mark?: number;
+      gsoSize?: number;
+      /** The device that the packet came in by; 0: the stack made it. */
+      ingressIfindex?: number;
+    },
+  ): RunResult {
     const loaded = typeof program === "string" ? this.program(program) : program;
-    const result = loaded.testRun({ data: frame, ctx: skbContext(ifindex, mark, gsoSize) });
+    const result = loaded.testRun({
+      data: frame,
+      ctx: skbContext(ifindex, mark, gsoSize, ingressIfindex),
+    });
     return {
       verdict: result.retval,
       frame: result.data,

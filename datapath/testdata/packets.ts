@@ -20,7 +20,7 @@ export interface Envelope {
   ttl?: number;
   /** 6 bytes. @default {02:00:00:00:00:01} */
   sourceMac?: Uint8Array;
-  /** 6 bytes. @default {02:00:00:00:00:02} */
+  /** 6 bytes. @default {02:00:00:03:00:00}, that of the node's device */
   destinationMac?: Uint8Array;
   /** Makes it a part of a datagram: `offset` in bytes, a multiple of 8. */
   fragment?: { id: number; offset: number; more: boolean };
@@ -29,7 +29,7 @@ export interface Envelope {
 }
 
 const SOURCE_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
-const DESTINATION_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
+const DESTINATION_MAC = Uint8Array.of(2, 0, 0, 3, 0, 0);
 
 function concat(...parts: Uint8Array[]): Bytes {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

@@ -176,11 +176,15 @@ int from_netdev(struct __sk_buff *skb)
 	} else if (to->flags & IPCACHE_SERVICE) {
 		if (fragment_track(&p))
 			return TC_ACT_UNSPEC;
+		/* answers come first: a translated flow may have the port of a service */
+		err = host ? receive_for_node(skb, &p) : TC_ACT_UNSPEC;
+		if (err != TC_ACT_UNSPEC)
+			return err < 0 ? drop_on_arrival(skb, &p, err) : err;
 		err = choose_backend(&p, SCOPE_EXTERNAL);
 		if (err > 0) {
 			err = receive_for_service(skb, &p);
 		} else if (err == 0 && host) {
-			err = receive_for_node(skb, &p);
+			err = TC_ACT_UNSPEC;
 		} else {
 			err = err ? err : DROP(SERVICE_BACKEND_NOT_FOUND);
 			drop_on_arrival(skb, &p, err);
@@ -225,7 +229,7 @@ int to_netdev(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (err)
 		goto dropped;
-	device = bpf_map_lookup_elem(&pilus_devices, &ifindex);
+	device = device_by_ifindex(ifindex);
 	if (!device)
 		return TC_ACT_UNSPEC;
 	to = p.family == 4 ? device->ipv4 : device->ipv6;

@@ -10,16 +10,29 @@
 #include "lib/parse_skb.h"
 #include "lib/nodeport.h"
 
-/* Returns the identity from the VNI, or a negative drop reason. */
-__noinline int read_vni(struct __sk_buff *skb)
+/* The identity from the VNI of a frame, or a negative drop reason. */
+__noinline int read_identity(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_tunnel_key key = {};
+	const struct address *node;
+	struct address from;
+	__u32 identity;
 
-	/* a dual-stack underlay: the key may be of the other family */
-	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) &&
-	    bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+	if (!p)
 		return DROP(NO_TUNNEL_KEY);
-	return key.tunnel_id & 0xffffff;
+	/* a dual-stack underlay: the key may be of the other family */
+	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
+		address_from_v4(&from, bpf_htonl(key.remote_ipv4));
+	} else {
+		if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+			return DROP(NO_TUNNEL_KEY);
+		__builtin_memcpy(&from, key.remote_ipv6, 16);
+	}
+	node = other_node(&from);
+	if (!node)
+		return DROP(TUNNEL_FROM_UNKNOWN_NODE);
+	identity = overlay_identity(p, key.tunnel_id & 0xffffff, node);
+	return identity ? (int)identity : DROP(INVALID_IDENTITY);
 }
 
 /* Reports an ingress drop; a separate function for its own stack frame. Returns the verdict. */
@@ -50,15 +63,10 @@ int from_overlay(struct __sk_buff *skb)
 		err = DROP(UNSUPPORTED_L3);
 	if (err)
 		goto dropped;
-	err = read_vni(skb);
+	err = read_identity(skb, &p);
 	if (err < 0)
 		goto dropped;
-	identity = identity_from_vni(err, &p);
-	if (!identity) {
-		identity = err;
-		err = DROP(INVALID_IDENTITY);
-		goto dropped;
-	}
+	identity = err;
 	err = fragment_track(&p);
 	if (err)
 		goto dropped;
@@ -67,6 +75,12 @@ int from_overlay(struct __sk_buff *skb)
 		return overlay_ingress(skb, &p, identity, to->ifindex);
 	if (identify(&p.tuple.destination, to) != IDENTITY_HOST) {
 		err = DROP(UNROUTABLE);
+		goto dropped;
+	}
+	/* a tunnel in the tunnel would speak as any node */
+	if (p.tuple.protocol == IPPROTO_UDP &&
+	    p.tuple.destination_port == bpf_htons(tunnel_port)) {
+		err = DROP(ENCAP_PROHIBITED);
 		goto dropped;
 	}
 	err = nat_reverse(skb, &p);
@@ -108,7 +122,9 @@ int to_overlay(struct __sk_buff *skb)
 	}
 	from = ipcache_exact(&p.tuple.source);
 	to = ipcache_exact(&p.tuple.destination);
-	c.source_identity = identify(&p.tuple.source, from);
+	err = identify_forwarded(skb, &p.tuple.source, from, &c.source_identity);
+	if (err)
+		goto dropped;
 	c.destination_identity = identify(&p.tuple.destination, to);
 	if (!to || !(to->flags & IPCACHE_TUNNEL)) {
 		err = DROP(NO_TUNNEL_ENDPOINT);

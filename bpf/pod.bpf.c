@@ -26,7 +26,10 @@ int from_pod(struct __sk_buff *skb)
 		err = admit_egress(skb, &p, &c, &e);
 	if (!err)
 		err = forward_egress(skb, &p, &e);
-	return err < 0 ? drop(skb, &p, &c, err, METRIC_EGRESS) : e.verdict;
+	if (likely(err >= 0))
+		return e.verdict;
+	drop(skb, &p, &c, err, METRIC_EGRESS);
+	return err == DROP(UNROUTABLE) ? reject(skb, &p) : TC_ACT_SHOT;
 }
 
 /* From the host's stack: local processes and forwarded packets. */
@@ -68,7 +71,10 @@ int to_pod(struct __sk_buff *skb)
 	if (err)
 		goto dropped;
 	from = ipcache_lookup(&p.tuple.source);
-	ends.source_identity = identify(&p.tuple.source, from);
+	err = identify_forwarded(skb, &p.tuple.source, from, &ends.source_identity);
+	c.source_identity = ends.source_identity;
+	if (err)
+		goto dropped;
 	if (from && (from->flags & IPCACHE_LOCAL))
 		ends.source = endpoint_by_ifindex(from->ifindex);
 	err = admit_and_restore(skb, &p, &c, &ends, &a);

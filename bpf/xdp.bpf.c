@@ -109,17 +109,13 @@ dropped:
 
 /* The reply of a remote backend to an external client; other packets are passed. */
 static __always_inline int reverse_snat(struct xdp_md *ctx, const struct flow *w,
-					const struct node *node)
+					const struct nat_entry *e)
 {
 	struct rewriting to = {};
 	struct next_hop hop = {};
 	struct address client, frontend;
-	struct nat_entry *e;
 
-	if (!address_equal(&w->tuple.destination, w->family == 4 ? &node->ipv4 : &node->ipv6))
-		return XDP_PASS;
-	e = nat_lookup_in(&w->tuple, w->tcp_flags);
-	if (!e || w->ttl <= 1)
+	if (w->ttl <= 1)
 		return XDP_PASS;
 	client = e->address;
 	frontend = e->frontend;
@@ -137,6 +133,18 @@ static __always_inline int reverse_snat(struct xdp_md *ctx, const struct flow *w
 	return transmit(ctx, &hop);
 }
 
+/* Whether the frame is to the device's own MAC: switches flood those for others, too. */
+static __always_inline bool is_for_device(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct device *device = device_by_ifindex(ctx->ingress_ifindex);
+
+	if (!device || (void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return false;
+	return *(__u32 *)eth->h_dest == *(__u32 *)device->mac &&
+	       *(__u16 *)&eth->h_dest[4] == *(__u16 *)&device->mac[4];
+}
+
 SEC("xdp")
 int xdp_ingress(struct xdp_md *ctx)
 {
@@ -144,6 +152,7 @@ int xdp_ingress(struct xdp_md *ctx)
 	struct ethhdr *eth = data;
 	struct node *node = this_node();
 	struct flow w = {};
+	struct nat_entry *e;
 	struct service *s;
 	__be16 *l4;
 
@@ -191,10 +200,14 @@ int xdp_ingress(struct xdp_md *ctx)
 	}
 	w.tuple.source_port = l4[0];
 	w.tuple.destination_port = l4[1];
+	/* answers come first: a translated flow may have the port of a service */
+	if (address_equal(&w.tuple.destination, w.family == 4 ? &node->ipv4 : &node->ipv6)) {
+		e = nat_lookup_in(&w.tuple, w.tcp_flags);
+		if (e)
+			return is_for_device(ctx) ? reverse_snat(ctx, &w, e) : XDP_PASS;
+	}
 	s = service_lookup(&w.tuple.destination, w.tuple.destination_port, w.tuple.protocol);
-	if (s)
-		return load_balance(ctx, &w, s, node);
-	return reverse_snat(ctx, &w, node);
+	return s && is_for_device(ctx) ? load_balance(ctx, &w, s, node) : XDP_PASS;
 denied:
 	count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, (long)end - (long)data);
 	return XDP_DROP;

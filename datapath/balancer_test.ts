@@ -8,7 +8,6 @@ import {
   BACKEND_MAC,
   BACKEND_PORT,
   balancerNode,
-  DEVICE_MAC,
   GATEWAY_MAC,
   MAGLEV_SIZE,
   type Mode,
@@ -19,6 +18,7 @@ import {
 } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
+  DEVICE_MAC,
   EMPTY_SERVICE_PORT,
   NODE,
   OTHER_NODE,

@@ -181,7 +181,9 @@ for (const [name, [ifindex, verdicts]] of Object.entries(PROGRAMS)) {
       return ingress + egress;
     };
     const tooBig = () => total(DropReason.FRAGMENTATION_NEEDED);
-    const unserved = () => total(DropReason.SERVICE_BACKEND_NOT_FOUND) + tooBig();
+    const unserved = () =>
+      total(DropReason.SERVICE_BACKEND_NOT_FOUND) + tooBig() +
+      (name === "from_pod" ? total(DropReason.UNROUTABLE) : 0);
     const counted = () => {
       let sum = 0;
       for (const reason of REASONS) {

@@ -1,17 +1,24 @@
 /** Ways into and out of a pod that an attacker tried; see docs/security.md. */
 
 import { assert, assertEquals } from "@std/assert";
-import { DropReason, EventType } from "./maps/generated.ts";
+import { DropReason, EventType, IpcacheFlags, ServiceFlags } from "./maps/generated.ts";
+import { addAddress } from "./net/address.ts";
+import { parseCidr, parseIp } from "./net/ip.ts";
+import { balancerNode, PORTS, VIP } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
   NODE,
+  OTHER_NODE,
   OTHER_POD,
+  OTHER_ROUTER,
   POD,
   REMOTE,
+  ROUTER,
   type RunResult,
   type TestEntry,
   TestNode,
   type TestPod,
+  TUNNEL_IFINDEX,
   VERDICT,
   WORLD,
 } from "./testdata/node.ts";
@@ -21,11 +28,14 @@ import {
   icmpFrame,
   ipPacket,
   PROTOCOL,
+  readFrame,
   TCP,
   tcpFrame,
   udpFrame,
   unreachableFrame,
+  vxlanFrame,
 } from "./testdata/packets.ts";
+import { Trampoline } from "./testdata/trampoline.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 type Family = "ipv4" | "ipv6";
@@ -234,4 +244,251 @@ both("a pod sends no tagged frames", (family) => {
   tagged.set([0x81, 0, 0, 100], 12);
   tagged.set(plain.subarray(12), 16);
   assertEquals(node.fromPod(tagged).verdict, VERDICT.shot);
+});
+
+const { INVALID_SOURCE_IP, UNROUTABLE, ENCAP_PROHIBITED, INVALID_IDENTITY } = DropReason;
+const { TUNNEL_FROM_UNKNOWN_NODE } = DropReason;
+/** A device that is none of the node's in pilus_devices: a bridge of containers, another card. */
+const FOREIGN_IFINDEX = 1300;
+
+/** The identity that a packet was judged with, by the event of its trace. */
+function judgedAs(node: TestNode, result: RunResult): number | undefined {
+  const events = node.takeEvents();
+  assert(result.verdict !== VERDICT.shot, `dropped: ${events[0]?.reason}`);
+  return events.find(({ header }) => header.type === EventType.TRACE)?.sourceIdentity;
+}
+
+both("a pod reaches no address that the stack takes as its own, but as the host", (family) => {
+  using node = new TestNode();
+  node.reachOtherNode();
+  addAddress(node.netlink, {
+    ifindex: DEVICE_IFINDEX,
+    cidr: parseCidr(family === "ipv4" ? "192.0.2.77/24" : "2001:db8:77::1/64"),
+  });
+  const to = (destination: string, ttl = 64) =>
+    node.fromPod(
+      udpFrame({ source: POD[family], destination, sourcePort: 1, destinationPort: 9999, ttl }),
+    );
+  const taken = family === "ipv4"
+    ? ["192.0.2.77", "192.0.2.255", "127.0.0.1", "127.9.9.9"]
+    : ["2001:db8:77::1", "2001:db8:77::", "::1"];
+  for (const address of taken) {
+    for (const ttl of [64, 1]) {
+      const { verdict } = to(address, ttl);
+      assert(verdict !== VERDICT.ok, `${address} goes to the stack`);
+      assertEquals(node.takeEvents().at(-1)?.reason, UNROUTABLE, address);
+    }
+  }
+});
+
+both("no packet of a pod is an outer frame of the tunnel", (family) => {
+  using node = new TestNode();
+  for (const destination of [NODE, ROUTER, OTHER_NODE, OTHER_ROUTER, WORLD]) {
+    const made = vxlanFrame({
+      source: POD[family],
+      destination: destination[family],
+      vni: OTHER_POD.identity,
+      about: echoFrame({ source: REMOTE[family], destination: OTHER_POD[family], id: 1 }),
+    });
+    assertEquals(dropped(node, node.fromPod(made)), ENCAP_PROHIBITED, destination[family]);
+  }
+  const own = { source: POD[family], sourcePort: 1, destinationPort: 8472 };
+  for (const { [family]: destination } of [OTHER_POD, REMOTE]) {
+    assertEquals(dropped(node, node.fromPod(udpFrame({ ...own, destination }))), undefined);
+  }
+});
+
+both("what leaves the stack has no pod's source but from the pod's device", (family) => {
+  using node = new TestNode();
+  node.maps.pilus_runtime.set(0, { traceLevel: 2, sockmap: 0 });
+  const toPod = (source: string, ingressIfindex: number) =>
+    node.run(
+      "to_pod",
+      udpFrame({ source, destination: POD[family], sourcePort: 1, destinationPort: 2 }),
+      { ifindex: POD.ifindex, ingressIfindex },
+    );
+  const world = family === "ipv4" ? 9 : 10;
+  for (const by of [FOREIGN_IFINDEX, DEVICE_IFINDEX]) {
+    for (const source of [OTHER_POD, REMOTE]) {
+      assertEquals(dropped(node, toPod(source[family], by)), INVALID_SOURCE_IP);
+    }
+    for (const source of [NODE, ROUTER, OTHER_NODE, WORLD]) {
+      assertEquals(judgedAs(node, toPod(source[family], by)), world, source[family]);
+    }
+  }
+  assertEquals(judgedAs(node, toPod(OTHER_POD[family], OTHER_POD.ifindex)), OTHER_POD.identity);
+  node.maps.pilus_ct.clear();
+  assertEquals(judgedAs(node, toPod(NODE[family], 0)), 1);
+});
+
+both("what leaves the stack into the tunnel has no pod's source either", (family) => {
+  using node = new TestNode();
+  const toOverlay = (source: string, ingressIfindex: number) =>
+    node.run(
+      "to_overlay",
+      udpFrame({ source, destination: REMOTE[family], sourcePort: 1, destinationPort: 2 }),
+      { ifindex: TUNNEL_IFINDEX, ingressIfindex },
+    );
+  for (const source of [POD, OTHER_POD, REMOTE]) {
+    const result = toOverlay(source[family], FOREIGN_IFINDEX);
+    assertEquals(dropped(node, result), INVALID_SOURCE_IP);
+  }
+  assertEquals(dropped(node, toOverlay(POD[family], POD.ifindex)), undefined);
+  assertEquals(dropped(node, toOverlay(WORLD[family], FOREIGN_IFINDEX)), undefined);
+});
+
+/** Sources of frames of OTHER_NODE with the VNIs that it may send them with. */
+const FORGED = [
+  ["a pod of this node", OTHER_POD, [OTHER_POD.identity, 6, 2]],
+  ["this node", NODE, [1, 6, 2, 300]],
+  ["its pod, as the node", REMOTE, [1, 2, 6]],
+  ["an outside host, as a pod", WORLD, [REMOTE.identity, 6]],
+  ["the loopback", { ipv4: "127.0.0.1", ipv6: "::1" }, [2, 6, REMOTE.identity]],
+  ["a pod of a third node", { ipv4: "10.3.0.3", ipv6: "fd00:3::3" }, [REMOTE.identity]],
+  ["a pod of a third node that is not known yet", { ipv4: "10.3.0.4", ipv6: "fd00:3::4" }, [300]],
+] as const;
+
+/** The pods of a third node. */
+function addThirdNode(node: TestNode, family: Family): void {
+  const third = { ipv4: "192.0.2.3", ipv6: "2001:db8::3" };
+  node.maps.pilus_ipcache.set(parseIp(third[family]), {
+    identity: 6,
+    flags: IpcacheFlags.NODE,
+    ifindex: 0,
+    node: parseIp(third.ipv4),
+  });
+  node.maps.pilus_ipcache.set(parseIp(family === "ipv4" ? "10.3.0.3" : "fd00:3::3"), {
+    identity: REMOTE.identity,
+    flags: IpcacheFlags.TUNNEL,
+    ifindex: 0,
+    node: parseIp(third.ipv4),
+  });
+  const cidr = parseCidr(family === "ipv4" ? "10.3.0.0/24" : "fd00:3::/64");
+  node.maps.pilus_node_cidrs.set(cidr, parseIp(third.ipv4));
+}
+
+both("a frame of the tunnel speaks for nobody but the pods of its node", (family) => {
+  using node = new TestNode();
+  using trampoline = new Trampoline();
+  addThirdNode(node, family);
+  const about = (source: string) =>
+    udpFrame({ source, destination: POD[family], sourcePort: 1, destinationPort: 2 });
+  const early = (source: string, vni: number, outer: string) =>
+    node.run(
+      "from_netdev",
+      vxlanFrame({ source: outer, destination: NODE.ipv4, vni, about: about(source) }),
+      { ifindex: DEVICE_IFINDEX },
+    ).verdict;
+  const device = (source: string, identity: number) =>
+    node.run(trampoline.aim(node.program("from_overlay"), { identity }), about(source), {
+      ifindex: TUNNEL_IFINDEX,
+    });
+  for (const [what, { [family]: source }, vnis] of FORGED) {
+    for (const vni of vnis) {
+      assertEquals(early(source, vni, OTHER_NODE.ipv4), VERDICT.unspec, `${what} as ${vni}`);
+      assertEquals(dropped(node, device(source, vni)), INVALID_IDENTITY, `${what} as ${vni}`);
+    }
+  }
+  const unknown = family === "ipv4" ? "10.2.0.99" : "fd00:2::99";
+  for (const [source, vni] of [[REMOTE[family], 2001], [unknown, 300], [OTHER_ROUTER[family], 6]]) {
+    assertEquals(dropped(node, device(source as string, vni as number)), undefined);
+  }
+  assertEquals(early(REMOTE[family], REMOTE.identity, OTHER_NODE.ipv4), VERDICT.redirect);
+  // the device's program has the last word about what others send
+  for (const outer of [WORLD.ipv4, NODE.ipv4, POD.ipv4]) {
+    assertEquals(early(REMOTE[family], REMOTE.identity, outer), VERDICT.unspec);
+  }
+  node.maps.pilus_ipcache.delete(parseIp(OTHER_NODE.ipv4));
+  const result = device(REMOTE[family], REMOTE.identity);
+  assertEquals(dropped(node, result), TUNNEL_FROM_UNKNOWN_NODE);
+});
+
+Deno.test("there is no tunnel in the tunnel", () => {
+  using node = new TestNode();
+  using trampoline = new Trampoline();
+  const inner = vxlanFrame({
+    source: REMOTE.ipv4,
+    destination: NODE.ipv4,
+    vni: OTHER_POD.identity,
+    about: echoFrame({ source: OTHER_POD.ipv4, destination: POD.ipv4, id: 1 }),
+  });
+  const program = trampoline.aim(node.program("from_overlay"), { identity: REMOTE.identity });
+  const result = node.run(program, inner, { ifindex: TUNNEL_IFINDEX });
+  assertEquals(dropped(node, result), ENCAP_PROHIBITED);
+});
+
+both("only nodes send direct server return in IP", (family) => {
+  using node = balancerNode("ipip");
+  const { elsewhere } = PORTS;
+  const inner = udpFrame({
+    source: WORLD[family],
+    destination: VIP[family],
+    sourcePort: 5,
+    destinationPort: elsewhere,
+  });
+  const encapsulated = (source: string) => {
+    const envelope = { source, destination: POD[family] };
+    const packet = inner.slice(14);
+    return frame(envelope, ipPacket(envelope, family === "ipv4" ? 4 : 41, packet));
+  };
+  const to = (source: string) => {
+    node.run("from_netdev", encapsulated(source), { ifindex: DEVICE_IFINDEX });
+    return node.connection(17, [WORLD[family], 5], [POD[family], 8080]);
+  };
+  for (const source of [WORLD[family], REMOTE[family], OTHER_POD[family]]) {
+    assertEquals(to(source), undefined, source);
+  }
+  assert(to(OTHER_NODE[family]));
+});
+
+both("a translated flow whose port is a service's gets its answers", (family) => {
+  for (const program of ["xdp_ingress", "from_netdev"] as const) {
+    using node = balancerNode("snat");
+    const port = 30_080;
+    // the port that the client has is a node port of another service
+    node.setService(NODE[family], port, 400, [{ address: REMOTE[family], port: 9 }], {
+      id: 99,
+      flags: ServiceFlags.EXTERNAL,
+    });
+    node.maps.pilus_ipcache.set(parseIp(NODE[family]), {
+      identity: 1,
+      flags: IpcacheFlags.NODE | IpcacheFlags.SERVICE,
+      ifindex: 0,
+      node: new Uint8Array(16),
+    });
+    const run = (made: Bytes) =>
+      program === "from_netdev"
+        ? node.run(program, made, { ifindex: DEVICE_IFINDEX }).frame
+        : node.program(program).testRun({ data: made }).data;
+    const there = readFrame(run(udpFrame({
+      source: WORLD[family],
+      destination: VIP[family],
+      sourcePort: port,
+      destinationPort: PORTS.elsewhere,
+    })));
+    assertEquals([there.source, there.sourcePort], [NODE[family], port]);
+    const back = readFrame(run(udpFrame({
+      source: REMOTE[family],
+      destination: NODE[family],
+      sourcePort: 8080,
+      destinationPort: port,
+    })));
+    assertEquals([back.source, back.sourcePort], [VIP[family], PORTS.elsewhere], program);
+    assertEquals([back.destination, back.destinationPort], [WORLD[family], port], program);
+  }
+});
+
+both("XDP leaves a frame for another's MAC to the stack", (family) => {
+  using node = balancerNode("snat");
+  const made = (destinationMac?: Uint8Array) =>
+    udpFrame({
+      source: WORLD[family],
+      destination: VIP[family],
+      sourcePort: 1,
+      destinationPort: PORTS.elsewhere,
+      ...(destinationMac ? { destinationMac } : {}),
+    });
+  const run = (frame: Bytes) => node.program("xdp_ingress").testRun({ data: frame }).retval;
+  assert([3, 4].includes(run(made())));
+  assertEquals(run(made(Uint8Array.of(2, 0, 0, 9, 9, 9))), 2);
 });

@@ -81,6 +81,7 @@ export const DROP_REASONS: ReadonlyMap<number, DropReasonWords> = new Map([
   [211, { text: "Denied by the prefilter" }],
   [212, { text: "ICMP error that does not fit the packet it quotes" }],
   [213, { text: "Neighbour discovery from beyond the link" }],
+  [214, { text: "Tunnel frame of no known node", more: "pilus node list" }],
 ]);
 
 /** The drop reason in words, or its number. */

@@ -5,10 +5,13 @@ import { identityTable, remoteAddressTable } from "../cluster/cluster_store.ts";
 import { derivationFailures } from "../core/derivation_failures.ts";
 import { derivedTables } from "../core/derive.ts";
 import { settled } from "../core/schedule.ts";
-import type { Table } from "../core/table.ts";
+import { Table } from "../core/table.ts";
 import { createResourceTables } from "../kubernetes/resource_tables.ts";
 import { deriveLocal } from "./identity/identity_part.ts";
 import { identifiedTable } from "./identity/endpoint_identities.ts";
+import type { LinkAddress } from "../../datapath/net/address.ts";
+import { parseCidr } from "../../datapath/net/ip.ts";
+import { deriveOwnAddresses } from "./ipcache/own_addresses.ts";
 import { deriveAddressRows } from "./ipcache/ipcache_part.ts";
 import { deriveNodes } from "./nodes/nodes.ts";
 import { Cookies } from "./policy/cookies.ts";
@@ -48,6 +51,16 @@ function derivations(): Disposable {
     kind: "NetworkPolicy",
     metadata: at("web"),
     spec: { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: "172.16.0.0/12" } }] }] },
+  });
+  const deviceAddresses = new Table<LinkAddress>({
+    name: "addresses",
+    key: ({ ifindex }) => String(ifindex),
+  });
+  deviceAddresses.set({
+    ifindex: 2,
+    cidr: parseCidr("192.168.0.1/24"),
+    scope: 0,
+    tentative: false,
   });
   const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
   cluster.identities.set({ id: 300, labels: { "k8s:app": "web" } });
@@ -98,6 +111,7 @@ function derivations(): Disposable {
   );
   stack.use(deriveAddressRows({
     nodes,
+    own: stack.use(deriveOwnAddresses(deviceAddresses)).own,
     published: cluster.addresses,
     identity: { identified, localAddresses },
     policy: { tables: policy },

@@ -256,3 +256,29 @@ static __always_inline __u32 identify(const struct address *a, const struct ipca
 {
 	return e && e->identity ? e->identity : identity_of_world(a);
 }
+
+/*
+ * Whether a packet that left the node's stack may have the source whose ipcache entry is `from`. A
+ * pod's address comes from its own device, the node's from the stack itself; other nodes' and their
+ * pods' take other ways in. Returns 0 with the identity, or a negative drop reason.
+ */
+static __always_inline int identify_forwarded(struct __sk_buff *skb, const struct address *source,
+					      const struct ipcache_entry *from, __u32 *identity)
+{
+	__u32 came_by = skb->ingress_ifindex; /* 0: the stack made the packet */
+
+	*identity = identify(source, from);
+	if (likely(!came_by || !from))
+		return 0;
+	if (from->flags & IPCACHE_NODE) {
+		/* masqueraded for somebody, or forged */
+		*identity = identity_of_world(source);
+		return 0;
+	}
+	if (from->flags & IPCACHE_LOCAL)
+		return from->ifindex == came_by ? 0 : DROP(INVALID_SOURCE_IP);
+	if (from->flags & IPCACHE_TUNNEL &&
+	    (routing_mode == ROUTING_VXLAN || !device_by_ifindex(came_by)))
+		return DROP(INVALID_SOURCE_IP);
+	return 0;
+}

@@ -67,6 +67,9 @@ static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
 		return ignore(skb, e);
 	if (!address_equal(&p->tuple.source, p->family == 4 ? &ep->ipv4 : &ep->ipv6))
 		return DROP(INVALID_SOURCE_IP);
+	/* the node's own, which route_localnet would let in */
+	if (address_is_loopback(&p->tuple.destination))
+		return DROP(UNROUTABLE);
 	e->hairpin = is_hairpin(&p->tuple.destination);
 	return fragment_track(p);
 }

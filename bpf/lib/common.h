@@ -81,6 +81,14 @@ static __always_inline bool address_is_link_local(const struct address *a)
 	       (HALF(a, 0) == 0 && HALF(a, 1) == 0);
 }
 
+/* 127.0.0.0/8 and ::1 */
+static __always_inline bool address_is_loopback(const struct address *a)
+{
+	if (address_is_v4(a))
+		return a->bytes[12] == 127;
+	return HALF(a, 0) == 0 && HALF(a, 1) == bpf_cpu_to_be64(1);
+}
+
 #ifndef barrier_var
 #define barrier_var(x) asm volatile("" : "+r"(x))
 #endif

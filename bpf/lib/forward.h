@@ -79,14 +79,17 @@ static __always_inline bool tuple_equal(const struct tuple *a, const struct tupl
 	       a->protocol == b->protocol;
 }
 
-/* Looks up the route. Returns 0 with the row filled, or -1 without a next hop. */
+#define ROUTE_BY_STACK -1 /* the stack has the answer: an unreachable or prohibited route, an MTU */
+#define ROUTE_LOCAL    -2 /* the stack would take the packet as its own, or has no route */
+
+/* Looks up the route. Returns 0 with the row filled, ROUTE_BY_STACK or ROUTE_LOCAL. */
 __noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct route *row)
 {
 	struct bpf_fib_lookup fib = {};
 	long err;
 
 	if (!p || !row)
-		return -1;
+		return ROUTE_BY_STACK;
 	fib.ifindex = skb->ifindex;
 	fib.l4_protocol = p->tuple.protocol;
 	fib.sport = p->tuple.source_port;
@@ -102,8 +105,11 @@ __noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct 
 	}
 	row->expires = 0;
 	err = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	/* without forwarding, too, the stack would take but what is its own */
+	if (err == BPF_FIB_LKUP_RET_NOT_FWDED || err == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return ROUTE_LOCAL;
 	if (err != BPF_FIB_LKUP_RET_SUCCESS && err != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return -1;
+		return ROUTE_BY_STACK;
 	row->flow = p->tuple;
 	row->source_ifindex = skb->ifindex;
 	row->ifindex = fib.ifindex;
@@ -114,8 +120,10 @@ __noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct 
 }
 
 /*
- * Forwards along the node's routes, bypassing its stack. Packets without a next hop are passed to
- * the stack: addresses of the node, ICMP errors for unreachable or too big.
+ * Forwards along the node's routes, bypassing its stack. Returns the verdict or a negative drop
+ * reason. The stack gets what needs an ICMP error: TTL exceeded, unreachable, too big. It never gets
+ * what it would deliver to the node itself: the caller has judged the packet by an address that is
+ * not the node's.
  */
 __noinline int forward_by_route(struct __sk_buff *skb, const struct packet *p)
 {
@@ -124,17 +132,20 @@ __noinline int forward_by_route(struct __sk_buff *skb, const struct packet *p)
 	__u32 slot;
 	int err;
 
-	if (!p || p->ttl <= 1)
-		return TC_ACT_OK;
+	if (!p)
+		return DROP(UNROUTABLE);
 	slot = tuple_spread(&p->tuple) >> (32 - ROUTES_BITS);
 	row = bpf_map_lookup_elem(&pilus_routes, &slot);
 	if (!row)
-		return TC_ACT_OK;
+		return DROP(UNROUTABLE);
 	if (row->expires < bpf_ktime_get_coarse_ns() || row->source_ifindex != skb->ifindex ||
 	    !tuple_equal(&row->flow, &p->tuple)) {
-		if (find_route(skb, p, row))
-			return TC_ACT_OK;
+		err = find_route(skb, p, row);
+		if (err)
+			return err == ROUTE_LOCAL ? DROP(UNROUTABLE) : TC_ACT_OK;
 	}
+	if (p->ttl <= 1)
+		return TC_ACT_OK;
 	err = decrement_ttl(skb, p);
 	if (err)
 		return err;

@@ -30,7 +30,7 @@ enum ipcache_flags {
 struct ipcache_entry {
 	__u32 identity;
 	__u32 ifindex;	     /* with IPCACHE_LOCAL: the endpoint's */
-	struct address node; /* where the tunnel to it ends */
+	struct address node; /* of another node or its pod: where the tunnel to it ends */
 	__u32 flags;	     /* enum ipcache_flags */
 	__u32 pad;
 };
@@ -57,6 +57,17 @@ struct {
 	__type(key, struct cidr_key);
 	__type(value, struct ipcache_entry);
 } pilus_cidrs SEC(".maps");
+
+/* The pod CIDRs of other nodes: what a node may send from before its pods are known. Value: the
+ * address where the tunnel to it ends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 16384);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct cidr_key);
+	__type(value, struct address);
+} pilus_node_cidrs SEC(".maps");
 
 static __always_inline struct ipcache_entry *ipcache_exact(const struct address *a)
 {

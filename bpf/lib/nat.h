@@ -8,6 +8,7 @@
 #pragma once
 #include "common.h"
 #include "config.h"
+#include "device.h"
 #include "hash.h"
 #include "parse.h"
 #include "reasons.h"
@@ -51,21 +52,6 @@ struct {
 	__type(key, struct nat_key);
 	__type(value, struct nat_entry);
 } pilus_nat SEC(".maps");
-
-/* The node's devices with the addresses that pods take there. Key: ifindex. */
-struct device {
-	struct address ipv4; /* zero: no masquerading of this family */
-	struct address ipv6;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-	__uint(map_flags, BPF_F_RDONLY_PROG);
-	__type(key, __u32);
-	__type(value, struct device);
-} pilus_devices SEC(".maps");
 
 #define NAT_TRIES 32
 

@@ -35,7 +35,7 @@ __noinline int look_up_next_hop(CONTEXT *ctx, const struct address *to, struct n
 		return -1;
 	ifindex = fib.ifindex;
 	/* a device without our program may not send what XDP hands it */
-	if (!bpf_map_lookup_elem(&pilus_devices, &ifindex))
+	if (!device_by_ifindex(ifindex))
 		return -1;
 	__builtin_memcpy(hop->next_mac, fib.dmac, 6);
 	__builtin_memcpy(hop->own_mac, fib.smac, 6);

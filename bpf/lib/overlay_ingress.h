@@ -6,12 +6,53 @@
 #include "neighbour.h"
 #include "tunnel.h"
 
-/* The identity of a VNI, or IDENTITY_UNKNOWN for one that nodes do not send. */
-static __always_inline __u32 identity_from_vni(__u32 vni, const struct packet *p)
+/*
+ * The identity of the sender of a frame that the node `from` sent with that VNI, or IDENTITY_UNKNOWN
+ * when this node may not speak for the source, or not as that identity. Not inlined for the stack of
+ * its callers, and not global, as `from` is in a map that programs do not write.
+ */
+static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni, const struct address *from)
 {
-	if (vni == IDENTITY_WORLD) /* a client of a service of that node */
-		return identity_of_world(&p->tuple.source);
-	return vni == IDENTITY_REMOTE_NODE || vni >= IDENTITY_CLUSTER_MIN ? vni : IDENTITY_UNKNOWN;
+	struct ipcache_entry *row;
+	struct address source, *owner;
+	struct cidr_key key;
+
+	if (!p || !from)
+		return IDENTITY_UNKNOWN;
+	source = p->tuple.source;
+	row = ipcache_exact(&source);
+	if (likely(row && row->flags & IPCACHE_TUNNEL && !(row->flags & IPCACHE_NODE)))
+		return vni >= IDENTITY_CLUSTER_MIN && address_equal(&row->node, from)
+			   ? vni
+			   : IDENTITY_UNKNOWN;
+	if (row && row->flags & IPCACHE_NODE) {
+		/* its own: from its processes, or for a client of a service */
+		if (!address_equal(&row->node, from))
+			return IDENTITY_UNKNOWN;
+		if (vni == IDENTITY_WORLD)
+			return identity_of_world(&source);
+		return vni == IDENTITY_REMOTE_NODE || vni >= IDENTITY_CLUSTER_MIN ? vni
+										  : IDENTITY_UNKNOWN;
+	}
+	if (row && row->flags & IPCACHE_LOCAL)
+		return IDENTITY_UNKNOWN;
+	key.prefix_length = 128;
+	__builtin_memcpy(key.address, &source, 16);
+	owner = bpf_map_lookup_elem(&pilus_node_cidrs, &key);
+	if (owner)
+		return vni >= IDENTITY_CLUSTER_MIN && address_equal(owner, from) ? vni
+										 : IDENTITY_UNKNOWN;
+	/* what the node forwards for hosts outside */
+	return vni == IDENTITY_WORLD && !address_is_loopback(&source) ? identity_of_world(&source)
+								      : IDENTITY_UNKNOWN;
+}
+
+/* The other node that has this address, by the address where its tunnel ends; NULL: none has. */
+static __always_inline const struct address *other_node(const struct address *a)
+{
+	struct ipcache_entry *row = ipcache_exact(a);
+
+	return row && row->flags & IPCACHE_NODE && row->identity != IDENTITY_HOST ? &row->node : NULL;
 }
 
 /* Admits and forwards to the pod of `ifindex`. Returns the verdict. */
@@ -117,6 +158,7 @@ static __always_inline bool overlay_has_inflight(void)
 __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 {
 	const struct encapsulation *e;
+	const struct address *node;
 	struct ipcache_entry *row;
 	struct address end;
 	__u32 identity, ifindex;
@@ -129,10 +171,10 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 	    e->flags != VXLAN_HAS_VNI || (e->ip.tos & ECN_MASK) == ECN_CONGESTED ||
 	    ETH_HLEN + bpf_ntohs(e->ip.tot_len) != skb->len)
 		return 0;
-	/* only known nodes; other senders pass the firewall and the tunnel device */
+	/* what others send passes the firewall to the tunnel device, whose program drops it */
 	end = p->tuple.source;
-	row = ipcache_exact(&end);
-	if (!row || !(row->flags & IPCACHE_NODE) || row->identity == IDENTITY_HOST)
+	node = other_node(&end);
+	if (!node)
 		return 0;
 	identity = bpf_ntohl(e->vni) >> 8;
 	__builtin_memset(p, 0, sizeof(*p));
@@ -144,7 +186,7 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 	if (!p->family || parse_packet(skb, ETH_HLEN + ENCAPSULATION, p->family, p) ||
 	    p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))
 		return 0;
-	identity = identity_from_vni(identity, p);
+	identity = overlay_identity(p, identity, node);
 	end = p->tuple.destination;
 	row = ipcache_exact(&end);
 	if (!identity || !row || !(row->flags & IPCACHE_LOCAL))

@@ -4,11 +4,12 @@
 #include "hairpin.h"
 #include "pod_egress.h"
 
-/* A pod must not inject encapsulated packets. */
+/* A pod sends no outer frames of the tunnel: its port is open in other pods only. */
 static __always_inline bool is_encapsulated(const struct packet *p, const struct ipcache_entry *to)
 {
-	return to && (to->flags & IPCACHE_NODE) && p->tuple.protocol == IPPROTO_UDP &&
-	       tunnel_ifindex && p->tuple.destination_port == bpf_htons(tunnel_port);
+	return p->tuple.protocol == IPPROTO_UDP && tunnel_ifindex &&
+	       p->tuple.destination_port == bpf_htons(tunnel_port) &&
+	       !(to && to->flags & (IPCACHE_LOCAL | IPCACHE_TUNNEL) && !(to->flags & IPCACHE_NODE));
 }
 
 static __always_inline int admit_egress(struct __sk_buff *skb, struct packet *p,

@@ -18,14 +18,6 @@ static __always_inline __u8 socket_protocol(__u32 type, __u32 protocol)
 	return type == SOCK_DGRAM && protocol == IPPROTO_UDP ? IPPROTO_UDP : 0;
 }
 
-/* 127.0.0.0/8 and ::1 */
-static __always_inline bool address_is_loopback(const struct address *a)
-{
-	if (address_is_v4(a))
-		return a->bytes[12] == 127;
-	return HALF(a, 0) == 0 && HALF(a, 1) == bpf_cpu_to_be64(1);
-}
-
 /*
  * Session affinity by network namespace: the previous backend while it accepts new connections.
  * Sets `to` and `port`, and `row` unless the backend's row has just moved.

@@ -276,21 +276,27 @@ export const ctKey: Codec<CtKey> = {
   }),
 };
 
-/** struct device, 32 bytes. */
+/** struct device, 48 bytes. */
 export interface Device {
   ipv4: Uint8Array;
   ipv6: Uint8Array;
+  ifindex: number;
+  mac: Uint8Array;
 }
 
 export const device: Codec<Device> = {
-  size: 32,
+  size: 48,
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.ipv4);
     writeBytes(view, offset + 16, 16, value.ipv6);
+    view.setUint32(offset + 32, value.ifindex, true);
+    writeBytes(view, offset + 36, 6, value.mac);
   },
   decode: (view, offset) => ({
     ipv4: readBytes(view, offset, 16),
     ipv6: readBytes(view, offset + 16, 16),
+    ifindex: view.getUint32(offset + 32, true),
+    mac: readBytes(view, offset + 36, 6),
   }),
 };
 
@@ -327,6 +333,7 @@ export const DropReason = {
   DENIED_BY_PREFILTER: 211,
   FORGED_ICMP_ERROR: 212,
   NEIGHBOUR_DISCOVERY_FROM_AFAR: 213,
+  TUNNEL_FROM_UNKNOWN_NODE: 214,
   MAX: 256,
 } as const;
 
@@ -1432,8 +1439,8 @@ export const maps = {
   },
   pilus_devices: {
     name: "pilus_devices",
-    type: 1,
-    maxEntries: 256,
+    type: 2,
+    maxEntries: 65536,
     key: u32,
     value: device,
   },
@@ -1513,6 +1520,13 @@ export const maps = {
     maxEntries: 1,
     key: u32,
     value: node,
+  },
+  pilus_node_cidrs: {
+    name: "pilus_node_cidrs",
+    type: 11,
+    maxEntries: 16384,
+    key: cidrKey,
+    value: bytes(16),
   },
   pilus_overlay_inflight: {
     name: "pilus_overlay_inflight",

@@ -233,3 +233,8 @@ export function isLoopback(ip: Uint8Array): boolean {
   if (isIpv4(ip)) return ip[12] === 127;
   return ip.subarray(0, 15).every((byte) => byte === 0) && ip[15]! <= 1;
 }
+
+/** Whether it is of fe80::/10; IPv4's 169.254.0.0/16 is routed by some networks, and is none here. */
+export function isLinkLocal(ip: Uint8Array): boolean {
+  return ip[0] === 0xfe && (ip[1]! & 0xc0) === 0x80;
+}

@@ -27,7 +27,6 @@ export const BACKEND_PORT = 8080;
 /** The link's other end: a router to the world, and the node of the backend elsewhere. */
 export const GATEWAY_MAC = Uint8Array.of(2, 9, 9, 9, 9, 9);
 export const BACKEND_MAC = Uint8Array.of(2, 8, 8, 8, 8, 8);
-export const DEVICE_MAC = Uint8Array.of(2, 0, 0, 3, 0, 0);
 
 const TABLE = 1;
 
@@ -38,8 +37,6 @@ export function balancerNode(
 ): TestNode {
   const node = new TestNode({ routing_mode: 0, ...constants });
   const { netlink, maps } = node;
-  Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_forward", "1");
-  Deno.writeTextFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "1");
   node.setTable(TABLE, () => 0);
   for (const family of ["ipv4", "ipv6"] as const) {
     const v4 = family === "ipv4";

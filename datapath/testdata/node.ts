@@ -65,6 +65,9 @@ export const NODE = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" };
 export const OTHER_NODE = { ipv4: "192.0.2.2", ipv6: "2001:db8::2" };
 /** The node's address among its pods. */
 export const ROUTER = { ipv4: "10.1.0.1", ipv6: "fd00:1::1" };
+/** The other node's address among its pods, and where those have theirs from. */
+export const OTHER_ROUTER = { ipv4: "10.2.0.1", ipv6: "fd00:2::1" };
+export const OTHER_CIDR = { ipv4: "10.2.0.0/24", ipv6: "fd00:2::/64" };
 /** An address outside, and one in a prefix that policies know. */
 export const WORLD = { ipv4: "198.51.100.7", ipv6: "2001:db8:ffff::7" };
 export const PREFIX = {
@@ -78,6 +81,9 @@ export const SERVICE = { ipv4: "10.96.0.10", ipv6: "fd00:96::10", port: 80, back
 export const EMPTY_SERVICE_PORT = 81;
 /** A device of the node, and what stands for the tunnel. */
 export const DEVICE_IFINDEX = 1200, TUNNEL_IFINDEX = 1201;
+/** The device that test runs of XDP are on: the loopback. */
+export const XDP_IFINDEX = 1;
+export const DEVICE_MAC = Uint8Array.of(2, 0, 0, 3, 0, 0);
 export const TUNNEL_MAC = Uint8Array.of(2, 0, 0, 3, 0, 1);
 
 export interface TestEntry {
@@ -180,7 +186,7 @@ export class TestNode implements Disposable {
   #makeDevices(): void {
     const devices = [
       ...[POD, OTHER_POD].map(({ ifindex, hostMac }) => ({ ifindex, mac: hostMac })),
-      { ifindex: DEVICE_IFINDEX, mac: Uint8Array.of(2, 0, 0, 3, 0, 0) },
+      { ifindex: DEVICE_IFINDEX, mac: DEVICE_MAC },
       { ifindex: TUNNEL_IFINDEX, mac: TUNNEL_MAC },
     ];
     for (const { ifindex, mac } of devices) {
@@ -193,6 +199,16 @@ export class TestNode implements Disposable {
       });
       setLink(this.netlink, ifindex, { up: true });
       setLink(this.netlink, `p${ifindex}`, { up: true });
+    }
+    // the stack forwards, and has an answer for whatever no test gives a route to
+    Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+    Deno.writeTextFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+    for (const all of ["0.0.0.0/0", "::/0"]) {
+      replaceRoute(this.netlink, {
+        destination: parseCidr(all),
+        type: "unreachable",
+        priority: 0xffff,
+      });
     }
   }
 
@@ -216,7 +232,10 @@ export class TestNode implements Disposable {
       }
       known(REMOTE[family], REMOTE.identity, IpcacheFlags.TUNNEL, { node: OTHER_NODE.ipv4 });
       known(NODE[family], 1, IpcacheFlags.NODE);
-      known(OTHER_NODE[family], 6, IpcacheFlags.NODE);
+      known(OTHER_NODE[family], 6, IpcacheFlags.NODE, { node: OTHER_NODE.ipv4 });
+      const { NODE: node, TUNNEL } = IpcacheFlags;
+      known(OTHER_ROUTER[family], 6, node | TUNNEL, { node: OTHER_NODE.ipv4 });
+      maps.pilus_node_cidrs.set(parseCidr(OTHER_CIDR[family]), parseIp(OTHER_NODE.ipv4));
       known(ROUTER[family], 1, IpcacheFlags.NODE);
       known(SERVICE[family], 2, IpcacheFlags.SERVICE);
       this.setService(SERVICE[family], SERVICE.port, family === "ipv4" ? 1 : 2, [
@@ -229,10 +248,14 @@ export class TestNode implements Disposable {
       const value = { identity: PREFIX.identity, flags: 0, ifindex: 0, node: new Uint8Array(16) };
       maps.pilus_cidrs.set(cidr, value);
     }
-    maps.pilus_devices.set(DEVICE_IFINDEX, {
-      ipv4: parseIp(NODE.ipv4),
-      ipv6: parseIp(NODE.ipv6),
-    });
+    for (const ifindex of [DEVICE_IFINDEX, XDP_IFINDEX]) {
+      maps.pilus_devices.set(ifindex, {
+        ifindex,
+        mac: DEVICE_MAC,
+        ipv4: parseIp(NODE.ipv4),
+        ipv6: parseIp(NODE.ipv6),
+      });
+    }
     maps.pilus_node.set(0, {
       ipv4: parseIp(NODE.ipv4),
       ipv6: parseIp(NODE.ipv6),
@@ -248,7 +271,6 @@ export class TestNode implements Disposable {
 
   /** Gives the node's stack a way to the other node, which small packets into the tunnel need. */
   reachOtherNode(): void {
-    Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_forward", "1");
     addAddress(this.netlink, { ifindex: DEVICE_IFINDEX, cidr: parseCidr(`${NODE.ipv4}/24`) });
     replaceRoute(this.netlink, {
       destination: parseCidr(OTHER_NODE.ipv4),

@@ -55,7 +55,8 @@ int trampoline(struct __sk_buff *skb)
 	skb->mark = b->mark;
 	if (b->identity) {
 		key.tunnel_id = b->identity;
-		key.remote_ipv4 = 0xc0000202;
+		/* 192.0.2.2: what is the local address here is the remote one of who receives */
+		key.local_ipv4 = 0xc0000202;
 		if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), 0))
 			return TC_ACT_SHOT;
 	}

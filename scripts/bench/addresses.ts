@@ -42,6 +42,7 @@ using nodes = deriveNodes(tables.Node, "bench");
 using policies = derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() });
 using derived = deriveAddressRows({
   nodes: nodes.nodes,
+  own: new Table({ name: "own-addresses", key: ({ address }) => String(address) }),
   published: cluster.addresses,
   identity: { identified: identifiedTable(), localAddresses: localAddressTable() },
   policy: { tables: policies },

@@ -12,6 +12,7 @@ import type { BpfProgram } from "../../datapath/bpf/mod.ts";
 import { balancerNode } from "../../datapath/testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
+  DEVICE_MAC,
   NODE,
   OTHER_NODE,
   OTHER_POD,
@@ -199,6 +200,7 @@ for (const family of ["ipv4", "ipv6"] as const) {
     const toOther = bench(native);
     native.fromPod(away);
     toOther("pod to remote pod, native", native.program("from_pod"), away);
+    arrived.set(DEVICE_MAC);
     const arriving = { ifindex: DEVICE_IFINDEX };
     toOther("its answer, native", native.program("from_netdev"), arrived, arriving);
   }

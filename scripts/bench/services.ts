@@ -16,6 +16,8 @@ import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { readObject } from "../../datapath/objects.ts";
 import { Cookies } from "../../agent/node/policy/cookies.ts";
 import { derivePolicies, localSubjectTable } from "../../agent/node/policy/derive.ts";
+import { Table } from "../../agent/core/table.ts";
+import type { OwnAddress } from "../../agent/node/ipcache/own_addresses.ts";
 import { deriveAddressRows } from "../../agent/node/ipcache/ipcache_part.ts";
 import { localAddressTable } from "../../agent/node/ipcache/ipcache.ts";
 import { identityTable, remoteAddressTable } from "../../agent/cluster/cluster_store.ts";
@@ -177,6 +179,7 @@ class Way implements AsyncDisposable {
     );
     const { addressRows } = use(deriveAddressRows({
       nodes,
+      own: new Table<OwnAddress>({ name: "own-addresses", key: ({ address }) => String(address) }),
       published: cluster.addresses,
       identity: { identified: identifiedTable(), localAddresses },
       policy: { tables: policies },

@@ -31,7 +31,10 @@ const ROUNDS = Number(Deno.args[0] ?? 9);
 /** Services by the last 16 bits of their address; a power of two for the trampoline. */
 const SERVICES = 1024, BACKENDS = 10;
 const MAGLEV_SIZE = 16381, ROW_SLOTS = 512, ROWS = Math.ceil(MAGLEV_SIZE / ROW_SLOTS);
-const DEVICE = 1200, NODE = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" };
+/** Test runs are on the loopback. */
+const XDP_IFINDEX = 1;
+const DEVICE = 1200, MAC = Uint8Array.of(2, 0, 0, 0, 0, 9);
+const NODE = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" };
 const XDP = { pass: 2, tx: 3, redirect: 4 } as const;
 const BEFORE_HEADER = 24, FRAME_MAX = 128; // struct before of xdp_trampoline.bpf.c
 
@@ -98,8 +101,7 @@ function prepareNetwork(): void {
   Deno.writeTextFileSync("/proc/sys/net/ipv4/ip_forward", "1");
   Deno.writeTextFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "1");
   setLink(netlink, "lo", { up: true });
-  const mac = Uint8Array.of(2, 0, 0, 0, 0, 9);
-  createVeth(netlink, { name: "d0", ifindex: DEVICE, mac, mtu: 1500, peer: { name: "p0" } });
+  createVeth(netlink, { name: "d0", ifindex: DEVICE, mac: MAC, mtu: 1500, peer: { name: "p0" } });
   for (const link of [DEVICE, "p0"]) setLink(netlink, link, { up: true });
   for (const cidr of [`${NODE.ipv4}/16`, `${NODE.ipv6}/32`]) {
     addAddress(netlink, { ifindex: DEVICE, cidr: parseCidr(cidr) });
@@ -119,7 +121,10 @@ function fillMaps(): void {
     denied: 0,
     hostBackends: 0,
   });
-  maps.devices.set(DEVICE, { ipv4: parseIp(NODE.ipv4), ipv6: parseIp(NODE.ipv6) });
+  for (const ifindex of [DEVICE, XDP_IFINDEX]) {
+    const [ipv4, ipv6] = [parseIp(NODE.ipv4), parseIp(NODE.ipv6)];
+    maps.devices.set(ifindex, { ifindex, mac: MAC, ipv4, ipv6 });
+  }
   const hop = { ifindex: 0, mtu: 0, nextMac: noMac, ownMac: noMac, resolved: 0n };
   for (const [at, family] of (["ipv4", "ipv6"] as const).entries()) {
     for (let index = 0; index < SERVICES; index++) {
@@ -231,6 +236,7 @@ function measure(
 const sent = [XDP.tx, XDP.redirect];
 const packet = (family: Family, to: string, flags: number) =>
   tcpFrame({
+    destinationMac: MAC,
     source: family === "ipv4" ? "10.1.0.0" : "2001:db8:99::",
     destination: to,
     sourcePort: 1024,

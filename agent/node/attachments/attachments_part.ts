@@ -1,7 +1,6 @@
 /** Programs at the node's devices, its tunnel, its pods and its sockets; the sysctls and pins they need. */
 
 import { Bpffs, HeldMaps } from "../../../datapath/bpffs.ts";
-import { NO_ADDRESS, parseIp } from "../../../datapath/net/ip.ts";
 import type { XdpDeviceState } from "../../../datapath/xdp_device.ts";
 import { type Endpoint, endpointKey } from "../../api/endpoint.ts";
 import { derive } from "../../core/derive.ts";
@@ -10,10 +9,10 @@ import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 import type { AgentConfig } from "../config.ts";
 import type { Kernel } from "../kernel.ts";
-import { mapTable, mapTarget } from "../map_target.ts";
 import type { Part } from "../part.ts";
 import { type AttachmentRow, attachmentTable } from "./attachment.ts";
 import { AttachmentTarget } from "./attachment_target.ts";
+import { deviceRow, deviceTable, deviceTarget } from "./device_map.ts";
 import { mapPinTable, mapPinTarget } from "./pin_target.ts";
 import { NODE_SYSCTLS, type SysctlRow, sysctlTable, sysctlTarget } from "./sysctls.ts";
 
@@ -43,20 +42,13 @@ export function attachmentsPart(
   const stack = new AsyncDisposableStack();
   const repairIntervalMs = config.repairInterval * 1000;
 
-  const deviceRows = mapTable<number, { ipv4: Uint8Array; ipv6: Uint8Array }>("devices", String);
-  stack.use(derive([devices], () =>
-    devices.rows().map(({ ifindex, ipv4, ipv6 }) => ({
-      key: ifindex,
-      value: {
-        ipv4: ipv4 ? parseIp(ipv4) : NO_ADDRESS,
-        ipv6: ipv6 ? parseIp(ipv6) : NO_ADDRESS,
-      },
-    })), deviceRows));
+  const deviceRows = deviceTable();
+  stack.use(derive([devices], () => devices.rows().map(deviceRow), deviceRows));
   const devicesOfPrograms = stack.use(
     new Reconciler({
       name: "devices",
       desired: deviceRows,
-      target: mapTarget(maps.pilus_devices),
+      target: deviceTarget(maps.pilus_devices),
       repairIntervalMs,
     }),
   );

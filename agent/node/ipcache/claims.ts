@@ -3,9 +3,9 @@
 import type { RemoteAddress } from "../../cluster/rows.ts";
 import type { IpcacheRow } from "./ipcache_row.ts";
 
-/** A claim of what this node knows itself: nodes, its own endpoints, prefixes of policies. */
+/** A claim of what this node knows itself: its addresses, nodes, its endpoints, prefixes of policies. */
 export interface OwnClaim {
-  kind: "node" | "endpoint" | "cidr";
+  kind: "own" | "node" | "endpoint" | "cidr";
   /** Name of the node, `namespace/name` of the pod; empty for a prefix. */
   owner: string;
   row: IpcacheRow;
@@ -22,8 +22,8 @@ export function ownerName(claim: Claim): string {
   return isOwn(claim) ? claim.owner : claim.pod;
 }
 
-const RANKS = { node: 0, endpoint: 1, cidr: 3 };
-const REMOTE_RANK = 2;
+const RANKS = { own: 0, node: 1, endpoint: 2, cidr: 4 };
+const REMOTE_RANK = 3;
 
 /** The lower has the address; between pods of other nodes the name decides. */
 function compare(a: Claim, b: Claim): number {

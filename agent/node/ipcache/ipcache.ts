@@ -16,6 +16,7 @@ import { type Change, Table } from "../../core/table.ts";
 import type { CidrIdentity } from "../identity/cidr.ts";
 import { ipcacheKey, type IpcacheRow } from "./ipcache_row.ts";
 import { type Claim, Claims, isOwn, type OwnClaim, ownerName } from "./claims.ts";
+import type { OwnAddress } from "./own_addresses.ts";
 
 /** An endpoint of this node, as the ipcache sees it. */
 export interface LocalAddress {
@@ -35,6 +36,8 @@ export function localAddressTable(): Table<LocalAddress> {
 /** What {@linkcode deriveIpcache} reads. */
 export interface IpcacheInputs {
   nodes: Table<ClusterNode>;
+  /** What the node's stack takes as its own. */
+  own: Table<OwnAddress>;
   addresses: Table<RemoteAddress>;
   local: Table<LocalAddress>;
   cidrs: Table<CidrIdentity>;
@@ -51,17 +54,31 @@ const ALL_IPV4_KEY = formatCidr(ALL_IPV4);
 
 function nodeClaims(node: ClusterNode): OwnClaim[] {
   const identity = node.local ? RESERVED_IDENTITIES.host : RESERVED_IDENTITIES["remote-node"];
+  const end = tunnelEnd(node);
   const claim = (address: Uint8Array, tunnel: IpcacheRow["tunnel"]): OwnClaim => ({
     kind: "node",
     owner: node.name,
-    row: { prefix: formatIp(address), identity, kind: "node", tunnel },
+    row: {
+      ...{ prefix: formatIp(address), identity, kind: "node", tunnel },
+      ...(end ? { node: end } : {}),
+    },
   });
-  const tunnel = node.local ? null : node.ipv4 ?? node.ipv6 ?? null;
   const routers = [node.routerIpv4, node.routerIpv6].filter((ip) => ip !== undefined);
   return [
     ...node.addresses.map((address) => claim(address, null)),
-    ...routers.map((address) => claim(address, tunnel)),
+    ...routers.map((address) => claim(address, end ?? null)),
   ];
+}
+
+/** The address of another node where the tunnel to it ends, and which its frames come from. */
+export function tunnelEnd(node: ClusterNode): Uint8Array<ArrayBuffer> | undefined {
+  return node.local ? undefined : node.ipv4 ?? node.ipv6;
+}
+
+function ownClaims({ address }: OwnAddress): OwnClaim[] {
+  const { host } = RESERVED_IDENTITIES;
+  const row: IpcacheRow = { prefix: formatIp(address), identity: host, kind: "node", tunnel: null };
+  return [{ kind: "own", owner: "", row }];
 }
 
 function endpointClaims({ id, pod, identity, addresses }: LocalAddress): OwnClaim[] {
@@ -174,6 +191,8 @@ class Index {
 /** A prefix of one address that is a pod's or a node's is no conflict: those are known better. */
 function conflict(loser: Claim, first: Claim): Problem[] {
   if (isOwn(loser) && loser.kind === "cidr") return [];
+  const own = isOwn(first) && first.kind === "own";
+  if (own && isOwn(loser) && loser.row.identity === first.row.identity) return [];
   const [object, owner] = [loser, first].map((claim) => {
     const [name = "", namespace = ""] = ownerName(claim).split("/").reverse();
     return { kind: isOwn(claim) && claim.kind === "node" ? "Node" : "Pod", namespace, name };
@@ -181,8 +200,9 @@ function conflict(loser: Claim, first: Claim): Problem[] {
   const source = formatObject(object!);
   if (source === formatObject(owner!)) return [];
   const prefix = isOwn(loser) ? loser.row.prefix : loser.prefix;
-  const message = `address ${prefix} is of ${formatObject(owner!)} already, which keeps it; ` +
-    "change one";
+  const message = own
+    ? `address ${prefix} is one of this node's own; change one`
+    : `address ${prefix} is of ${formatObject(owner!)} already, which keeps it; change one`;
   return [{ source, object: object!, reason: "AddressConflict", message }];
 }
 
@@ -194,6 +214,7 @@ export function deriveIpcache(inputs: IpcacheInputs): IpcacheTables {
   const derivation = deriveGroups<IpcacheRow>({
     inputs: [
       groupInput(inputs.nodes, (change) => index.node(change)),
+      groupInput(inputs.own, (change) => index.replace(change, ownClaims)),
       groupInput(inputs.local, (change) => index.replace(change, endpointClaims)),
       groupInput(inputs.addresses, (change) => index.address(change)),
       groupInput(inputs.cidrs, (change) => index.cidr(change)),

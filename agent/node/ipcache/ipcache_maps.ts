@@ -1,14 +1,14 @@
 /** The rows of pilus_ipcache and pilus_cidrs: single addresses in the one, prefixes in the other. */
 
 import { type CidrKey, type IpcacheEntry, IpcacheFlags } from "../../../datapath/maps/generated.ts";
-import { formatCidr, formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import { formatCidr, formatIp, NO_ADDRESS, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import { type MapRow, mapTable } from "../map_target.ts";
 import { equalData } from "../../core/equal.ts";
 import { Table } from "../../core/table.ts";
+import type { ClusterNode } from "../../cluster/rows.ts";
+import { tunnelEnd } from "./ipcache.ts";
 import type { IpcacheRow } from "./ipcache_row.ts";
-
-const NO_ADDRESS = new Uint8Array(16);
 
 /** A single address in the map. */
 export interface AddressRow extends MapRow<Uint8Array, IpcacheEntry> {
@@ -42,11 +42,11 @@ export function ipcacheMapTable(): Table<AddressRow> {
 
 /** A table of prefixes. */
 export function cidrMapTable(): Table<MapRow<CidrKey, IpcacheEntry>> {
-  return mapTable(
-    "cidrs",
-    ({ address, prefixLength }) =>
-      formatCidr({ address: address as Uint8Array<ArrayBuffer>, prefixLength }),
-  );
+  return mapTable("cidrs", cidrKeyText);
+}
+
+function cidrKeyText({ address, prefixLength }: CidrKey): string {
+  return formatCidr({ address: address as Uint8Array<ArrayBuffer>, prefixLength });
 }
 
 /** Of a single address; `service`: it has some frontend. `ifindexOf`: the device of an endpoint of this node. */
@@ -92,7 +92,7 @@ function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | unde
   return {
     identity: row.identity,
     ifindex: ifindex ?? 0,
-    node: row.tunnel ?? NO_ADDRESS,
+    node: row.tunnel ?? row.node ?? NO_ADDRESS,
     flags,
   };
 }
@@ -100,4 +100,19 @@ function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | unde
 /** Of a prefix. */
 export function prefixRow(row: IpcacheRow): MapRow<CidrKey, IpcacheEntry> {
   return { key: parseCidr(row.prefix), value: entryOf(row, () => undefined) };
+}
+
+/** A table of the prefixes that other nodes may send from. */
+export function nodeCidrTable(): Table<MapRow<CidrKey, Uint8Array>> {
+  return mapTable("node-cidrs", cidrKeyText);
+}
+
+/** Of a node's pod CIDRs, with the address that its frames come from; none of this node's own. */
+export function nodeCidrs(node: ClusterNode): MapRow<CidrKey, Uint8Array>[] {
+  const value = tunnelEnd(node);
+  if (!value) return [];
+  return [node.podCidrIpv4, node.podCidrIpv6].filter((key) => key !== undefined).map((key) => ({
+    key,
+    value,
+  }));
 }

@@ -3,6 +3,7 @@
 import { formatCidr, formatIp, isLoopback, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import type { IpcacheView } from "../../api/views.ts";
 import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
+import { derive } from "../../core/derive.ts";
 import { deriveGroups, groupInput, rowsOf } from "../../core/derive_groups.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
@@ -19,8 +20,11 @@ import {
   addressRow,
   cidrMapTable,
   ipcacheMapTable,
+  nodeCidrs,
+  nodeCidrTable,
   prefixRow,
 } from "./ipcache_maps.ts";
+import { deriveOwnAddresses, type OwnAddress } from "./own_addresses.ts";
 
 /** See the module. */
 export interface IpcachePart extends Part {
@@ -29,8 +33,9 @@ export interface IpcachePart extends Part {
 
 /** The tables of what addresses are, and of the rows of both maps. */
 export function deriveAddressRows(
-  { nodes, published, identity: { identified, localAddresses }, policy, services }: {
+  { nodes, own, published, identity: { identified, localAddresses }, policy, services }: {
     nodes: Table<ClusterNode>;
+    own: Table<OwnAddress>;
     published: Table<RemoteAddress>;
     identity: Pick<IdentityPart, "identified" | "localAddresses">;
     policy: { tables: Pick<PolicyPart["tables"], "cidrs"> };
@@ -42,6 +47,7 @@ export function deriveAddressRows(
   const { ipcache, problems } = stack.use(
     deriveIpcache({
       nodes,
+      own,
       addresses: published,
       local: localAddresses,
       cidrs: policy.tables.cidrs,
@@ -82,24 +88,28 @@ export function deriveAddressRows(
       return { rows: row ? [prefixRow(row)] : [] };
     },
   }));
+  const nodeCidrRows = nodeCidrTable();
+  stack.use(derive([nodes], () => nodes.rows().flatMap(nodeCidrs), nodeCidrRows));
   return {
     ipcache,
     problems,
     addressRows,
     cidrRows,
+    nodeCidrRows,
     [Symbol.dispose]: () => stack.dispose(),
   };
 }
 
 /** Wires the ipcache to its maps. */
 export function ipcachePart(
-  { config, kernel: { maps }, policy, ...inputs }:
+  { config, kernel: { maps, facts }, policy, ...inputs }:
     & { config: AgentConfig; kernel: Kernel; policy: PolicyPart }
-    & Parameters<typeof deriveAddressRows>[0],
+    & Omit<Parameters<typeof deriveAddressRows>[0], "own">,
 ): IpcachePart {
   const stack = new AsyncDisposableStack();
-  const { ipcache, problems, addressRows, cidrRows } = stack.use(
-    deriveAddressRows({ policy, ...inputs }),
+  const { own } = stack.use(deriveOwnAddresses(facts.addresses));
+  const { ipcache, problems, addressRows, cidrRows, nodeCidrRows } = stack.use(
+    deriveAddressRows({ policy, own, ...inputs }),
   );
   const repairIntervalMs = config.repairInterval * 1000;
   const addresses = stack.use(
@@ -118,6 +128,14 @@ export function ipcachePart(
       repairIntervalMs,
     }),
   );
+  const ofNodes = stack.use(
+    new Reconciler({
+      name: "node-cidrs",
+      desired: nodeCidrRows,
+      target: mapTarget(maps.pilus_node_cidrs),
+      repairIntervalMs,
+    }),
+  );
   const view = (): IpcacheView[] =>
     ipcache.rows().map((row) => ({
       // a policy's prefix, even of one address, is shown as one
@@ -131,7 +149,7 @@ export function ipcachePart(
   return {
     name: "ipcache",
     addresses,
-    reconcilers: [addresses, cidrs],
+    reconcilers: [addresses, cidrs, ofNodes],
     problems: [problems],
     routes: { "GET /v1/ipcache": view },
     start() {

@@ -16,6 +16,8 @@ export interface IpcacheRow {
   kind: IpcacheKind;
   /** The node at which the tunnel to it ends, 16 bytes; null: none is needed. */
   tunnel: Uint8Array<ArrayBuffer> | null;
+  /** Of another node's own address: where the tunnel to that node ends. */
+  node?: Uint8Array<ArrayBuffer>;
   /** The endpoint's number, of `endpoint`. */
   endpointId?: number;
 }

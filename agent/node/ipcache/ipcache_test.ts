@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import type { LinkAddress } from "../../../datapath/net/address.ts";
 import { formatCidr, formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import { remoteAddressTable } from "../../cluster/cluster_store.ts";
 import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
@@ -8,6 +9,7 @@ import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
 import { deriveIpcache, localAddressTable } from "./ipcache.ts";
+import { deriveOwnAddresses, type OwnAddress } from "./own_addresses.ts";
 import { deriveNodes } from "../nodes/nodes.ts";
 
 function node(name: string, last: number): Node {
@@ -63,14 +65,34 @@ Deno.test("deriveNodes() finds addresses, pod CIDRs and routers, and reports ove
   ]);
 });
 
+/** What the stack takes as its own when devices have these. */
+function ownAddresses(...cidrs: string[]) {
+  const addresses = new Table<LinkAddress>({
+    name: "addresses",
+    key: ({ cidr }) => formatCidr(cidr),
+  });
+  addresses.replace(
+    cidrs.map((cidr) => ({ ifindex: 2, cidr: parseCidr(cidr), scope: 0, tentative: false })),
+  );
+  return deriveOwnAddresses(addresses);
+}
+
 Deno.test("deriveIpcache() says what each address is, and a duplicate address stays with the first", async () => {
   const tables = createResourceTables();
   using nodes = deriveNodes(tables.Node, "node-a");
   const local = localAddressTable();
   const addresses = remoteAddressTable();
   const cidrs = new Table<CidrIdentity>({ name: "cidrs", key: ({ id }) => `${id}` });
+  using facts = ownAddresses(
+    "192.168.60.1/24",
+    "172.17.0.1/16",
+    "fd60::1/64",
+    "fe80::1/64",
+    "127.0.0.1/8",
+  );
   using derived = deriveIpcache({
     nodes: nodes.nodes,
+    own: facts.own,
     addresses,
     local,
     cidrs,
@@ -99,11 +121,17 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
       "10.60.1.5 endpoint 301 - 7",
       "10.60.2.1 node 6 192.168.60.2 -",
       "10.60.2.5 remote 300 192.168.60.2 -",
+      "172.17.0.0 node 1 - -",
+      "172.17.0.1 node 1 - -",
+      "172.17.255.255 node 1 - -",
+      "192.168.60.0 node 1 - -",
       "192.168.60.1 node 1 - -",
+      "192.168.60.255 node 1 - -",
       "192.168.60.2 node 6 - -",
       `::/0 cidr ${ofCidr.get("::/0")} - -`,
       "fd60:1::1 node 1 - -",
       "fd60:2::1 node 6 192.168.60.2 -",
+      "fd60:: node 1 - -",
       "fd60::1 node 1 - -",
       "fd60::2 node 6 - -",
     ].sort(),
@@ -130,12 +158,13 @@ function inputs() {
     addresses: remoteAddressTable(),
     local: localAddressTable(),
     cidrs: new Table<CidrIdentity>({ name: "cidrs", key: ({ id }) => `${id}` }),
+    own: new Table<OwnAddress>({ name: "own", key: ({ address }) => formatIp(address) }),
   };
 }
 
 /** Few addresses and names, so that there are conflicts. */
 function changeOne(
-  { nodes, addresses, local, cidrs }: ReturnType<typeof inputs>,
+  { nodes, addresses, local, cidrs, own }: ReturnType<typeof inputs>,
   pick: (below: number) => number,
 ) {
   const address = () => `10.60.${pick(2)}.${pick(6)}`;
@@ -145,7 +174,11 @@ function changeOne(
     const keys = table.keys();
     if (keys.length > 0) table.delete(keys[pick(keys.length)]!);
   };
-  switch (pick(4)) {
+  switch (pick(5)) {
+    case 4:
+      if (gone) return drop(own);
+      own.set({ address: parseIp(address()) });
+      break;
     case 0: {
       if (gone) return drop(nodes);
       const [ip, router] = [parseIp(nodeAddress()), parseIp(nodeAddress())];
@@ -195,6 +228,7 @@ Deno.test("deriveIpcache() by difference is what it is from scratch, under rando
     await settled();
     const copies = inputs();
     copies.nodes.replace(tables.nodes.rows());
+    copies.own.replace(tables.own.rows());
     copies.local.replace(tables.local.rows());
     copies.addresses.replace(tables.addresses.rows());
     copies.cidrs.replace(tables.cidrs.rows());

@@ -76,7 +76,7 @@ function links(directory: string): Removal[] {
 function clsactFilters(directory: string): Removal[] {
   if (features().tcx) return [];
   using devices = openMap(directory, maps.pilus_devices);
-  const ifindexes = devices ? [...devices.keys()] : [];
+  const ifindexes = devices ? [...devices.used()].map(([, { ifindex }]) => ifindex) : [];
   return ifindexes.flatMap((ifindex) =>
     (["ingress", "egress"] as const).filter((direction) =>
       openTc({ ifindex, direction, mode: "clsact" }) !== undefined

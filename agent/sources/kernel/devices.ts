@@ -3,14 +3,19 @@
 import { SCOPE_UNIVERSE } from "../../../datapath/net/address.ts";
 import { formatIp, isIpv4 } from "../../../datapath/net/ip.ts";
 import type { Link } from "../../../datapath/net/link.ts";
+import { formatMac } from "../../../datapath/net/mac.ts";
 import { derive } from "../../core/derive.ts";
 import { Table } from "../../core/table.ts";
 import type { KernelFacts } from "./kernel_facts.ts";
+
+const MAC_LENGTH = 6;
 
 export interface NodeDevice {
   name: string;
   ifindex: number;
   mtu: number;
+  /** As text; a device of layer 3 has none. */
+  mac?: string;
   /** Its first global address of each family. */
   ipv4?: string;
   ipv6?: string;
@@ -59,8 +64,9 @@ function chosenLinks({ links, defaultRoutes }: DeviceFacts, names: readonly stri
   return names.map((name) => byName.get(name)).filter((link) => link !== undefined);
 }
 
-function deviceOf({ addresses }: DeviceFacts, { name, ifindex, mtu }: Link): NodeDevice {
+function deviceOf({ addresses }: DeviceFacts, { name, ifindex, mtu, mac }: Link): NodeDevice {
   const device: NodeDevice = { name, ifindex, mtu };
+  if (mac.length === MAC_LENGTH) device.mac = formatMac(mac);
   for (const row of addresses.rows()) {
     if (row.ifindex !== ifindex || row.scope !== SCOPE_UNIVERSE) continue;
     const { address } = row.cidr;

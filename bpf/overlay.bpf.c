@@ -78,8 +78,7 @@ int from_overlay(struct __sk_buff *skb)
 		goto dropped;
 	}
 	/* a tunnel in the tunnel would speak as any node */
-	if (p.tuple.protocol == IPPROTO_UDP &&
-	    p.tuple.destination_port == bpf_htons(tunnel_port)) {
+	if (p.tuple.protocol == IPPROTO_UDP && p.tuple.destination_port == bpf_htons(tunnel_port)) {
 		err = DROP(ENCAP_PROHIBITED);
 		goto dropped;
 	}

@@ -9,6 +9,7 @@ import { hookPin } from "../datapath/held_attachment.ts";
 import { listAddresses } from "../datapath/net/address.ts";
 import { formatIp } from "../datapath/net/ip.ts";
 import { createVeth, deleteLink, findLink, getLink, setLink } from "../datapath/net/link.ts";
+import { formatMac } from "../datapath/net/mac.ts";
 import { openNamespace } from "../datapath/net/netns.ts";
 import { umount } from "../datapath/ffi/libc.ts";
 import { ping, settle, tcp } from "./lab/clients.ts";
@@ -126,7 +127,8 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
         });
         setLink(netlink, a.name, { master: getLink(netlink, "wire").ifindex, up: true });
       });
-      await run(a, "ip", "link", "set", "eth0", "up");
+      // bonds and VLANs that are made anew keep their MAC; others' neighbour tables still have it
+      await run(a, "ip", "link", "set", "eth0", "address", formatMac(before.mac), "up");
       await run(a, "ip", "addr", "add", `${a.ipv4}/24`, "dev", "eth0");
       await run(a, "ip", "addr", "add", `${a.ipv6}/64`, "dev", "eth0", "nodad");
       await run(a, "ip", "route", "add", "default", "via", GATEWAY.ipv4);

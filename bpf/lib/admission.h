@@ -86,9 +86,9 @@ static __always_inline bool identity_may_route(__u32 identity)
 }
 
 /*
- * Admits an ICMP error with the flow that it quotes. Returns 0, a negative drop reason, or 1 when it
- * is to be judged as a flow of its own: it quotes no known flow, and its sender is no pod. `key` is
- * room on the caller's stack.
+ * Admits an ICMP error with the flow that it quotes. Returns 0, a negative drop reason, or 1 when
+ * it is to be judged as a flow of its own: it quotes no known flow, and its sender is no pod. `key`
+ * is room on the caller's stack.
  */
 static __always_inline int admit_error(struct packet *p, struct event_context *c,
 				       const struct ends *ends, struct admission *a,
@@ -110,12 +110,11 @@ static __always_inline int admit_error(struct packet *p, struct event_context *c
 	/* the error travels against the direction of the quoted packet */
 	direction = ct_direction(e, quoted_high);
 	/* a policy that has changed judges the connection's next packet first */
-	if (ends->destination &&
-	    ends->destination->revision !=
-		(direction ? e->responder_revision : e->initiator_revision))
+	if (ends->destination && ends->destination->revision !=
+				     (direction ? e->responder_revision : e->initiator_revision))
 		return DROP(POLICY_DENIED_BY_DEFAULT);
-	if (ends->source && ends->source->revision !=
-				(direction ? e->initiator_revision : e->responder_revision))
+	if (ends->source &&
+	    ends->source->revision != (direction ? e->initiator_revision : e->responder_revision))
 		return DROP(POLICY_DENIED_BY_DEFAULT);
 	a->from_initiator = direction;
 	if ((e->flags & CT_SERVICE) && !direction)

@@ -79,8 +79,10 @@ static __always_inline bool tuple_equal(const struct tuple *a, const struct tupl
 	       a->protocol == b->protocol;
 }
 
-#define ROUTE_BY_STACK -1 /* the stack has the answer: an unreachable or prohibited route, an MTU */
-#define ROUTE_LOCAL    -2 /* the stack would take the packet as its own, or has no route */
+/* The stack has the answer: an unreachable or prohibited route, an MTU. */
+#define ROUTE_BY_STACK -1
+/* The stack would take the packet as its own, or has no route. */
+#define ROUTE_LOCAL -2
 
 /* Looks up the route. Returns 0 with the row filled, ROUTE_BY_STACK or ROUTE_LOCAL. */
 __noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct route *row)
@@ -121,9 +123,9 @@ __noinline int find_route(struct __sk_buff *skb, const struct packet *p, struct 
 
 /*
  * Forwards along the node's routes, bypassing its stack. Returns the verdict or a negative drop
- * reason. The stack gets what needs an ICMP error: TTL exceeded, unreachable, too big. It never gets
- * what it would deliver to the node itself: the caller has judged the packet by an address that is
- * not the node's.
+ * reason. The stack gets what needs an ICMP error: TTL exceeded, unreachable, too big. It never
+ * gets what it would deliver to the node itself: the caller has judged the packet by an address
+ * that is not the node's.
  */
 __noinline int forward_by_route(struct __sk_buff *skb, const struct packet *p)
 {

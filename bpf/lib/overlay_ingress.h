@@ -7,11 +7,13 @@
 #include "tunnel.h"
 
 /*
- * The identity of the sender of a frame that the node `from` sent with that VNI, or IDENTITY_UNKNOWN
- * when this node may not speak for the source, or not as that identity. Not inlined for the stack of
- * its callers, and not global, as `from` is in a map that programs do not write.
+ * The identity of the sender of a frame that the node `from` sent with that VNI, or
+ * IDENTITY_UNKNOWN when this node may not speak for the source, or not as that identity. Not
+ * inlined for the stack of its callers, and not global, as `from` is in a map that programs do not
+ * write.
  */
-static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni, const struct address *from)
+static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni,
+					 const struct address *from)
 {
 	struct ipcache_entry *row;
 	struct address source, *owner;
@@ -31,8 +33,9 @@ static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni, cons
 			return IDENTITY_UNKNOWN;
 		if (vni == IDENTITY_WORLD)
 			return identity_of_world(&source);
-		return vni == IDENTITY_REMOTE_NODE || vni >= IDENTITY_CLUSTER_MIN ? vni
-										  : IDENTITY_UNKNOWN;
+		return vni == IDENTITY_REMOTE_NODE || vni >= IDENTITY_CLUSTER_MIN
+			   ? vni
+			   : IDENTITY_UNKNOWN;
 	}
 	if (row && row->flags & IPCACHE_LOCAL)
 		return IDENTITY_UNKNOWN;
@@ -52,7 +55,8 @@ static __always_inline const struct address *other_node(const struct address *a)
 {
 	struct ipcache_entry *row = ipcache_exact(a);
 
-	return row && row->flags & IPCACHE_NODE && row->identity != IDENTITY_HOST ? &row->node : NULL;
+	return row && row->flags & IPCACHE_NODE && row->identity != IDENTITY_HOST ? &row->node
+										  : NULL;
 }
 
 /* Admits and forwards to the pod of `ifindex`. Returns the verdict. */

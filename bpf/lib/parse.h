@@ -14,8 +14,8 @@ enum packet_flags {
 };
 
 /*
- * Addresses, ports and protocol. ICMP echo has its identifier as both ports, other ICMP its type and
- * code in two ports that differ; other protocols have 0.
+ * Addresses, ports and protocol. ICMP echo has its identifier as both ports, other ICMP its type
+ * and code in two ports that differ; other protocols have 0.
  */
 struct tuple {
 	struct address source;

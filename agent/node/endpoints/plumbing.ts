@@ -1,6 +1,7 @@
 /** The kernel's side of an endpoint without BPF: veth pair, addresses, routes, neighbours. */
 
 import { createHash } from "node:crypto";
+import { isErrno } from "../../../datapath/kernel_error.ts";
 import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
 import { addAddress, listAddresses } from "../../../datapath/net/address.ts";
 import {
@@ -185,15 +186,20 @@ export function repairHost(
   let repaired = 0;
   for (const endpoint of endpoints) {
     const { hostIfindex: ifindex, podMac } = endpoint;
-    for (const route of hostRoutes(endpoint, node)) {
-      if (have.has(`route ${formatCidr(route.destination)} ${ifindex}`)) continue;
-      replaceRoute(host, route);
-      repaired++;
-    }
-    for (const ip of addressesOf(endpoint)) {
-      if (have.has(`neighbour ${formatIp(ip)} ${ifindex} ${podMac}`)) continue;
-      replaceNeighbour(host, { ifindex, ip, mac: parseMac(podMac) });
-      repaired++;
+    try {
+      for (const route of hostRoutes(endpoint, node)) {
+        if (have.has(`route ${formatCidr(route.destination)} ${ifindex}`)) continue;
+        replaceRoute(host, route);
+        repaired++;
+      }
+      for (const ip of addressesOf(endpoint)) {
+        if (have.has(`neighbour ${formatIp(ip)} ${ifindex} ${podMac}`)) continue;
+        replaceNeighbour(host, { ifindex, ip, mac: parseMac(podMac) });
+        repaired++;
+      }
+    } catch (error) {
+      // its device has just gone, of which the kernel gives notice
+      if (!isErrno(error, "ENODEV")) throw error;
     }
   }
   return repaired;

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { addAddress, deleteAddress, listAddresses } from "../../../datapath/net/address.ts";
 import { formatCidr, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import { createVeth, deleteLink, getLink, setLink } from "../../../datapath/net/link.ts";
+import { formatMac } from "../../../datapath/net/mac.ts";
 import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import { createNamespace, deleteNamespace, openNamespace } from "../../../datapath/net/netns.ts";
 import { replaceRoute } from "../../../datapath/net/route.ts";
@@ -57,7 +58,8 @@ Deno.test("deriveDevices() follows addresses, MTU and a device that is made anew
     assertEquals(devices.size, 0);
     const ifindex = device(netlink, "eth0", "192.0.2.1/24");
     await until(devices, ([row]) => row?.ipv4 === "192.0.2.1");
-    assertEquals(devices.rows()[0], { name: "eth0", ifindex, mtu: 1400, ipv4: "192.0.2.1" });
+    const mac = formatMac(getLink(netlink, "eth0").mac);
+    assertEquals(devices.rows()[0], { name: "eth0", ifindex, mtu: 1400, mac, ipv4: "192.0.2.1" });
     addAddress(netlink, { ifindex, cidr: parseCidr("192.0.2.9/32") });
     deleteAddress(netlink, { ifindex, cidr: parseCidr("192.0.2.1/24") });
     await until(devices, ([row]) => row?.ipv4 === "192.0.2.9");

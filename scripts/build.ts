@@ -71,6 +71,8 @@ function buildProgram(): void {
   try {
     run(`${BUNDLER}/.bin/esbuild`, [
       `${ROOT}main.ts`,
+      `${ROOT}agent/sources/files/parse_worker.ts`,
+      "--entry-names=[name]",
       "--bundle",
       "--splitting",
       "--format=esm",
@@ -106,6 +108,8 @@ function buildProgram(): void {
           "lib",
           "--include",
           "examples",
+          "--include",
+          "parse_worker.js",
           "--output",
           `${DIST}/pilus.new`,
           "main.js",

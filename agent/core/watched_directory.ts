@@ -1,6 +1,7 @@
 /** The files of a directory and all below it, read again when they change. */
 
 import { join, resolve } from "@std/path";
+import { readBounded } from "./bounded_file.ts";
 import type { Timer } from "./timer.ts";
 
 /** Options for a {@linkcode WatchedDirectory}. Paths are relative to the directory. */
@@ -8,6 +9,8 @@ export interface WatchedDirectoryOptions {
   directory: string;
   /** Whether links are followed, and what they lead to is read. */
   followLinks: boolean;
+  /** A larger file counts as one that cannot be read. */
+  maxBytes: number;
   /** For a file that is new or has changed. */
   onChanged: (path: string, text: string) => void;
   /** For a file that is there and cannot be read; it is tried again at each scan. */
@@ -166,26 +169,26 @@ export class WatchedDirectory implements AsyncDisposable {
   }
 
   #read(path: string, touched: boolean): void {
-    const { directory, followLinks, onChanged, onUnreadable } = this.#options;
+    const { directory, followLinks, maxBytes, onChanged, onUnreadable } = this.#options;
     const known = this.#signatures.get(path);
     const full = join(directory, path);
-    let signature: string;
-    let text: string;
     try {
       const info = followLinks ? Deno.statSync(full) : Deno.lstatSync(full);
       if (!info.isFile) return;
-      signature = [info.mtime?.getTime(), info.ctime?.getTime(), info.size, info.ino].join();
+      const signature = [info.mtime?.getTime(), info.ctime?.getTime(), info.size, info.ino].join();
       if (known === signature && !touched) return;
-      text = Deno.readTextFileSync(full);
+      this.#signatures.set(path, signature);
+      onChanged(path, readBounded(full, { maxBytes, followLinks }));
     } catch (error) {
       // Gone since the listing: the next scan deals with it.
-      if (error instanceof Deno.errors.NotFound && known === undefined) return;
+      if (error instanceof Deno.errors.NotFound && known === undefined) {
+        this.#signatures.delete(path);
+        return;
+      }
       this.#signatures.set(path, "");
       onUnreadable(path, error);
       return;
     }
-    this.#signatures.set(path, signature);
-    onChanged(path, text);
   }
 }
 

@@ -8,10 +8,11 @@ import {
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   Parser,
 } from "yaml";
-import type { Fault, Step } from "./schema.ts";
+import { type Fault, MAX_FAULTS, type Step } from "./schema.ts";
 
 /** What is wrong and where. */
 export interface DocumentProblem {
@@ -29,13 +30,50 @@ export interface ParsedDocument {
   lineOf(path: readonly Step[], about: Fault["about"]): number;
 }
 
-/** Throws SyntaxError for what is not JSON. */
+/** Levels of maps and lists in one another; resources have less than half of that. */
+const MAX_DEPTH = 100;
+
+/** Parts of one YAML document, such as keys, values and marks: its tree takes some 500 bytes for each. */
+const MAX_TOKENS = 500_000;
+
+/** Documents of one text. */
+const MAX_DOCUMENTS = 100_000;
+
+/** A text that is too much to read: its message says what of it. */
+export class TooMuchError extends Error {
+  override readonly name = "TooMuchError";
+}
+
+const TOO_DEEP = `has more than ${MAX_DEPTH} levels of maps and lists in one another`;
+
+/** Throws TooMuchError for a value with too many levels. */
+function checkDepth(value: unknown): void {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) throw new TooMuchError(TOO_DEEP);
+    const next: unknown[] = [];
+    for (const part of level) {
+      if (typeof part !== "object" || part === null) continue;
+      for (const key in part) {
+        const child = (part as Record<string, unknown>)[key];
+        if (typeof child === "object" && child !== null) next.push(child);
+      }
+    }
+    level = next;
+  }
+}
+
+/** Throws SyntaxError for what is not JSON, and TooMuchError. */
 export function* jsonDocuments(text: string): Generator<ParsedDocument> {
   let next = 1;
   for (const part of text.split(/^---[ \t]*$/m)) {
     const begin = part.search(/\S/);
     const line = next + newlines(part.slice(0, begin));
-    if (begin >= 0) yield { value: JSON.parse(part), errors: [], lineOf: () => line };
+    if (begin >= 0) {
+      const value = JSON.parse(part);
+      checkDepth(value);
+      yield { value, errors: [], lineOf: () => line };
+    }
     next += newlines(part);
   }
 }
@@ -46,13 +84,38 @@ function newlines(text: string): number {
   return count;
 }
 
-/** Never throws: what is not YAML is among the errors. */
+/** The syntax trees of a text's documents, read token by token so that it can end early. */
+function* tokens(text: string, onNewLine: (offset: number) => void) {
+  const parser = new Parser(onNewLine);
+  onNewLine(0);
+  let count = 0, documents = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const token of parser.next(lexeme)) {
+      if (token.type === "document") {
+        count = 0;
+        if (++documents > MAX_DOCUMENTS) {
+          throw new TooMuchError(`has more than ${MAX_DOCUMENTS} documents; make it several files`);
+        }
+      }
+      yield token;
+    }
+    if (parser.stack.length > MAX_DEPTH) throw new TooMuchError(TOO_DEEP);
+    if (++count > MAX_TOKENS) {
+      throw new TooMuchError(
+        `has a YAML document of more than ${MAX_TOKENS} parts; make it several, or write JSON`,
+      );
+    }
+  }
+  yield* parser.end();
+}
+
+/** What is not YAML is among the errors. Throws TooMuchError. */
 export function* yamlDocuments(text: string): Generator<ParsedDocument> {
   const lines = new LineCounter();
   const lineAt = (offset = 0) => Math.max(1, lines.linePos(offset).line);
   // one document after the other: the tree of a large file would be many times the file
-  for (const document of new Composer().compose(new Parser(lines.addNewLine).parse(text))) {
-    const errors = document.errors.map(({ pos, message }) => ({
+  for (const document of new Composer().compose(tokens(text, lines.addNewLine))) {
+    const errors = document.errors.slice(0, MAX_FAULTS).map(({ pos, message }) => ({
       line: lineAt(pos[0]),
       message: `not valid YAML: ${message}`,
     }));

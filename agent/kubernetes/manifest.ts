@@ -4,6 +4,7 @@ import {
   type DocumentProblem,
   jsonDocuments,
   type ParsedDocument,
+  TooMuchError,
   yamlDocuments,
 } from "./documents.ts";
 import { type KindDefinition, KINDS } from "./kinds.ts";
@@ -43,6 +44,8 @@ export interface Reader<Entry> {
    * what a newer program writes has a field more.
    */
   unknownFields: "problem" | "warning";
+  /** json: what is not JSON is a problem. */
+  form: "yaml" | "json";
   /** Makes of a value that is as the schema says what the reader keeps of it. */
   normalise: (kind: string, value: Record<string, unknown>, line: number) => Entry;
 }
@@ -53,6 +56,7 @@ export function parseManifest(text: string): Manifest {
   return readResources(text, {
     kinds: KINDS,
     unknownFields: "problem",
+    form: "yaml",
     normalise: (kind, value, line) =>
       ({ kind, resource: normalise(kind as ResourceKind, value, interner), line }) as //
       ManifestResource,
@@ -61,8 +65,16 @@ export function parseManifest(text: string): Manifest {
 
 /** Parses, checks and normalises the resources of a text. Never throws. */
 export function readResources<Entry>(text: string, reader: Reader<Entry>): Contents<Entry> {
-  const json = /^\s*\{/.test(text) ? tryJson(text, reader) : undefined;
-  return json ?? read(yamlDocuments(text), reader);
+  try {
+    if (reader.form === "json") return read(jsonDocuments(text), reader);
+    const json = /^\s*\{/.test(text) ? tryJson(text, reader) : undefined;
+    return json ?? read(yamlDocuments(text), reader);
+  } catch (error) {
+    const tooMuch = error instanceof TooMuchError;
+    const message = tooMuch ? error.message : `cannot be read: ${(error as Error).message}`;
+    const problems = [{ line: 1, message }];
+    return { resources: [], problems, warnings: [], ignored: new Map() };
+  }
 }
 
 /** JSON is a fraction of the work that YAML is. Undefined when a parser has to say what is wrong where. */
@@ -75,6 +87,9 @@ function tryJson<Entry>(text: string, reader: Reader<Entry>): Contents<Entry> | 
     throw error;
   }
 }
+
+/** Problems that are reported of one text. */
+const MAX_PROBLEMS = 100;
 
 function apiGroup(apiVersion: string): string {
   return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.lastIndexOf("/")) : "";
@@ -93,6 +108,12 @@ function read<Entry>(
     ignored: new Map(),
   };
   for (const document of documents) {
+    if (result.problems.length >= MAX_PROBLEMS) {
+      result.problems.length = MAX_PROBLEMS;
+      const { line } = result.problems.at(-1)!;
+      result.problems.push({ line, message: "more may be wrong behind this: put it right first" });
+      break;
+    }
     const { value, errors } = document;
     result.problems.push(...errors);
     if (errors.length > 0 || value === null || value === undefined) continue;
@@ -129,6 +150,7 @@ function readResource<Entry>(
   if (kind.endsWith("List") && Array.isArray(items)) {
     const itemKind = kind === "List" ? undefined : kind.slice(0, -"List".length);
     for (const [i, item] of items.entries()) {
+      if (result.problems.length >= MAX_PROBLEMS) return;
       readResource(result, document, reader, item, [...path, "items", i], itemKind);
     }
     return;

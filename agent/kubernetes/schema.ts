@@ -28,6 +28,9 @@ export type Infer<Of> = Of extends Schema<infer Type> ? Type : never;
 
 const NONE: readonly Fault[] = [];
 
+/** A value's schema looks no further when it has found so many faults. */
+export const MAX_FAULTS = 20;
+
 /** The way as people write it, such as `spec.ingress[0].ports[1].port`. */
 export function pathText(path: readonly Step[]): string {
   return path.reduce<string>((text, step) => {
@@ -136,7 +139,7 @@ export function list<Item>(item: Schema<Item>): Schema<Item[]> {
   return (value) => {
     if (!Array.isArray(value)) return fault(`is ${describe(value)}, and must be a list`);
     let faults = NONE;
-    for (let i = 0; i < value.length; i++) {
+    for (let i = 0; i < value.length && faults.length < MAX_FAULTS; i++) {
       const found = item(value[i]);
       if (found.length > 0) faults = [...faults, ...within(i, found)];
     }
@@ -153,6 +156,7 @@ export function record<Value>(
     if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
     let faults = NONE;
     for (const name of Object.keys(given)) {
+      if (faults.length >= MAX_FAULTS) break;
       const ofKey = key(name);
       const ofValue = value(given[name]);
       if (ofKey.length + ofValue.length === 0) continue;
@@ -201,6 +205,7 @@ export function object<Of extends Fields, Required extends string = never>(
     if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
     let faults = NONE;
     for (const name of Object.keys(given)) {
+      if (faults.length >= MAX_FAULTS) break;
       const schema = schemas.get(name);
       if (schema) {
         const found = given[name] === null ? NONE : schema(given[name]);

@@ -2,9 +2,10 @@
 
 import { join } from "@std/path";
 import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
+import { readBounded } from "../../core/bounded_file.ts";
 import { writeWhole } from "../../core/whole_file.ts";
 import type { PublishedEndpoint } from "../rows.ts";
-import { endpointRow, endpointText, readPublished } from "./published.ts";
+import { endpointRow, endpointText, MAX_PUBLISHED_BYTES, readPublished } from "./published.ts";
 import { checkedFolder, isPodFileName, podFileName } from "./paths.ts";
 
 /** A target for a reconciler. Files that are not of its own form are left alone. */
@@ -25,7 +26,7 @@ export class EndpointFiles implements Target<PublishedEndpoint> {
     for (const { name, isFile } of Deno.readDirSync(folder)) {
       const path = join(folder, name);
       if (!isFile || !isPodFileName(name)) continue;
-      const [row] = readPublished(Deno.readTextFileSync(path), {
+      const [row] = readPublished(textOf(path), {
         endpoint: endpointRow,
         identity: () => undefined,
       }).resources;
@@ -52,6 +53,15 @@ export class EndpointFiles implements Target<PublishedEndpoint> {
     for (const row of deletes) attempt(row, removeFile);
     for (const row of upserts) attempt(row, (path) => writeWhole(path, endpointText(row)));
     return { failed };
+  }
+}
+
+/** Empty for what is too large to be ours. */
+function textOf(path: string): string {
+  try {
+    return readBounded(path, { maxBytes: MAX_PUBLISHED_BYTES, followLinks: false });
+  } catch {
+    return "";
   }
 }
 

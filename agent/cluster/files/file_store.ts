@@ -12,7 +12,7 @@ import { type IdentityRow, type RemoteAddress, remoteAddressKey } from "../rows.
 import { EndpointFiles } from "./endpoint_files.ts";
 import { claimIdentity } from "./identity_files.ts";
 import { checkedFolder, PUBLISHED } from "./paths.ts";
-import { AddressReader, identityRow, readPublished } from "./published.ts";
+import { AddressReader, identityRow, MAX_PUBLISHED_BYTES, readPublished } from "./published.ts";
 
 /** Options for a {@linkcode FileStore}. */
 export interface FileStoreOptions {
@@ -60,6 +60,7 @@ export class FileStore implements ClusterStore {
     this.#files = new WatchedDirectory({
       directory: checkedFolder(directory, []),
       followLinks: false,
+      maxBytes: MAX_PUBLISHED_BYTES,
       ...(rescanMs === undefined ? {} : { rescanMs }),
       onChanged: (path, text) => this.#read(path, text),
       onUnreadable: (path, error) => this.#report(path, [{ message: `cannot be read: ${error}` }]),

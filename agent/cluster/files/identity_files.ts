@@ -8,8 +8,9 @@ import { join } from "@std/path";
 import { draftPath } from "../../core/whole_file.ts";
 import { IDENTITY_MAX, IDENTITY_MIN } from "../identities.ts";
 import { hash32, type LabelMap, labelsKey } from "../labels.ts";
+import { readBounded } from "../../core/bounded_file.ts";
 import { checkedFolder } from "./paths.ts";
-import { identityRow, identityText, readPublished } from "./published.ts";
+import { identityRow, identityText, MAX_PUBLISHED_BYTES, readPublished } from "./published.ts";
 
 /** The number of the labels; see the module. Throws RangeError when all are taken. */
 export async function claimIdentity(directory: string, labels: LabelMap): Promise<number> {
@@ -20,10 +21,10 @@ export async function claimIdentity(directory: string, labels: LabelMap): Promis
   for (let i = 0; i < range; i++) {
     const id = IDENTITY_MIN + (start + i) % range;
     const path = join(folder, `${id}.json`);
-    let owner = await ownerOf(path);
+    let owner = ownerOf(path);
     if (owner === undefined) {
       if (await makeFile(path, identityText({ id, labels }))) return id;
-      owner = await ownerOf(path);
+      owner = ownerOf(path);
     }
     if (owner === key) return id;
   }
@@ -48,15 +49,13 @@ async function makeFile(path: string, text: string): Promise<boolean> {
 }
 
 /** The key of the labels that have the number; empty when the file is spoilt. */
-async function ownerOf(path: string): Promise<string | undefined> {
+function ownerOf(path: string): string | undefined {
   let text: string;
   try {
-    const { isFile } = await Deno.lstat(path);
-    if (!isFile) return "";
-    text = await Deno.readTextFile(path);
+    text = readBounded(path, { maxBytes: MAX_PUBLISHED_BYTES, followLinks: false });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+    return ""; // a link, a directory, or much too large: somebody's, and nothing of ours
   }
   const [row] = readPublished(text, {
     endpoint: () => undefined,

@@ -7,6 +7,9 @@ import { formatIp, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
 import { DEFAULT_CLUSTER, formatLabels, type LabelMap, parseLabels } from "../labels.ts";
 import type { IdentityRow, PublishedEndpoint, RemoteAddress } from "../rows.ts";
 
+/** The most bytes of a file: it has one endpoint or one identity. */
+export const MAX_PUBLISHED_BYTES = 64 * 1024;
+
 /** What a reader keeps of each resource. */
 export interface PublishedReader<Entry> {
   endpoint: (value: CiliumEndpoint) => Entry;
@@ -21,6 +24,7 @@ export function readPublished<Entry>(
   return readResources<Entry>(text, {
     kinds: PUBLISHED_KINDS,
     unknownFields: "warning",
+    form: "json",
     normalise: (kind, value) =>
       kind === "CiliumEndpoint"
         ? endpoint(value as unknown as CiliumEndpoint)

@@ -14,8 +14,12 @@ import {
   parseCidr,
   tryParseCidr,
 } from "../../../datapath/net/ip.ts";
+import { readBounded } from "../../core/bounded_file.ts";
 import type { Problem } from "../../core/problem.ts";
 import { Table } from "../../core/table.ts";
+
+/** The most bytes of the file: a million prefixes. */
+const MAX_BYTES = 64 * 1024 * 1024;
 
 /** A prefix whose packets are dropped before anything else. */
 export interface DeniedPrefix {
@@ -121,7 +125,7 @@ export class PrefilterFile implements AsyncDisposable {
     const { path, output, problems, before } = this.#options;
     let text: string;
     try {
-      text = Deno.readTextFileSync(path);
+      text = readBounded(path, { maxBytes: MAX_BYTES, followLinks: true });
     } catch (error) {
       const message = `cannot be read, so what was in force stays: ${(error as Error).message}`;
       problems.replace([{ source: path, message }]);

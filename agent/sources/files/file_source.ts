@@ -9,11 +9,15 @@ import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
 import { WatchedDirectory } from "../../core/watched_directory.ts";
 import { KINDS } from "../../kubernetes/kinds.ts";
-import { type Manifest, type ManifestResource, parseManifest } from "../../kubernetes/manifest.ts";
+import type { Manifest, ManifestResource } from "../../kubernetes/manifest.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import { type Resource, resourceKey, type ResourceKind } from "../../kubernetes/resources.ts";
 import type { ResourceSource } from "../resource_source.ts";
+import { ManifestReader } from "./manifest_reader.ts";
 import { LastGood } from "./last_good.ts";
+
+/** The most bytes of one file. */
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /** Options for a {@linkcode FileSource}. */
 export interface FileSourceOptions {
@@ -50,6 +54,9 @@ export class FileSource implements ResourceSource {
   readonly #watched: WatchedDirectory;
   readonly #lastGood: LastGood;
   readonly #files = new Map<string, KnownFile>();
+  readonly #reader = new ManifestReader();
+  /** By path, the reading of its newest version that has not ended. */
+  readonly #reading = new Map<string, Promise<void>>();
   /** Why the good version of a file could not be kept, by path. */
   readonly #unkept = new Map<string, string>();
   #failure: string | undefined;
@@ -64,6 +71,7 @@ export class FileSource implements ResourceSource {
     this.#watched = new WatchedDirectory({
       directory,
       followLinks: true,
+      maxBytes: MAX_BYTES,
       ...(rescanMs === undefined ? {} : { rescanMs }),
       onChanged: (path, text) => this.#read(path, text),
       onUnreadable: (path, error) => {
@@ -72,6 +80,7 @@ export class FileSource implements ResourceSource {
       },
       onGone: (path) => {
         this.#files.delete(path);
+        this.#reading.delete(path);
         this.#unkept.delete(path);
         this.#changed = true;
         this.#lastGood.forget(path);
@@ -82,11 +91,14 @@ export class FileSource implements ResourceSource {
 
   async start(): Promise<void> {
     await this.#watched.start();
+    while (this.#reading.size > 0) await Promise.all(this.#reading.values());
     this.#lastGood.prune(this.#files.keys());
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#watched.stop();
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#reading.clear();
+    this.#reader[Symbol.dispose]();
+    await this.#watched.stop();
   }
 
   #know(path: string, file: KnownFile): void {
@@ -95,14 +107,43 @@ export class FileSource implements ResourceSource {
   }
 
   #read(path: string, text: string): void {
-    const manifest = parseManifest(text);
-    if (manifest.problems.length === 0) {
-      this.#know(path, { inForce: manifest, problems: [] });
+    this.#reading.delete(path);
+    const manifest = this.#reader.readSmall(text);
+    if (manifest) {
+      this.#take(path, text, manifest);
+      return;
+    }
+    this.#readLater(path, text, (manifest) => this.#take(path, text, manifest));
+  }
+
+  /** Reads a large text; what comes of it counts unless the file is another one by then. */
+  #readLater(path: string, text: string, take: (manifest: Manifest) => void): void {
+    const reading = this.#reader.read(text).then((manifest) => {
+      if (this.#reading.get(path) !== reading) return;
+      this.#reading.delete(path);
+      take(manifest);
+      this.#publishChanges();
+    });
+    this.#reading.set(path, reading);
+  }
+
+  #take(path: string, text: string, manifest: Manifest): void {
+    const { problems } = manifest;
+    if (problems.length === 0) {
+      this.#know(path, { inForce: manifest, problems });
       this.#remember(path, text);
       return;
     }
-    const inForce = this.#files.get(path)?.inForce ?? this.#recall(path);
-    this.#know(path, { inForce, problems: manifest.problems });
+    const inForce = this.#files.get(path)?.inForce;
+    this.#know(path, { inForce, problems });
+    const last = inForce ? undefined : this.#lastGood.recall(path);
+    if (last === undefined) return;
+    const recall = (last: Manifest) => {
+      if (last.problems.length === 0) this.#know(path, { inForce: last, problems });
+    };
+    const small = this.#reader.readSmall(last);
+    if (small) recall(small);
+    else this.#readLater(path, last, recall);
   }
 
   /** What cannot be kept, as on a full disk, is in force all the same. */
@@ -115,15 +156,13 @@ export class FileSource implements ResourceSource {
     }
   }
 
-  #recall(path: string): Manifest | undefined {
-    const text = this.#lastGood.recall(path);
-    const manifest = text ? parseManifest(text) : undefined;
-    return manifest?.problems.length === 0 ? manifest : undefined;
-  }
-
   #finishScan(failure: string | undefined): void {
     if (failure !== this.#failure) this.#changed = true;
     this.#failure = failure;
+    this.#publishChanges();
+  }
+
+  #publishChanges(): void {
     if (this.#changed) this.#publish();
     this.#changed = false;
   }

@@ -1,0 +1,59 @@
+// Files and names that are made to harm the agent: it says what is wrong and serves everybody else.
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { StatusView } from "../agent/api/views.ts";
+import { settle, tcp } from "./lab/clients.ts";
+import { withLab } from "./lab/test_lab.ts";
+
+const DENY = JSON.stringify({
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  metadata: { name: "deny", namespace: "demo" },
+  spec: { podSelector: { matchLabels: { app: "web" } }, policyTypes: ["Ingress"] },
+});
+
+Deno.test("while hostile manifests are read, pods are added and policies change", async (t) => {
+  await withLab({ nodes: 1 }, async ({ lab, a, pod, expectDrops }) => {
+    expectDrops("Policy denied");
+    const web = await pod(a, "web"), client = await pod(a, "client");
+    const problemsOf = ({ problems }: StatusView, source: string) =>
+      problems.filter((problem) => problem.source === source).map(({ message }) => message);
+
+    await t.step("one takes the reader's whole time", async () => {
+      // each key is compared with all before it
+      lab.apply("slow", Array.from({ length: 90_000 }, (_, i) => `k${i}: 1\n`).join(""));
+      lab.apply("list", "a:\n" + "- b\n".repeat(2_000_000));
+      lab.apply("deep", "[".repeat(100_000));
+      lab.apply("deny", DENY);
+      assertEquals(
+        (await settle(() => tcp(client, web.ipv4), ({ ok }) => !ok)).error,
+        "timeout",
+      );
+      const late = await a.addPod("demo", "late");
+      await late.delete();
+      lab.remove("deny");
+      assert((await settle(() => tcp(client, web.ipv4), ({ ok }) => ok === true)).ok);
+      const status = await settle(
+        () => a.status(),
+        (status) => problemsOf(status, "list.yaml").length > 0,
+      );
+      assertMatch(problemsOf(status, "list.yaml").join(), /parts; make it several/);
+      assertMatch(problemsOf(status, "deep.yaml").join(), /levels of maps and lists/);
+      assert(status.health.ok);
+    });
+
+    await t.step("an agent starts with them, and gives up on what takes too long", async () => {
+      await a.stopAgent();
+      a.startAgent();
+      const status = await settle(
+        () => a.status().catch(() => undefined),
+        (status) => status !== undefined && problemsOf(status, "slow.yaml").length > 0,
+        60_000,
+      );
+      assertMatch(problemsOf(status!, "slow.yaml").join(), /takes longer than 30 s to read/);
+      assertEquals(status!.endpoints, { total: 2, ready: 2 });
+      for (const name of ["slow", "list", "deep"]) lab.remove(name);
+      await settle(() => a.status(), ({ problems }) => problems.length === 0);
+    });
+  });
+});

@@ -58,6 +58,35 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
       assertEquals((await settle(() => tcp(client, web.ipv4), ({ ok }) => ok === true)).ok, true);
     });
 
+    await t.step("addresses that a node may not speak for", async () => {
+      const folder = `${lab.manifests}/.pilus/endpoints/evil`;
+      Deno.mkdirSync(folder);
+      const claims: [string, string, RegExp][] = [
+        ["8.8.8.8", a.ipv4, /8\.8\.8\.8 does not count: .*addresses for pods of Node node-a/],
+        [web.ipv4, "192.168.60.66", /does not count: 192\.168\.60\.66, .*InternalIP of no Node/],
+      ];
+      for (const [ipv4, node, message] of claims) {
+        Deno.writeTextFileSync(
+          `${folder}/demo_evil.json`,
+          JSON.stringify({
+            apiVersion: "cilium.io/v2",
+            kind: "CiliumEndpoint",
+            metadata: { name: "evil", namespace: "demo" },
+            status: {
+              id: 7,
+              identity: { id: 40001, labels: ["k8s:app=evil"] },
+              networking: { addressing: [{ ipv4 }], node },
+            },
+          }),
+        );
+        assertMatch(await problem(a, /CiliumEndpoint demo\/evil/), message);
+        assertEquals((await tcp(client, web.ipv4)).ok, true);
+        Deno.removeSync(`${folder}/demo_evil.json`);
+        await settle(() => a.status(), (status) => status.problems.length === 0);
+      }
+      Deno.removeSync(folder, { recursive: true });
+    });
+
     await t.step("an address that two pods claim", async () => {
       const endpoint = (name: string) =>
         JSON.stringify({
@@ -67,7 +96,7 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
           status: {
             id: 7,
             identity: { id: 40001, labels: [`k8s:app=${name}`] },
-            networking: { addressing: [{ ipv4: "10.60.9.9" }], node: "192.168.60.9" },
+            networking: { addressing: [{ ipv4: "10.60.1.99" }], node: a.ipv4 },
             state: "ready",
           },
         });
@@ -77,9 +106,9 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
         Deno.writeTextFileSync(`${folder}/demo_${name}.json`, endpoint(name));
       }
       const both = ({ problems }: StatusView) =>
-        problems.some(({ message }) => /10\.60\.9\.9/.test(message));
+        problems.some(({ message }) => /10\.60\.1\.99/.test(message));
       const status = await settle(() => a.status(), both);
-      assertMatch(JSON.stringify(status.problems), /10\.60\.9\.9.*demo\/(one|two)/);
+      assertMatch(JSON.stringify(status.problems), /10\.60\.1\.99.*demo\/(one|two)/);
       Deno.removeSync(folder, { recursive: true });
       assertEquals((await settle(() => a.status(), (s) => s.problems.length === 0)).problems, []);
     });

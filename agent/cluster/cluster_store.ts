@@ -32,8 +32,8 @@ export interface ClusterStore extends IdentityAllocator, AsyncDisposable {
   start(): Promise<void>;
 }
 
-export function remoteAddressTable(): Table<RemoteAddress> {
-  return new Table<RemoteAddress>({ name: "remote-addresses", key: remoteAddressKey });
+export function remoteAddressTable(name = "remote-addresses"): Table<RemoteAddress> {
+  return new Table<RemoteAddress>({ name, key: remoteAddressKey });
 }
 
 export function identityTable(): Table<IdentityRow> {

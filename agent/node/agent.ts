@@ -24,6 +24,7 @@ import { lockNode } from "./node_lock.ts";
 import { nodesPart } from "./nodes/nodes_part.ts";
 import { observerPart } from "./observer/observer_part.ts";
 import type { Part } from "./part.ts";
+import { publishedPart } from "./published_part.ts";
 import { policyPart } from "./policy/policy_part.ts";
 import { prefilterPart } from "./prefilter/prefilter_part.ts";
 import { servicesPart } from "./services/services_part.ts";
@@ -78,7 +79,11 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   const [self, kernel] = await Promise.all([sources.findSelf(nodes), opening]);
   const clusterMtu = kernel.raise(self);
 
-  const { tables: resources, store } = sources;
+  const { tables: resources } = sources;
+  const published = stack.use(
+    publishedPart({ store: sources.store, nodes: nodes.nodes, pods: resources.Pod }),
+  );
+  const { store } = published;
   const endpoints = endpointTable();
   const identity = stack.use(identityPart({ config, log, endpoints, sources }));
   const names = new AddressNames({
@@ -109,6 +114,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     derivations,
     statePart(config),
     sources,
+    published,
     identity,
     policy,
     ipcache,

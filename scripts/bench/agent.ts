@@ -172,37 +172,50 @@ function services(): string {
   );
 }
 
-function remoteEndpoints(): string {
-  return manifests(Array.from({ length: REMOTE }, (_, n) => ({
-    apiVersion: "cilium.io/v2",
-    kind: "CiliumEndpoint",
-    metadata: { name: `pod-${n}`, namespace: "bench", labels: { app: `app-${n % 200}` } },
-    status: {
-      id: n % 65536,
-      identity: {
-        id: 1000 + n % 200,
-        labels: [
-          `k8s:app=app-${n % 200}`,
-          "k8s:io.cilium.k8s.policy.cluster=default",
-          "k8s:io.cilium.k8s.policy.serviceaccount=default",
-          "k8s:io.kubernetes.pod.namespace=bench",
-        ],
-      },
-      networking: {
-        addressing: [{ ipv4: octets("10.200", n) }],
-        node: octets("192.168", 1000 + n % 100),
-      },
-      state: "ready",
-    },
+/** Nodes that have published endpoints. */
+const REMOTE_NODES = 100;
+
+function remoteNodes(): string {
+  return manifests(Array.from({ length: REMOTE_NODES }, (_, k) => ({
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: `remote-${k}` },
+    spec: { podCIDR: `10.${200 + (k >> 6)}.${(k & 63) << 2}.0/22` },
+    status: { addresses: [{ type: "InternalIP", address: octets("192.168", 1000 + k) }] },
   })));
 }
 
-/** As another node does, whole or not at all. */
-function publish(node: LabNode, name: string, documents: string): void {
-  const folder = `${node.lab.manifests}/.pilus/endpoints/${name}`;
-  Deno.mkdirSync(folder, { recursive: true });
-  Deno.writeTextFileSync(`${folder}/.draft`, documents);
-  Deno.renameSync(`${folder}/.draft`, `${folder}/all.json`);
+/** As the other nodes do, a file each. */
+function publishRemote(node: LabNode): void {
+  node.lab.apply("remote-nodes", remoteNodes());
+  for (let n = 0; n < REMOTE; n++) {
+    const k = n % REMOTE_NODES, i = Math.floor(n / REMOTE_NODES) + 2;
+    const folder = `${node.lab.manifests}/.pilus/endpoints/remote-${k}`;
+    if (n === k) Deno.mkdirSync(folder, { recursive: true });
+    const endpoint = {
+      apiVersion: "cilium.io/v2",
+      kind: "CiliumEndpoint",
+      metadata: { name: `pod-${n}`, namespace: "bench", labels: { app: `app-${n % 200}` } },
+      status: {
+        id: n % 65536,
+        identity: {
+          id: 1000 + n % 200,
+          labels: [
+            `k8s:app=app-${n % 200}`,
+            "k8s:io.cilium.k8s.policy.cluster=default",
+            "k8s:io.cilium.k8s.policy.serviceaccount=default",
+            "k8s:io.kubernetes.pod.namespace=bench",
+          ],
+        },
+        networking: {
+          addressing: [{ ipv4: `10.${200 + (k >> 6)}.${(k & 63) << 2 | i >> 8}.${i & 255}` }],
+          node: octets("192.168", 1000 + k),
+        },
+        state: "ready",
+      },
+    };
+    Deno.writeTextFileSync(`${folder}/bench_pod-${n}.json`, JSON.stringify(endpoint));
+  }
 }
 
 async function timed(work: () => unknown): Promise<number> {
@@ -303,7 +316,7 @@ async function memory(): Promise<void> {
     await synced(node, { services: SERVICES });
     const many = `${SERVICES.toLocaleString("en")} services x ${BACKENDS}`;
     report(many, "RSS", await residentMB(node), "MB", { limit: 200 });
-    publish(node, "remote", remoteEndpoints());
+    publishRemote(node);
     await synced(node, { ipcache: SERVICES + REMOTE });
     const all = `${many} + ${REMOTE.toLocaleString("en")} addresses`;
     report(all, "RSS", await residentMB(node), "MB", { limit: 200 });

@@ -1,0 +1,92 @@
+/**
+ * Which of the published addresses count. A node speaks for its own pods alone: what anybody else's
+ * address, a reserved identity or another node's pod is claimed for does not count, and is a problem.
+ */
+
+import { cidrContains, equalIp, formatIp, isIpv4, parseIp } from "../../datapath/net/ip.ts";
+import { deriveGroups, groupInput } from "../core/derive_groups.ts";
+import { type Problem, problemTable } from "../core/problem.ts";
+import type { Table } from "../core/table.ts";
+import type { Pod } from "../kubernetes/resources.ts";
+import { remoteAddressTable } from "./cluster_store.ts";
+import { IDENTITY_MAX, IDENTITY_MIN, RESERVED_IDENTITIES } from "./identities.ts";
+import type { ClusterNode, RemoteAddress } from "./rows.ts";
+
+/** Tables that {@linkcode deriveTrustedAddresses} reads. */
+export interface TrustedInputs {
+  /** As they are published. */
+  addresses: Table<RemoteAddress>;
+  nodes: Table<ClusterNode>;
+  pods: Table<Pod>;
+}
+
+/** Those that count, and what is wrong with the others. Dispose of it to stop that. */
+export interface TrustedAddresses extends Disposable {
+  addresses: Table<RemoteAddress>;
+  problems: Table<Problem>;
+}
+
+/** Wires what is published to what counts of it. */
+export function deriveTrustedAddresses(
+  { addresses: published, nodes, pods }: TrustedInputs,
+): TrustedAddresses {
+  const addresses = remoteAddressTable("trusted-addresses");
+  const problems = problemTable("published-problems");
+  let byAddress = new Map<string, ClusterNode>();
+  const derivation = deriveGroups<RemoteAddress>({
+    inputs: [
+      groupInput(nodes, () => {
+        byAddress = new Map(
+          nodes.rows().flatMap((node) =>
+            [node.ipv4, node.ipv6].flatMap((ip) => ip ? [[formatIp(ip), node] as const] : [])
+          ),
+        );
+        return published.keys();
+      }),
+      groupInput(pods, (change) => {
+        const before = change.kind === "added" ? undefined : change.previous.spec?.nodeName;
+        const now = change.kind === "deleted" ? undefined : change.row.spec?.nodeName;
+        if (before === now) return [];
+        return published.rows().filter(({ pod }) => pod === change.key)
+          .map((row) => published.keyOf(row));
+      }),
+      groupInput(published, ({ key }) => [key]),
+    ],
+    output: addresses,
+    problems,
+    compute: (key) => {
+      const row = published.get(key);
+      if (!row) return { rows: [] };
+      const nodeName = pods.get(row.pod)?.spec?.nodeName;
+      const wrong = fault(row, byAddress.get(row.node), nodeName);
+      if (wrong === undefined) return { rows: [row] };
+      const message = `${row.prefix} does not count: ${wrong}`;
+      return { rows: [], problems: [{ source: `CiliumEndpoint ${row.pod}`, message }] };
+    },
+  });
+  return { addresses, problems, [Symbol.dispose]: () => derivation[Symbol.dispose]() };
+}
+
+function fault(
+  { prefix, identity, node, pod }: RemoteAddress,
+  owner: ClusterNode | undefined,
+  nodeName: string | undefined,
+): string | undefined {
+  if (!owner) return `${node}, whose it would be, is the InternalIP of no Node`;
+  const published = identity >= IDENTITY_MIN && identity <= IDENTITY_MAX ||
+    identity === RESERVED_IDENTITIES.init;
+  if (!published) {
+    return `identity ${identity} is not among ${IDENTITY_MIN} to ${IDENTITY_MAX}`;
+  }
+  if (nodeName !== undefined && nodeName !== owner.name) {
+    return `Pod ${pod} is of Node ${nodeName}, and Node ${owner.name} has published it`;
+  }
+  const ip = parseIp(prefix);
+  const [cidr, router] = isIpv4(ip)
+    ? [owner.podCidrIpv4, owner.routerIpv4]
+    : [owner.podCidrIpv6, owner.routerIpv6];
+  if (!cidr || !cidrContains(cidr, ip) || router && equalIp(router, ip)) {
+    return `it is not among the addresses for pods of Node ${owner.name}`;
+  }
+  return undefined;
+}

@@ -3,7 +3,7 @@
  * a compiled program.
  */
 
-import { ERRNO, KernelError } from "../kernel_error.ts";
+import { cstring } from "./memory.ts";
 
 /** Dependencies first: each finds what it needs already loaded, by its soname. */
 const EMBEDDED = ["libz.so.1", "libelf.so.1", "libbpf.so.1"] as const;
@@ -11,13 +11,18 @@ const EMBEDDED = ["libz.so.1", "libelf.so.1", "libbpf.so.1"] as const;
 /** In the compiled program, beside the bundle. */
 const FOLDER = new URL("./lib/", import.meta.url);
 
+const libc = Deno.dlopen("libc.so.6", {
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+});
+
 const keepLoaded: unknown[] = [];
 
 /**
  * Opens libbpf.so.1 with the given symbols.
  *
- * Embedded libraries are written to a fresh 0700 directory under /run, opened and removed at once:
- * Deno's own extraction uses predictable names in /tmp, where anybody could be first.
+ * Embedded libraries are opened from memory files: Deno's own extraction uses predictable names in
+ * /tmp, where anybody could be first, and a process that is killed leaves files of any other.
  */
 export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
   symbols: S,
@@ -31,32 +36,22 @@ export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
       });
     }
   }
-  const directory = freshDirectory();
+  // all open at the same time: the loader knows a library by its path, and that is the descriptor's
+  const files = EMBEDDED.map(memoryFile);
   try {
-    for (const name of EMBEDDED) {
-      const bytes = Deno.readFileSync(new URL(name, FOLDER));
-      Deno.writeFileSync(`${directory}/${name}`, bytes, { mode: 0o700, createNew: true });
-    }
-    for (const name of EMBEDDED.slice(0, -1)) {
-      keepLoaded.push(Deno.dlopen(`${directory}/${name}`, {}));
-    }
-    return Deno.dlopen(`${directory}/libbpf.so.1`, symbols);
+    const [z, elf, bpf] = files.map((fd) => `/proc/self/fd/${fd}`);
+    for (const path of [z!, elf!]) keepLoaded.push(Deno.dlopen(path, {}));
+    return Deno.dlopen(bpf!, symbols);
   } finally {
-    Deno.removeSync(directory, { recursive: true });
+    for (const fd of files) libc.symbols.close(fd);
   }
 }
 
-/** 0700. Only root can make one under /run, and only root can use the library. */
-function freshDirectory(): string {
-  try {
-    return Deno.makeTempDirSync({ dir: "/run", prefix: "pilus-lib-" });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-    throw new KernelError({
-      operation: "load",
-      target: "libbpf",
-      errno: ERRNO.EACCES,
-      hint: "pilus must run as root; use sudo",
-    });
-  }
+/** A file in memory with an embedded library; it has no name and goes with its descriptor. */
+function memoryFile(name: string): number {
+  const MFD_CLOEXEC = 1;
+  const fd = libc.symbols.memfd_create(cstring(name), MFD_CLOEXEC);
+  if (fd < 0) throw new Error(`Cannot make a memory file for ${name}: memfd_create failed`);
+  Deno.writeFileSync(`/proc/self/fd/${fd}`, Deno.readFileSync(new URL(name, FOLDER)));
+  return fd;
 }

@@ -99,7 +99,10 @@ class Node implements AsyncDisposable {
     await this.manager.restore();
     this.server = await serveApi({
       socket: this.socket,
-      routes: { ...endpointRoutes(this.manager), "GET /v1/health": () => ({ ok: true }) },
+      routes: {
+        ...endpointRoutes(this.manager, this.stateDir),
+        "GET /v1/health": () => ({ ok: true }),
+      },
     });
     return this;
   }
@@ -396,6 +399,28 @@ Deno.test("an agent whose state is lost or spoilt keeps the pods that live", asy
   });
 });
 
+Deno.test("a queued CNI DEL counts whatever the clock says, and not for what is added after it", async () => {
+  await using node = await new Node().start();
+  for (const name of ["a", "b"]) {
+    node.pod(name);
+    assertEquals((await node.cni("ADD", name)).code, 0);
+  }
+  await node.stop();
+  for (const name of ["a", "b"]) assertEquals((await node.cni("DEL", name)).code, 0);
+  // as if the clock had been set back since
+  const database = openDatabase(node.stateDir);
+  database.exec("UPDATE endpoints SET endpoint = json_set(endpoint, '$.createdAt', '2100-01-01')");
+  database.close();
+  await node.start();
+  assertEquals((await node.cni("ADD", "b")).code, 0);
+  const { deleted } = await drainDeleteQueue(
+    node.stateDir,
+    (...endpoint) => node.manager.delete(...endpoint),
+  );
+  assertEquals(deleted, ["container-a/eth0"]);
+  assertEquals(node.manager.table.rows().map(({ pod }) => pod), ["b"]);
+});
+
 Deno.test("CNI ADD on an exhausted pod range says so and asks to try later", async () => {
   await using node = await new Node(["10.11.0.0/30"]).start();
   node.pod("a");
@@ -412,6 +437,7 @@ Deno.test("CNI ADD on an exhausted pod range says so and asks to try later", asy
 Deno.test("CNI refuses wrong input with the specification's code and the reason", async (t) => {
   await using node = await new Node().start();
   node.pod("a");
+  await new Deno.Command("mkfifo", { args: [`${node.directory}/fifo`] }).output();
   const cases: [string, number, RegExp, Parameters<Node["cni"]>[2]][] = [
     ["no JSON", 6, /Cannot decode/, { config: "{" }],
     ["an array", 6, /not an object/, { config: "[]" }],
@@ -435,6 +461,16 @@ Deno.test("CNI refuses wrong input with the specification's code and the reason"
     ["a missing namespace", 4, /ENOENT/, { env: { CNI_NETNS: "/run/netns/no-such" } }],
     ["a file as namespace", 4, /EINVAL/, { env: { CNI_NETNS: "/etc/hostname" } }],
     ["the node's namespace", 4, /the node's own/, { env: { CNI_NETNS: node.netns } }],
+    ["a FIFO as namespace", 4, /it is no namespace/, {
+      env: { CNI_NETNS: `${node.directory}/fifo` },
+    }],
+    ["another namespace", 4, /EINVAL/, { env: { CNI_NETNS: "/proc/self/ns/uts" } }],
+    ["a path as pod", 7, /no name of a pod/, {
+      env: { CNI_ARGS: "K8S_POD_NAMESPACE=demo;K8S_POD_NAME=../../x" },
+    }],
+    ["a path as Kubernetes namespace", 7, /no name of a namespace/, {
+      env: { CNI_ARGS: "K8S_POD_NAMESPACE=../..;K8S_POD_NAME=x" },
+    }],
     ["a device that is there", 100, /EEXIST/, { env: { CNI_IFNAME: "lo" } }],
     ["malformed arguments", 4, /CNI_ARGS is invalid/, { env: { CNI_ARGS: "=x" } }],
   ];

@@ -21,7 +21,7 @@ Deno.test("while hostile manifests are read, pods are added and policies change"
 
     await t.step("one takes the reader's whole time", async () => {
       // each key is compared with all before it
-      lab.apply("slow", Array.from({ length: 90_000 }, (_, i) => `k${i}: 1\n`).join(""));
+      lab.apply("slow", Array.from({ length: 75_000 }, (_, i) => `k${i}: 1\n`).join(""));
       lab.apply("list", "a:\n" + "- b\n".repeat(2_000_000));
       lab.apply("deep", "[".repeat(100_000));
       lab.apply("deny", DENY);
@@ -55,5 +55,20 @@ Deno.test("while hostile manifests are read, pods are added and policies change"
       for (const name of ["slow", "list", "deep"]) lab.remove(name);
       await settle(() => a.status(), ({ problems }) => problems.length === 0);
     });
+  });
+});
+
+Deno.test("what people see has no control characters of names from outside, and JSON has them", async () => {
+  await withLab({ nodes: 1 }, async ({ lab, a }) => {
+    const name = "evil\x1b]0;title\x07\x9b31m.yaml";
+    Deno.writeTextFileSync(`${lab.manifests}/${name}`, "x: [");
+    const { problems } = await settle(() => a.status(), ({ problems }) => problems.length > 0);
+    assertEquals(problems[0]!.source, name);
+    const { stdout } = await a.cli("status");
+    assertMatch(stdout, /evil\\x1b\]0;title\\x07\\x9b31m\.yaml/);
+    assertEquals(stdout.replaceAll("\n", "").match(/\p{Cc}/gu), null);
+    const json = JSON.parse((await a.cli("status", "-o", "json")).stdout) as StatusView;
+    assertEquals(json.problems[0]!.source, name);
+    Deno.removeSync(`${lab.manifests}/${name}`);
   });
 });

@@ -4,8 +4,14 @@
 export interface QueuedDelete {
   containerId: string;
   ifname: string;
-  /** ISO 8601; endpoints made later are not meant. */
-  at: string;
+}
+
+/** Its file. Throws TypeError for names that are none of a runtime's. */
+export function queuedDeleteName({ containerId, ifname }: QueuedDelete): string {
+  // "@" is in no container id
+  const name = `${containerId}@${ifname}.json`;
+  if (name.includes("/") || name.includes("\0")) throw new TypeError("A name has no slash");
+  return name;
 }
 
 /** The folder of queued deletions in a state directory. */

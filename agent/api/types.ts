@@ -2,7 +2,7 @@
 
 import type { Endpoint } from "./endpoint.ts";
 
-export { deleteQueueDirectory, type QueuedDelete } from "./queued_delete.ts";
+export { deleteQueueDirectory, type QueuedDelete, queuedDeleteName } from "./queued_delete.ts";
 
 /** Where the agent listens. */
 export const DEFAULT_SOCKET = "/run/pilus/pilus.sock";

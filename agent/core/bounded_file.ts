@@ -17,11 +17,13 @@ export interface ReadBoundedOptions {
  */
 export function readBounded(path: string, { maxBytes, followLinks }: ReadBoundedOptions): string {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
-  // a FIFO without a writer would not be opened before there is one
+  // looked at before it is opened, as older runtimes leave out the flags; they are for what comes between
+  const there = followLinks ? Deno.statSync(path) : Deno.lstatSync(path);
+  if (!there.isFile) throw new Error("it is no regular file");
   const fd = open(path, O_RDONLY | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW));
   try {
     const info = fstatSync(fd);
-    if (!info.isFile()) throw new Error("it is no regular file");
+    if (!info.isFile() || info.ino !== there.ino) throw new Error("it is no regular file");
     if (info.size > maxBytes) throw tooLarge(info.size, maxBytes);
     // it may grow while it is read, or not say how large it is
     let bytes = new Uint8Array(Math.min(info.size, maxBytes) + 1);

@@ -11,7 +11,7 @@ Deno.test("readBounded() reads a regular file within its limit, and waits for no
     const read = (name: string, maxBytes = 4, followLinks = true) =>
       readBounded(at(name), { maxBytes, followLinks });
     assertEquals([read("file"), read("link")], ["text", "text"]);
-    assertThrows(() => read("link", 4, false), Error, "ELOOP");
+    assertThrows(() => read("link", 4, false), Error, "it is no regular file");
     assertThrows(() => read("file", 3), Error, "it has 4 bytes, and 3 is the most");
     assertThrows(() => read("fifo"), Error, "it is no regular file");
     assertThrows(() => read("."), Error);

@@ -1,15 +1,18 @@
 /** Deletions that come while the agent is down: a file each, which the agent takes up when it is back. */
 
-import { deleteQueueDirectory, type QueuedDelete } from "../../agent/api/types.ts";
+import {
+  deleteQueueDirectory,
+  type QueuedDelete,
+  queuedDeleteName,
+} from "../../agent/api/types.ts";
 import type { CniAttachment } from "./cni_config.ts";
 
 /** Leaves a deletion for the agent. The file is whole or not there. Throws what the file system says. */
 export function queueDelete(stateDir: string, { containerId, ifname }: CniAttachment): void {
   const directory = deleteQueueDirectory(stateDir);
   Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const row: QueuedDelete = { containerId, ifname, at: new Date().toISOString() };
-  // Both names are checked to be free of slashes; "@" is in no container id.
-  const path = `${directory}/${containerId}@${ifname}.json`;
+  const row: QueuedDelete = { containerId, ifname };
+  const path = `${directory}/${queuedDeleteName(row)}`;
   const fresh = `${path}.${Deno.pid}.new`;
   Deno.writeTextFileSync(fresh, JSON.stringify(row), { mode: 0o600, createNew: true });
   Deno.renameSync(fresh, path);

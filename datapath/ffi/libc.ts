@@ -25,6 +25,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
   geteuid: { parameters: [], result: "u32" },
+  fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
   statfs: { parameters: ["buffer", "buffer"], result: "i32" },
   mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
@@ -74,7 +75,7 @@ export function isZero(bytes: Uint8Array<ArrayBuffer>): boolean {
 }
 
 /** Flags of open(2), asm-generic/fcntl.h. */
-export const O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CLOEXEC = 0o2000000;
+export const O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_NONBLOCK = 0o4000, O_CLOEXEC = 0o2000000;
 
 /** A file descriptor that closes itself. */
 export class FileDescriptor implements Disposable {
@@ -256,6 +257,13 @@ export function tryLock(fd: number, target: string): boolean {
 export function statfsType(path: string): number {
   const buffer = new BigUint64Array(15); // struct statfs of 64-bit Linux: 120 bytes, f_type first
   check(c.statfs(cstring(path), buffer), "read the file system of", path);
+  return Number(buffer[0]!);
+}
+
+/** As {@linkcode statfsType} for what is open. */
+export function fstatfsType(fd: number, target: string): number {
+  const buffer = new BigUint64Array(15);
+  check(c.fstatfs(fd, buffer), "read the file system of", target);
   return Number(buffer[0]!);
 }
 

@@ -6,23 +6,44 @@
 import {
   CLONE_NEWNET,
   FileDescriptor,
+  fstatfsType,
   getsockopt,
   mount,
+  O_NONBLOCK,
   O_RDONLY,
   setns,
   socket,
   umount,
   unshare,
 } from "../ffi/libc.ts";
+import { ERRNO, KernelError } from "../kernel_error.ts";
 
 const MS_BIND = 0x1000, MNT_DETACH = 2;
 
 /** Not /proc/self: that is the main thread's namespace, whichever thread asks. */
 const OWN_NAMESPACE = "/proc/thread-self/ns/net";
 
-/** Opens a namespace by path: a bind mount such as /run/netns/x, or /proc/PID/ns/net. Throws KernelError. */
+/** The magic number of the file system that namespaces are on (linux/magic.h). */
+const NSFS_MAGIC = 0x6e736673;
+
+/**
+ * Opens a namespace by path: a bind mount such as /run/netns/x, or /proc/PID/ns/net. Does not wait for
+ * anything else that may be there, as a FIFO. Throws KernelError, EINVAL for what is no namespace.
+ */
 export function openNamespace(path: string): FileDescriptor {
-  return FileDescriptor.open(path, O_RDONLY);
+  const opened = FileDescriptor.open(path, O_RDONLY | O_NONBLOCK);
+  try {
+    if (fstatfsType(opened.fd, path) === NSFS_MAGIC) return opened;
+    throw new KernelError({
+      operation: "open",
+      target: path,
+      errno: ERRNO.EINVAL,
+      hint: "it is no namespace",
+    });
+  } catch (error) {
+    opened[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** Opens the namespace of the calling thread. */

@@ -1,13 +1,12 @@
 /** Where in the shared directory things are. Names are checked before they become paths. */
 
 import { join } from "@std/path";
+import { isNamespaceName, isResourceName } from "../../kubernetes/names.ts";
 import type { PublishedEndpoint } from "../rows.ts";
 
 /** The directory within the manifest directory for what nodes publish. */
 export const PUBLISHED = ".pilus";
 
-const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const POD_FILE = /^[a-z0-9-]+_[a-z0-9.-]+\.json$/;
 /** What a writer that was killed leaves. */
 const DRAFT = /^\.[a-z0-9-]+_[a-z0-9.-]+\.json\.[0-9a-f-]+$/;
@@ -21,7 +20,7 @@ const DRAFT = /^\.[a-z0-9-]+_[a-z0-9.-]+\.json\.[0-9a-f-]+$/;
 export function checkedFolder(directory: string, parts: readonly string[]): string {
   let path = directory;
   for (const part of [PUBLISHED, ...parts]) {
-    if (part !== PUBLISHED && !isName(part, NAME, 253)) {
+    if (part !== PUBLISHED && !isResourceName(part)) {
       throw new TypeError(`Cannot use ${JSON.stringify(part)} as a folder: it is no name`);
     }
     path = join(path, part);
@@ -39,10 +38,10 @@ export function checkedFolder(directory: string, parts: readonly string[]): stri
 
 /** The name of a pod's file. Throws TypeError when namespace or name are none of the API. */
 export function podFileName({ namespace, pod }: PublishedEndpoint): string {
-  if (!isName(namespace, NAMESPACE, 63)) {
+  if (!isNamespaceName(namespace)) {
     throw new TypeError(`Cannot publish a pod of ${JSON.stringify(namespace)}: no namespace`);
   }
-  if (!isName(pod, NAME, 253)) {
+  if (!isResourceName(pod)) {
     throw new TypeError(`Cannot publish the pod ${JSON.stringify(pod)}: no name of a pod`);
   }
   return `${namespace}_${pod}.json`;
@@ -51,8 +50,4 @@ export function podFileName({ namespace, pod }: PublishedEndpoint): string {
 /** Whether a file may be one of a pod, or a draft of one. */
 export function isPodFileName(name: string): boolean {
   return POD_FILE.test(name) || DRAFT.test(name);
-}
-
-function isName(text: string, form: RegExp, length: number): boolean {
-  return text.length <= length && form.test(text);
 }

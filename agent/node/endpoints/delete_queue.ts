@@ -1,6 +1,10 @@
 /** The deletions that the CNI plugin left while the agent was down. */
 
-import { deleteQueueDirectory, type QueuedDelete } from "../../api/queued_delete.ts";
+import {
+  deleteQueueDirectory,
+  type QueuedDelete,
+  queuedDeleteName,
+} from "../../api/queued_delete.ts";
 
 /** What draining did. */
 export interface DrainReport {
@@ -9,12 +13,8 @@ export interface DrainReport {
   failed: { file: string; reason: string }[];
 }
 
-/** Takes back one endpoint, unless it was made after `before`. */
-export type DeleteEndpoint = (
-  containerId: string,
-  ifname: string,
-  options: { before: Date },
-) => Promise<unknown>;
+/** Takes back one endpoint. */
+export type DeleteEndpoint = (containerId: string, ifname: string) => Promise<unknown>;
 
 /** Does every queued deletion and removes its file. To be called at start and on a timer. */
 export async function drainDeleteQueue(
@@ -41,8 +41,8 @@ export async function drainDeleteQueue(
       continue;
     }
     try {
-      await deleteEndpoint(row.containerId, row.ifname, { before: new Date(row.at) });
-      Deno.removeSync(path);
+      await deleteEndpoint(row.containerId, row.ifname);
+      removeIfThere(path);
       report.deleted.push(`${row.containerId}/${row.ifname}`);
     } catch (error) {
       report.failed.push({ file, reason: (error as Error).message });
@@ -52,10 +52,37 @@ export async function drainDeleteQueue(
 }
 
 function parse(text: string): QueuedDelete {
-  const { containerId, ifname, at } = JSON.parse(text) as Partial<QueuedDelete>;
-  if (typeof containerId !== "string" || typeof ifname !== "string" || typeof at !== "string") {
-    throw new TypeError("A queued deletion has containerId, ifname and at");
+  const { containerId, ifname } = JSON.parse(text) as Partial<QueuedDelete>;
+  if (typeof containerId !== "string" || typeof ifname !== "string") {
+    throw new TypeError("A queued deletion has containerId and ifname");
   }
-  if (Number.isNaN(Date.parse(at))) throw new TypeError(`Not a time: ${JSON.stringify(at)}`);
-  return { containerId, ifname, at };
+  return { containerId, ifname };
+}
+
+/**
+ * Does the deletion that is queued for an endpoint, if there is one: to be called before the endpoint is
+ * made, so that what is queued is never about one that is newer. No clock has to be right for that.
+ */
+export async function doQueuedDelete(
+  stateDir: string,
+  endpoint: QueuedDelete,
+  deleteEndpoint: DeleteEndpoint,
+): Promise<void> {
+  const path = `${deleteQueueDirectory(stateDir)}/${queuedDeleteName(endpoint)}`;
+  try {
+    Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  await deleteEndpoint(endpoint.containerId, endpoint.ifname);
+  removeIfThere(path);
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }

@@ -18,6 +18,7 @@ import {
   openNamespace,
 } from "../../../datapath/net/netns.ts";
 import { type AddressPair, AddressPool, type RangeUsage } from "../ipam/address_pool.ts";
+import { printable } from "../../core/printable.ts";
 import { Table } from "../../core/table.ts";
 import { type Endpoint, EndpointError, endpointKey } from "../../api/endpoint.ts";
 import {
@@ -240,19 +241,11 @@ export class EndpointManager implements Disposable {
     );
   }
 
-  /**
-   * Deletes an endpoint and whatever is left of it; done when there is none. With `before`, an
-   * endpoint made later stays. Returns whether there was one.
-   */
-  delete(
-    containerId: string,
-    ifname: string,
-    { before }: { before?: Date } = {},
-  ): Promise<boolean> {
+  /** Deletes an endpoint and whatever is left of it. Returns whether there was one. */
+  delete(containerId: string, ifname: string): Promise<boolean> {
     const key = endpointKey({ containerId, ifname });
     return this.#inTurn(key, async () => {
       const endpoint = this.table.get(key);
-      if (endpoint && before && new Date(endpoint.createdAt) > before) return false;
       if (endpoint) {
         await this.#remove(endpoint);
         return true;
@@ -462,7 +455,7 @@ export class EndpointManager implements Disposable {
 }
 
 function printError(what: string, error: unknown): void {
-  console.error(`${what}: ${(error as Error).message}`);
+  console.error(printable(`${what}: ${(error as Error).message}`));
 }
 
 /** The step as one that never fails, so that the other steps are undone whatever comes of it. */

@@ -1,6 +1,9 @@
 /** The CNI plugin's half of the API: endpoints made, checked and deleted. */
 
 import { EndpointError, type EndpointErrorCode } from "../../api/endpoint.ts";
+import { isNamespaceName, isResourceName } from "../../kubernetes/names.ts";
+import { doQueuedDelete } from "./delete_queue.ts";
+import { requireAnswering } from "./pod_namespace.ts";
 import type { EndpointManager } from "./endpoint_manager.ts";
 import { ApiError, type ApiRoutes } from "../../api/server.ts";
 import type {
@@ -33,6 +36,22 @@ function text(value: unknown, name: string, { optional = false } = {}): string {
   return value;
 }
 
+const CONTAINER_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}$/;
+
+/** Throws ApiError 400 for names that the runtime or the API would not have. */
+function checkNames({ containerId, namespace = "", pod = "" }: EndpointCreateRequest): void {
+  const wrong = !CONTAINER_ID.test(containerId)
+    ? `containerId ${shown(containerId)} must be letters, digits and _ . -`
+    : namespace !== "" && !isNamespaceName(namespace)
+    ? `namespace ${shown(namespace)} is no name of a namespace`
+    : pod !== "" && !isResourceName(pod)
+    ? `pod ${shown(pod)} is no name of a pod`
+    : undefined;
+  if (wrong !== undefined) throw new ApiError(400, { code: "invalid", message: wrong });
+}
+
+const shown = (text: string) => JSON.stringify(text.slice(0, 100));
+
 async function told<T>(work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
@@ -47,8 +66,8 @@ async function told<T>(work: () => T | Promise<T>): Promise<T> {
   }
 }
 
-/** Routes over the manager: create, delete, check and gc. */
-export function endpointRoutes(manager: EndpointManager): ApiRoutes {
+/** Routes over the manager: create, delete, check and gc. The state directory has queued deletions. */
+export function endpointRoutes(manager: EndpointManager, stateDir: string): ApiRoutes {
   return {
     "POST /v1/endpoints": async ({ json, signal }): Promise<EndpointCreateResponse> => {
       const body = await json<Partial<EndpointCreateRequest>>();
@@ -59,6 +78,9 @@ export function endpointRoutes(manager: EndpointManager): ApiRoutes {
         namespace: text(body.namespace, "namespace", { optional: true }),
         pod: text(body.pod, "pod", { optional: true }),
       };
+      checkNames(request);
+      await told(() => requireAnswering(request.netns));
+      await doQueuedDelete(stateDir, request, (...endpoint) => manager.delete(...endpoint));
       const endpoint = await told(() => manager.create(request, signal));
       return { endpoint, router: manager.router };
     },

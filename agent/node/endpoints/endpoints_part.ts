@@ -187,7 +187,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
   const drainQueue = async () => {
     const { deleted, failed } = await drainDeleteQueue(
       config.stateDir,
-      (containerId, ifname, before) => manager.delete(containerId, ifname, before),
+      (containerId, ifname) => manager.delete(containerId, ifname),
     );
     for (const endpoint of deleted) log.info("queued deletion done", { endpoint });
     for (const { file, reason } of failed) log.warn("queued deletion failed", { file, reason });
@@ -223,7 +223,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
     routes: {
       "GET /v1/endpoints": () => endpoints.rows().map(view).sort((a, b) => a.id - b.id),
       "GET /v1/endpoints/{id}": ({ params }) => view(findEndpoint(endpoints, params.id!)),
-      ...endpointRoutes(manager),
+      ...endpointRoutes(manager, config.stateDir),
     },
     maps: {
       pilus_endpoints: {

@@ -36,6 +36,29 @@ export function openPodNamespace(
   }
 }
 
+/** Milliseconds that a file system has for an answer about a path. */
+const ANSWER_MS = 2_000;
+
+/** Paths that were asked for and have not been answered: each holds a thread of the runtime's. */
+let unanswered = 0;
+const MAX_UNANSWERED = 8;
+
+/** Rejects with EndpointError when the path's file system does not answer, as one of a dead server. */
+export async function requireAnswering(path: string): Promise<void> {
+  const silent = () =>
+    new EndpointError("netns", `Cannot use network namespace ${path}: its file system is silent`);
+  if (unanswered >= MAX_UNANSWERED) throw silent();
+  unanswered++;
+  const asked = Deno.stat(path).catch(() => {}).finally(() => unanswered--);
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(silent()), ANSWER_MS);
+  try {
+    await Promise.race([asked, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Whether both paths name one namespace that is there. */
 export function sameNamespace(a: string, b: string): boolean {
   try {

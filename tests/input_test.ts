@@ -88,6 +88,16 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
     });
 
     await t.step("an address that two pods claim", async () => {
+      lab.apply(
+        "node-twins",
+        JSON.stringify({
+          apiVersion: "v1",
+          kind: "Node",
+          metadata: { name: "twins" },
+          spec: { podCIDR: "10.60.9.0/24" },
+          status: { addresses: [{ type: "InternalIP", address: "192.168.60.9" }] },
+        }),
+      );
       const endpoint = (name: string) =>
         JSON.stringify({
           apiVersion: "cilium.io/v2",
@@ -96,7 +106,7 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
           status: {
             id: 7,
             identity: { id: 40001, labels: [`k8s:app=${name}`] },
-            networking: { addressing: [{ ipv4: "10.60.1.99" }], node: a.ipv4 },
+            networking: { addressing: [{ ipv4: "10.60.9.9" }], node: "192.168.60.9" },
             state: "ready",
           },
         });
@@ -106,10 +116,11 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
         Deno.writeTextFileSync(`${folder}/demo_${name}.json`, endpoint(name));
       }
       const both = ({ problems }: StatusView) =>
-        problems.some(({ message }) => /10\.60\.1\.99/.test(message));
+        problems.some(({ message }) => /10\.60\.9\.9/.test(message));
       const status = await settle(() => a.status(), both);
-      assertMatch(JSON.stringify(status.problems), /10\.60\.1\.99.*demo\/(one|two)/);
+      assertMatch(JSON.stringify(status.problems), /10\.60\.9\.9.*demo\/(one|two)/);
       Deno.removeSync(folder, { recursive: true });
+      lab.remove("node-twins");
       assertEquals((await settle(() => a.status(), (s) => s.problems.length === 0)).problems, []);
     });
   });

@@ -21,7 +21,7 @@ Deno.test("while hostile manifests are read, pods are added and policies change"
 
     await t.step("one takes the reader's whole time", async () => {
       // each key is compared with all before it
-      lab.apply("slow", Array.from({ length: 75_000 }, (_, i) => `k${i}: 1\n`).join(""));
+      lab.apply("slow", Array.from({ length: 60_000 }, (_, i) => `k${i}: 1\n`).join(""));
       lab.apply("list", "a:\n" + "- b\n".repeat(2_000_000));
       lab.apply("deep", "[".repeat(100_000));
       lab.apply("deny", DENY);

@@ -244,8 +244,9 @@ Deno.test("inNamespace() comes home after success, failure and a promise", async
     "must be synchronous",
   );
   assertEquals(namespaceId("/proc/thread-self/ns/net"), home);
-  using file = openNamespace("/dev/null");
-  assert(isErrno(assertThrows(() => inNamespace(file.fd, () => 0), KernelError), "EINVAL"));
+  assert(isErrno(assertThrows(() => openNamespace("/dev/null"), KernelError), "EINVAL"));
+  using uts = openNamespace("/proc/self/ns/uts");
+  assert(isErrno(assertThrows(() => inNamespace(uts.fd, () => 0), KernelError), "EINVAL"));
   using own = currentNamespace();
   assert(own.fd > 0);
 });

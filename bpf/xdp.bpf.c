@@ -195,6 +195,8 @@ int xdp_ingress(struct xdp_md *ctx)
 		if ((void *)l4 + sizeof(struct tcphdr) > end)
 			return XDP_PASS;
 		w.tcp_flags = ((__u8 *)l4)[13];
+		w.sequence = ((struct tcphdr *)l4)->seq;
+		w.acknowledgement = ((struct tcphdr *)l4)->ack_seq;
 	} else if (w.tuple.protocol != IPPROTO_UDP || (void *)l4 + sizeof(struct udphdr) > end) {
 		return XDP_PASS;
 	}
@@ -202,7 +204,10 @@ int xdp_ingress(struct xdp_md *ctx)
 	w.tuple.destination_port = l4[1];
 	/* answers come first: a translated flow may have the port of a service */
 	if (address_equal(&w.tuple.destination, w.family == 4 ? &node->ipv4 : &node->ipv6)) {
-		e = nat_lookup_in(&w.tuple, w.tcp_flags);
+		struct nat_segment segment;
+
+		segment_of_flow(&segment, &w);
+		e = nat_lookup_in(&w.tuple, &segment);
 		if (e)
 			return is_for_device(ctx) ? reverse_snat(ctx, &w, e) : XDP_PASS;
 	}

@@ -1,12 +1,21 @@
 /** Ways into and out of a pod that an attacker tried; see docs/security.md. */
 
 import { assert, assertEquals } from "@std/assert";
-import { DropReason, EventType, IpcacheFlags, ServiceFlags } from "./maps/generated.ts";
+import {
+  CtFlags,
+  DropReason,
+  EventType,
+  IpcacheFlags,
+  NatFlags,
+  ServiceFlags,
+} from "./maps/generated.ts";
 import { addAddress } from "./net/address.ts";
-import { parseCidr, parseIp } from "./net/ip.ts";
+import { equalIp, parseCidr, parseIp } from "./net/ip.ts";
+import { listRoutes, TABLE_LOCAL } from "./net/route.ts";
 import { balancerNode, PORTS, VIP } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
+  MARK,
   NODE,
   OTHER_NODE,
   OTHER_POD,
@@ -265,6 +274,15 @@ both("a pod reaches no address that the stack takes as its own, but as the host"
     ifindex: DEVICE_IFINDEX,
     cidr: parseCidr(family === "ipv4" ? "192.0.2.77/24" : "2001:db8:77::1/64"),
   });
+  // an address of IPv6 is in the table of local routes a moment later
+  const own = parseIp(family === "ipv4" ? "192.0.2.77" : "2001:db8:77::1");
+  const isLocal = () =>
+    listRoutes(node.netlink).some(({ table, destination }) =>
+      table === TABLE_LOCAL && equalIp(destination.address, own)
+    );
+  for (let i = 0; i < 100 && !isLocal(); i++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+  }
   const to = (destination: string, ttl = 64) =>
     node.fromPod(
       udpFrame({ source: POD[family], destination, sourcePort: 1, destinationPort: 9999, ttl }),
@@ -491,4 +509,111 @@ both("XDP leaves a frame for another's MAC to the stack", (family) => {
   const run = (frame: Bytes) => node.program("xdp_ingress").testRun({ data: frame }).retval;
   assert([3, 4].includes(run(made())));
   assertEquals(run(made(Uint8Array.of(2, 0, 0, 9, 9, 9))), 2);
+});
+
+/** A segment with its sequence numbers, whose checksum nobody looks at. */
+function segment(
+  options: Parameters<typeof tcpFrame>[0],
+  sequence: number,
+  acknowledgement: number,
+): Bytes {
+  const made = tcpFrame(options);
+  const l4 = made.length - 20 - (options.payload?.length ?? 0);
+  const view = new DataView(made.buffer);
+  view.setUint32(l4 + 4, sequence);
+  view.setUint32(l4 + 8, acknowledgement);
+  return made;
+}
+
+both("a RST or FIN out of the window ends no connection, nor its mapping", (family) => {
+  using node = new TestNode();
+  const own = {
+    source: POD[family],
+    destination: WORLD[family],
+    sourcePort: 7,
+    destinationPort: 80,
+  };
+  const others = { source: WORLD[family], destination: NODE[family], sourcePort: 80 };
+  const out = (flags: number, sequence: number, acknowledgement: number) => {
+    const sent = node.fromPod(segment({ ...own, flags }, sequence, acknowledgement));
+    return node.run("to_netdev", sent.frame, { ifindex: DEVICE_IFINDEX, mark: MARK.masquerade });
+  };
+  const back = (flags: number, sequence: number, acknowledgement: number) =>
+    node.run(
+      "from_netdev",
+      segment({ ...others, destinationPort: 7, flags }, sequence, acknowledgement),
+      { ifindex: DEVICE_IFINDEX },
+    );
+  const ct = () =>
+    node.connection(6, [POD[family], 7], [WORLD[family], 80])!.flags & CtFlags.CLOSING;
+  const nat = () =>
+    [...node.maps.pilus_nat.entries()][0]![1].flags & ~NatFlags.REPLIED &
+    (NatFlags.RESET | NatFlags.FIN_IN | NatFlags.FIN_OUT);
+  const ended = () => [ct(), nat()];
+  out(TCP.syn, 1000, 0);
+  back(TCP.syn | TCP.ack, 5_000_000, 1001);
+  out(TCP.ack, 1001, 5_000_001);
+  for (const flags of [TCP.rst, TCP.rst | TCP.ack, TCP.fin | TCP.ack]) {
+    back(flags, 3_000_000_000, 1001);
+    assertEquals(ended(), [0, 0]);
+    out(flags, 3_000_000_000, 5_000_001);
+    assertEquals(ended(), [0, 0]);
+  }
+  // one that lies in the window, and that the other side has not believed
+  back(TCP.rst, 5_000_900, 1001);
+  assertEquals(ended(), [CtFlags.CLOSING, NatFlags.RESET]);
+  out(TCP.ack, 1001, 5_000_001);
+  assertEquals(ended(), [0, 0]);
+  back(TCP.rst, 5_000_001, 1001);
+  assertEquals(ended(), [CtFlags.CLOSING, NatFlags.RESET]);
+});
+
+both("acknowledgements that leap do not move the window", (family) => {
+  using node = new TestNode();
+  const client = {
+    source: POD[family],
+    destination: OTHER_POD[family],
+    sourcePort: 7,
+    destinationPort: 80,
+  };
+  const server = {
+    source: OTHER_POD[family],
+    destination: POD[family],
+    sourcePort: 80,
+    destinationPort: 7,
+  };
+  node.fromPod(segment({ ...client, flags: TCP.syn }, 1000, 0));
+  node.fromPod(segment({ ...server, flags: TCP.syn | TCP.ack }, 9000, 1001), OTHER_POD);
+  node.fromPod(segment({ ...client, flags: TCP.ack }, 1001, 9001));
+  node.fromPod(segment({ ...client, flags: TCP.ack }, 1001, 3_000_000_000));
+  node.fromPod(segment({ ...server, flags: TCP.rst }, 3_000_000_000, 0), OTHER_POD);
+  const row = node.connection(6, [POD[family], 7], [OTHER_POD[family], 80])!;
+  assertEquals(row.flags & CtFlags.CLOSING, 0);
+  assertEquals(row.acknowledged[0], 9001);
+});
+
+both("a mapping that was never answered gives way when no port is left", (family) => {
+  using node = new TestNode({ nat_port_min: 100, nat_port_max: 103 });
+  const send = (pod: TestPod, sourcePort: number) => {
+    const made = udpFrame({
+      source: pod[family],
+      destination: WORLD[family],
+      sourcePort,
+      destinationPort: 53,
+    });
+    const sent = node.fromPod(made, pod);
+    return node.run("to_netdev", sent.frame, { ifindex: DEVICE_IFINDEX, mark: MARK.masquerade });
+  };
+  for (let port = 100; port < 104; port++) assertEquals(dropped(node, send(POD, port)), undefined);
+  const age = (seconds: number, flags = 0) => {
+    for (const [key, value] of [...node.maps.pilus_nat.entries()]) {
+      const used = value.used - BigInt(seconds * 1e9);
+      node.maps.pilus_nat.set(key, { ...value, used: used > 0n ? used : 1n, flags });
+    }
+  };
+  assertEquals(dropped(node, send(OTHER_POD, 101)), DropReason.NO_NAT_MAPPING);
+  age(2, NatFlags.REPLIED);
+  assertEquals(dropped(node, send(OTHER_POD, 101)), DropReason.NO_NAT_MAPPING);
+  age(2);
+  assertEquals(dropped(node, send(OTHER_POD, 101)), undefined);
 });

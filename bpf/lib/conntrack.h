@@ -40,6 +40,8 @@ struct ct_entry {
 	__u16 flags;	   /* enum ct_flags */
 	__u8 tcp_flags[2]; /* seen */
 	__u8 pad[2];
+	__u32 acknowledged[2]; /* by TCP packets of that direction; with TCP_ACK in `tcp_flags` */
+	__u32 pad2;
 };
 
 struct {
@@ -115,6 +117,37 @@ static __always_inline bool ct_is_same_service(const struct ct_entry *e, const s
 }
 
 /*
+ * TCP's part of ct_account(): returns `flags` as they are after the packet. A FIN or RST out of the
+ * other side's window ends nothing, and a segment after a RST shows that it was not believed.
+ */
+static __always_inline __u16 ct_account_tcp(struct ct_entry *e, const struct packet *p,
+					    __u32 direction, __u16 flags, __u8 *fresh)
+{
+	__u8 seen = e->tcp_flags[direction], other = e->tcp_flags[direction ^ 1];
+	__u8 sent = p->tcp_flags;
+
+	if (unlikely(sent & (TCP_FIN | TCP_RST)) && other & TCP_ACK &&
+	    !tcp_in_window(p->sequence, e->acknowledged[direction ^ 1]))
+		sent &= ~(TCP_FIN | TCP_RST);
+	if (unlikely((seen | other) & TCP_RST) && !(p->tcp_flags & TCP_RST)) {
+		seen &= ~TCP_RST;
+		e->tcp_flags[direction] = seen;
+		e->tcp_flags[direction ^ 1] = other & ~TCP_RST;
+		if (!(seen & other & TCP_FIN))
+			flags &= ~CT_CLOSING;
+	}
+	if (sent & TCP_ACK && (!(seen & TCP_ACK) ||
+			       tcp_acknowledges(p->acknowledgement, e->acknowledged[direction], 1)))
+		e->acknowledged[direction] = bpf_ntohl(p->acknowledgement);
+	*fresh = sent & ~seen & (TCP_SYN | TCP_FIN | TCP_RST);
+	if (sent & ~seen)
+		e->tcp_flags[direction] = seen | sent;
+	if (*fresh & TCP_RST || ((seen | sent) & other & TCP_FIN))
+		flags |= CT_CLOSING;
+	return flags;
+}
+
+/*
  * Accounts for a packet. Returns the TCP flags that this direction shows for the first time, which
  * is when an event is worth sending. Counters may lose an increment to a race of two CPUs within
  * one direction.
@@ -131,13 +164,7 @@ static __always_inline __u8 ct_account(struct ct_entry *e, const struct packet *
 	if (direction && !(flags & CT_REPLIED))
 		flags |= CT_REPLIED;
 	if (p->tuple.protocol == IPPROTO_TCP && !(p->flags & PACKET_FRAGMENT_LATER)) {
-		__u8 seen = e->tcp_flags[direction & 1];
-
-		fresh = p->tcp_flags & ~seen & (TCP_SYN | TCP_FIN | TCP_RST);
-		if (p->tcp_flags & ~seen)
-			e->tcp_flags[direction & 1] = seen | p->tcp_flags;
-		if (fresh & TCP_RST || (e->tcp_flags[0] & e->tcp_flags[1] & TCP_FIN))
-			flags |= CT_CLOSING;
+		flags = ct_account_tcp(e, p, direction & 1, flags, &fresh);
 	}
 	if (flags != e->flags)
 		e->flags = flags;

@@ -33,6 +33,8 @@ enum nat_flags {
 	NAT_FIN_OUT = 2, /* from the initiator */
 	NAT_FIN_IN = 4,
 	NAT_RESET = 8,
+	NAT_ACKED_OUT = 16, /* `acknowledged` of that direction is set */
+	NAT_ACKED_IN = 32,
 };
 
 struct nat_entry {
@@ -42,7 +44,9 @@ struct nat_entry {
 	__be16 frontend_port;
 	__u8 flags; /* enum nat_flags */
 	__u8 pad[3];
-	__u64 used; /* CLOCK_MONOTONIC, ns; renewed at most once a second */
+	__u64
+	    used; /* CLOCK_MONOTONIC, ns; renewed at most once a second, and when it was answered */
+	__u32 acknowledged[2]; /* TCP, by enum nat_direction, to NAT_ACK_STEP bytes */
 };
 
 struct {
@@ -55,6 +59,12 @@ struct {
 
 #define NAT_TRIES 32
 
+/* Acknowledged bytes that a row lags behind, so that CPUs do not fight for it. */
+#define NAT_ACK_STEP 65536
+
+/* After so long a mapping that was never answered gives way to a flow that finds no port. */
+#define NAT_UNANSWERED_NS NS_PER_SECOND
+
 /* A flow as received, before translation. */
 struct flow {
 	struct tuple tuple;
@@ -62,7 +72,9 @@ struct flow {
 	__u8 family;  /* 4 or 6 */
 	__u8 tcp_flags;
 	__u8 ttl;
-	__u8 fixed; /* 1: the protocol has no port that could become another */
+	__u8 fixed;	 /* 1: the protocol has no port that could become another */
+	__be32 sequence; /* TCP */
+	__be32 acknowledgement;
 };
 
 /* The destination after translation: a backend, or the original one. */
@@ -107,26 +119,62 @@ static __always_inline __u64 nat_lifetime(__u8 protocol, __u8 flags)
 	return ct_tcp_established_s * NS_PER_SECOND;
 }
 
-/* Accounts a packet of the mapping. */
-static __always_inline void nat_account(struct nat_entry *e, __u8 tcp_flags, int direction)
+/* What a packet tells of its connection: TCP's fields, else zero. */
+struct nat_segment {
+	__u8 tcp_flags;
+	__be32 sequence;
+	__be32 acknowledgement;
+};
+
+/* TCP's part of nat_account(): returns `flags` after the segment, as ct_account_tcp(). */
+static __always_inline __u8 nat_account_tcp(struct nat_entry *e, const struct nat_segment *s,
+					    int direction, __u8 flags)
+{
+	__u8 acked[2] = {NAT_ACKED_OUT, NAT_ACKED_IN};
+	__u8 fin[2] = {NAT_FIN_OUT, NAT_FIN_IN};
+	__u32 d = direction & 1;
+
+	if (s->tcp_flags & TCP_ACK &&
+	    (!(flags & acked[d]) ||
+	     tcp_acknowledges(s->acknowledgement, e->acknowledged[d], NAT_ACK_STEP))) {
+		e->acknowledged[d] = bpf_ntohl(s->acknowledgement);
+		flags |= acked[d];
+	}
+	if (likely(!(s->tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))))
+		return flags & ~NAT_RESET; /* what a reset was believed by sends no more */
+	if (!(s->tcp_flags & TCP_SYN) && flags & acked[d ^ 1] &&
+	    !tcp_in_window(s->sequence, e->acknowledged[d ^ 1]))
+		return flags;
+	if (s->tcp_flags & TCP_RST)
+		return flags | NAT_RESET;
+	if (s->tcp_flags & TCP_FIN)
+		return flags | fin[d];
+	/* the same pair of ports again */
+	return direction == NAT_OUT ? 0 : flags;
+}
+
+/* Accounts a packet of the mapping. One that was never answered ages from its first packet. */
+static __always_inline void nat_account(struct nat_entry *e, const struct nat_segment *s,
+					int direction)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	__u8 flags = e->flags;
 
 	if (direction == NAT_IN)
 		flags |= NAT_REPLIED;
-	if (unlikely(tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))) {
-		if (tcp_flags & TCP_RST)
-			flags |= NAT_RESET;
-		else if (tcp_flags & TCP_FIN)
-			flags |= direction == NAT_IN ? NAT_FIN_IN : NAT_FIN_OUT;
-		else if (direction == NAT_OUT)
-			flags = 0; /* the same pair of ports again */
-	}
+	if (s->tcp_flags)
+		flags = nat_account_tcp(e, s, direction, flags);
 	if (flags != e->flags)
 		e->flags = flags;
-	if (now - e->used > NS_PER_SECOND)
+	if (flags & NAT_REPLIED && now - e->used > NS_PER_SECOND)
 		e->used = now;
+}
+
+static __always_inline void segment_of_flow(struct nat_segment *s, const struct flow *f)
+{
+	s->tcp_flags = f->tcp_flags;
+	s->sequence = f->sequence;
+	s->acknowledgement = f->acknowledgement;
 }
 
 /* Whether a socket of the node itself already has this address-port pair towards the destination.
@@ -166,12 +214,17 @@ __noinline int nat_port_is_the_nodes(CONTEXT *ctx, const struct flow *f, const s
 	return 1;
 }
 
-/* Whether the flow may have `port`: 0 it is free, 1 it has it, -1 another flow has it. */
+/*
+ * Whether the flow may have `port`: 0 it is free, 1 it has it, -1 another flow has it. When
+ * `pressed`, no port was free: then a mapping that was never answered gives way.
+ */
 __noinline int nat_claim(const struct flow *f, const struct target *t, const struct address *own,
-			 __u16 port)
+			 __u16 port, bool pressed)
 {
+	struct nat_segment segment;
 	struct nat_entry *taken;
 	struct nat_key key;
+	__u64 lifetime;
 
 	if (!f || !t || !own)
 		return -1;
@@ -181,10 +234,14 @@ __noinline int nat_claim(const struct flow *f, const struct target *t, const str
 	if (!taken)
 		return 0;
 	if (nat_is_of(taken, f)) {
-		nat_account(taken, f->tcp_flags, NAT_OUT);
+		segment_of_flow(&segment, f);
+		nat_account(taken, &segment, NAT_OUT);
 		return 1;
 	}
-	if (bpf_ktime_get_coarse_ns() - taken->used < nat_lifetime(key.protocol, taken->flags))
+	lifetime = pressed && !(taken->flags & NAT_REPLIED)
+		       ? NAT_UNANSWERED_NS
+		       : nat_lifetime(key.protocol, taken->flags);
+	if (bpf_ktime_get_coarse_ns() - taken->used < lifetime)
 		return -1;
 	/* of two CPUs that take it over, one deletes and one inserts */
 	return bpf_map_delete_elem(&pilus_nat, &key) ? -1 : 0;
@@ -222,6 +279,7 @@ static __always_inline __u16 nat_candidate(const struct flow *f, __u32 hash, __u
 static __always_inline bool nat_has_port(const struct flow *f, const struct target *t,
 					 const struct address *own, __u16 port)
 {
+	struct nat_segment segment;
 	struct nat_entry *e;
 	struct nat_key key;
 
@@ -229,7 +287,8 @@ static __always_inline bool nat_has_port(const struct flow *f, const struct targ
 	e = bpf_map_lookup_elem(&pilus_nat, &key);
 	if (!e || !nat_is_of(e, f))
 		return false;
-	nat_account(e, f->tcp_flags, NAT_OUT);
+	segment_of_flow(&segment, f);
+	nat_account(e, &segment, NAT_OUT);
 	return true;
 }
 
@@ -269,14 +328,16 @@ __noinline int nat_make(CONTEXT *ctx, const struct flow *f, const struct target 
 	if (!f || !t || !own)
 		return DROP(NO_NAT_MAPPING);
 	hash = flow_hash(&f->tuple, false);
-	for (__u32 i = 0; i < NAT_TRIES; i++) {
-		__u16 port = nat_candidate(f, hash, i);
-		int claim = nat_claim(f, t, own, port);
+	for (__u32 i = 0; i < 2 * NAT_TRIES; i++) {
+		__u16 port = nat_candidate(f, hash, i % NAT_TRIES);
+		int claim = nat_claim(f, t, own, port, i >= NAT_TRIES);
 
 		if (claim > 0 || (!claim && !nat_port_is_the_nodes(ctx, f, t, own, port) &&
 				  !nat_insert(f, t, own, port)))
 			return port;
-		if (f->fixed)
+		if (f->fixed && i < NAT_TRIES)
+			i = NAT_TRIES - 1; /* it has one candidate: on to the second round */
+		else if (f->fixed)
 			break;
 	}
 	return DROP(NO_NAT_MAPPING);
@@ -300,7 +361,8 @@ static __always_inline int nat_find(CONTEXT *ctx, const struct flow *f, const st
 }
 
 /* The mapping of a reply from `t->source` to an address of the node; NULL: for the node itself. */
-static __always_inline struct nat_entry *nat_lookup_in(const struct tuple *t, __u8 tcp_flags)
+static __always_inline struct nat_entry *nat_lookup_in(const struct tuple *t,
+						       const struct nat_segment *segment)
 {
 	struct nat_entry *e;
 	struct nat_key key;
@@ -312,6 +374,6 @@ static __always_inline struct nat_entry *nat_lookup_in(const struct tuple *t, __
 	*(__u32 *)&key.protocol = t->protocol;
 	e = bpf_map_lookup_elem(&pilus_nat, &key);
 	if (e)
-		nat_account(e, tcp_flags, NAT_IN);
+		nat_account(e, segment, NAT_IN);
 	return e;
 }

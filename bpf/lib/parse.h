@@ -39,6 +39,8 @@ struct packet {
 	struct tuple tuple;
 	struct tuple inner; /* with PACKET_ICMP_ERROR, as quoted */
 	__u32 fragment_id;
+	__be32 sequence; /* TCP */
+	__be32 acknowledgement;
 	__u16 l3;	/* offset of the IP header */
 	__u16 l4;	/* offset of the L4 header */
 	__u16 inner_l3; /* with PACKET_ICMP_ERROR */
@@ -61,6 +63,31 @@ struct packet {
 static __always_inline bool tcp_begins(__u8 flags)
 {
 	return (flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/*
+ * The last acknowledgement of one direction, and with it what the other may send: a segment that
+ * ends a connection counts when it lies in the window behind it, as in the kernel's conntrack. The
+ * window is the largest that senders have, as its scale is not known.
+ */
+#define TCP_WINDOW (4 << 20)
+
+/* Whether a segment with that sequence number may be the next one to who has acknowledged so far.
+ */
+static __always_inline bool tcp_in_window(__be32 sequence, __u32 acknowledged)
+{
+	return bpf_ntohl(sequence) - acknowledged < TCP_WINDOW;
+}
+
+/*
+ * Whether to keep `acknowledgement` in place of `acknowledged`. Steps of less than `step` are not
+ * kept, which leaves the row clean; those out of the window are not believed.
+ */
+static __always_inline bool tcp_acknowledges(__be32 acknowledgement, __u32 acknowledged, __u32 step)
+{
+	__u32 more = bpf_ntohl(acknowledgement) - acknowledged;
+
+	return more >= step && more < TCP_WINDOW;
 }
 
 #define IPV6_EXTENSIONS_MAX 5
@@ -260,6 +287,8 @@ static __always_inline int parse_packet(CONTEXT *ctx, __u32 at, __u8 family, str
 		p->tuple.source_port = tcp->source;
 		p->tuple.destination_port = tcp->dest;
 		p->tcp_flags = ((__u8 *)tcp)[13];
+		p->sequence = tcp->seq;
+		p->acknowledgement = tcp->ack_seq;
 		return 0;
 	}
 	case IPPROTO_UDP: {

@@ -17,7 +17,7 @@ static __always_inline int allocate_port(const struct flow *f, const struct targ
 	for (__u32 i = 1; i < NAT_TRIES; i++) {
 		__u16 port = nat_candidate(f, hash, i);
 
-		if (!nat_claim(f, t, own, port) && !nat_insert(f, t, own, port))
+		if (!nat_claim(f, t, own, port, false) && !nat_insert(f, t, own, port))
 			return port;
 	}
 	return 0;

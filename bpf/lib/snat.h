@@ -11,6 +11,8 @@ static __always_inline void flow_of(struct flow *f, const struct packet *p)
 	f->family = p->family;
 	f->tcp_flags = p->tcp_flags;
 	f->fixed = !has_port_to_change(p);
+	f->sequence = p->sequence;
+	f->acknowledgement = p->acknowledgement;
 }
 
 /* The flow whose reverse direction the quoted packet belongs to. */
@@ -24,6 +26,8 @@ static __always_inline void flow_against_quote(struct flow *f, const struct pack
 	f->family = p->family;
 	f->tcp_flags = 0;
 	f->fixed = 0;
+	f->sequence = 0;
+	f->acknowledgement = 0;
 }
 
 /*
@@ -75,6 +79,7 @@ static __always_inline int nat_masquerade(struct __sk_buff *skb, struct packet *
 /* Reverse NAT of a reply. Returns 1, 0 without a mapping, or a negative drop reason. */
 __noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
 {
+	struct nat_segment segment = {};
 	struct address to, frontend;
 	struct nat_entry *e;
 	__be16 port, frontend_port;
@@ -94,7 +99,7 @@ __noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
 		t.destination = p->inner.source;
 		t.destination_port = p->inner.source_port;
 		t.protocol = p->inner.protocol;
-		e = nat_lookup_in(&t, 0);
+		e = nat_lookup_in(&t, &segment);
 		if (!e)
 			return 0;
 		to = e->address;
@@ -114,7 +119,10 @@ __noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
 			err = rewrite_outer(skb, p, REWRITE_DESTINATION, &to);
 		return err ? err : 1;
 	}
-	e = nat_lookup_in(&p->tuple, p->tcp_flags);
+	segment.tcp_flags = p->tcp_flags;
+	segment.sequence = p->sequence;
+	segment.acknowledgement = p->acknowledgement;
+	e = nat_lookup_in(&p->tuple, &segment);
 	if (!e)
 		return 0;
 	to = e->address;

@@ -193,7 +193,7 @@ export const ConnectionStatus = {
   RELATED: 4,
 } as const;
 
-/** struct ct_entry, 80 bytes. */
+/** struct ct_entry, 96 bytes. */
 export interface CtEntry {
   expires: bigint;
   packets: [bigint, bigint];
@@ -206,10 +206,11 @@ export interface CtEntry {
   frontendPort: number;
   flags: number;
   tcpFlags: Uint8Array;
+  acknowledged: [number, number];
 }
 
 export const ctEntry: Codec<CtEntry> = {
-  size: 80,
+  size: 96,
   encode(view, offset, value) {
     view.setBigUint64(offset, value.expires, true);
     view.setBigUint64(offset + 8, value.packets[0], true);
@@ -224,6 +225,8 @@ export const ctEntry: Codec<CtEntry> = {
     view.setUint16(offset + 72, value.frontendPort, false);
     view.setUint16(offset + 74, value.flags, true);
     writeBytes(view, offset + 76, 2, value.tcpFlags);
+    view.setUint32(offset + 80, value.acknowledged[0], true);
+    view.setUint32(offset + 84, value.acknowledged[1], true);
   },
   decode: (view, offset) => ({
     expires: view.getBigUint64(offset, true),
@@ -237,6 +240,7 @@ export const ctEntry: Codec<CtEntry> = {
     frontendPort: view.getUint16(offset + 72, false),
     flags: view.getUint16(offset + 74, true),
     tcpFlags: readBytes(view, offset + 76, 2),
+    acknowledged: [view.getUint32(offset + 80, true), view.getUint32(offset + 84, true)],
   }),
 };
 
@@ -527,7 +531,7 @@ export const EventType = {
   VERDICT: 3,
 } as const;
 
-/** struct flow, 48 bytes. */
+/** struct flow, 56 bytes. */
 export interface Flow {
   tuple: Tuple;
   length: number;
@@ -535,10 +539,12 @@ export interface Flow {
   tcpFlags: number;
   ttl: number;
   fixed: number;
+  sequence: number;
+  acknowledgement: number;
 }
 
 export const flow: Codec<Flow> = {
-  size: 48,
+  size: 56,
   encode(view, offset, value) {
     tuple.encode(view, offset, value.tuple);
     view.setUint32(offset + 40, value.length, true);
@@ -546,6 +552,8 @@ export const flow: Codec<Flow> = {
     view.setUint8(offset + 45, value.tcpFlags);
     view.setUint8(offset + 46, value.ttl);
     view.setUint8(offset + 47, value.fixed);
+    view.setUint32(offset + 48, value.sequence, false);
+    view.setUint32(offset + 52, value.acknowledgement, false);
   },
   decode: (view, offset) => ({
     tuple: tuple.decode(view, offset),
@@ -554,6 +562,8 @@ export const flow: Codec<Flow> = {
     tcpFlags: view.getUint8(offset + 45),
     ttl: view.getUint8(offset + 46),
     fixed: view.getUint8(offset + 47),
+    sequence: view.getUint32(offset + 48, false),
+    acknowledgement: view.getUint32(offset + 52, false),
   }),
 };
 
@@ -679,7 +689,7 @@ export const NatDirection = {
   IN: 1,
 } as const;
 
-/** struct nat_entry, 48 bytes. */
+/** struct nat_entry, 56 bytes. */
 export interface NatEntry {
   address: Uint8Array;
   frontend: Uint8Array;
@@ -687,10 +697,11 @@ export interface NatEntry {
   frontendPort: number;
   flags: number;
   used: bigint;
+  acknowledged: [number, number];
 }
 
 export const natEntry: Codec<NatEntry> = {
-  size: 48,
+  size: 56,
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.address);
     writeBytes(view, offset + 16, 16, value.frontend);
@@ -698,6 +709,8 @@ export const natEntry: Codec<NatEntry> = {
     view.setUint16(offset + 34, value.frontendPort, false);
     view.setUint8(offset + 36, value.flags);
     view.setBigUint64(offset + 40, value.used, true);
+    view.setUint32(offset + 48, value.acknowledged[0], true);
+    view.setUint32(offset + 52, value.acknowledged[1], true);
   },
   decode: (view, offset) => ({
     address: readBytes(view, offset, 16),
@@ -706,6 +719,7 @@ export const natEntry: Codec<NatEntry> = {
     frontendPort: view.getUint16(offset + 34, false),
     flags: view.getUint8(offset + 36),
     used: view.getBigUint64(offset + 40, true),
+    acknowledged: [view.getUint32(offset + 48, true), view.getUint32(offset + 52, true)],
   }),
 };
 
@@ -715,6 +729,8 @@ export const NatFlags = {
   FIN_OUT: 2,
   FIN_IN: 4,
   RESET: 8,
+  ACKED_OUT: 16,
+  ACKED_IN: 32,
 } as const;
 
 /** struct nat_key, 40 bytes. */
@@ -829,11 +845,13 @@ export const overlayInflight: Codec<OverlayInflight> = {
   }),
 };
 
-/** struct packet, 104 bytes. */
+/** struct packet, 112 bytes. */
 export interface Packet {
   tuple: Tuple;
   inner: Tuple;
   fragmentId: number;
+  sequence: number;
+  acknowledgement: number;
   l3: number;
   l4: number;
   innerL3: number;
@@ -847,36 +865,40 @@ export interface Packet {
 }
 
 export const packet: Codec<Packet> = {
-  size: 104,
+  size: 112,
   encode(view, offset, value) {
     tuple.encode(view, offset, value.tuple);
     tuple.encode(view, offset + 40, value.inner);
     view.setUint32(offset + 80, value.fragmentId, true);
-    view.setUint16(offset + 84, value.l3, true);
-    view.setUint16(offset + 86, value.l4, true);
-    view.setUint16(offset + 88, value.innerL3, true);
-    view.setUint16(offset + 90, value.innerL4, true);
-    view.setUint8(offset + 92, value.family);
-    view.setUint8(offset + 93, value.flags);
-    view.setUint8(offset + 94, value.tcpFlags);
-    view.setUint8(offset + 95, value.ttl);
-    view.setUint8(offset + 96, value.icmpType);
-    view.setUint8(offset + 97, value.icmpCode);
+    view.setUint32(offset + 84, value.sequence, false);
+    view.setUint32(offset + 88, value.acknowledgement, false);
+    view.setUint16(offset + 92, value.l3, true);
+    view.setUint16(offset + 94, value.l4, true);
+    view.setUint16(offset + 96, value.innerL3, true);
+    view.setUint16(offset + 98, value.innerL4, true);
+    view.setUint8(offset + 100, value.family);
+    view.setUint8(offset + 101, value.flags);
+    view.setUint8(offset + 102, value.tcpFlags);
+    view.setUint8(offset + 103, value.ttl);
+    view.setUint8(offset + 104, value.icmpType);
+    view.setUint8(offset + 105, value.icmpCode);
   },
   decode: (view, offset) => ({
     tuple: tuple.decode(view, offset),
     inner: tuple.decode(view, offset + 40),
     fragmentId: view.getUint32(offset + 80, true),
-    l3: view.getUint16(offset + 84, true),
-    l4: view.getUint16(offset + 86, true),
-    innerL3: view.getUint16(offset + 88, true),
-    innerL4: view.getUint16(offset + 90, true),
-    family: view.getUint8(offset + 92),
-    flags: view.getUint8(offset + 93),
-    tcpFlags: view.getUint8(offset + 94),
-    ttl: view.getUint8(offset + 95),
-    icmpType: view.getUint8(offset + 96),
-    icmpCode: view.getUint8(offset + 97),
+    sequence: view.getUint32(offset + 84, false),
+    acknowledgement: view.getUint32(offset + 88, false),
+    l3: view.getUint16(offset + 92, true),
+    l4: view.getUint16(offset + 94, true),
+    innerL3: view.getUint16(offset + 96, true),
+    innerL4: view.getUint16(offset + 98, true),
+    family: view.getUint8(offset + 100),
+    flags: view.getUint8(offset + 101),
+    tcpFlags: view.getUint8(offset + 102),
+    ttl: view.getUint8(offset + 103),
+    icmpType: view.getUint8(offset + 104),
+    icmpCode: view.getUint8(offset + 105),
   }),
 };
 
@@ -1092,7 +1114,7 @@ export const runtime: Codec<Runtime> = {
   }),
 };
 
-/** struct scratch, 232 bytes. */
+/** struct scratch, 248 bytes. */
 export interface Scratch {
   flow: Flow;
   target: Target;
@@ -1105,26 +1127,26 @@ export interface Scratch {
 }
 
 export const scratch: Codec<Scratch> = {
-  size: 232,
+  size: 248,
   encode(view, offset, value) {
     flow.encode(view, offset, value.flow);
-    target.encode(view, offset + 48, value.target);
-    view.setUint32(offset + 72, value.row, true);
-    view.setUint32(offset + 76, value.service, true);
-    view.setUint16(offset + 80, value.flags, true);
-    view.setUint8(offset + 82, value.backend);
-    packet.encode(view, offset + 88, value.inner);
-    dsrFrontendKey.encode(view, offset + 192, value.dsrFrontend);
+    target.encode(view, offset + 56, value.target);
+    view.setUint32(offset + 80, value.row, true);
+    view.setUint32(offset + 84, value.service, true);
+    view.setUint16(offset + 88, value.flags, true);
+    view.setUint8(offset + 90, value.backend);
+    packet.encode(view, offset + 96, value.inner);
+    dsrFrontendKey.encode(view, offset + 208, value.dsrFrontend);
   },
   decode: (view, offset) => ({
     flow: flow.decode(view, offset),
-    target: target.decode(view, offset + 48),
-    row: view.getUint32(offset + 72, true),
-    service: view.getUint32(offset + 76, true),
-    flags: view.getUint16(offset + 80, true),
-    backend: view.getUint8(offset + 82),
-    inner: packet.decode(view, offset + 88),
-    dsrFrontend: dsrFrontendKey.decode(view, offset + 192),
+    target: target.decode(view, offset + 56),
+    row: view.getUint32(offset + 80, true),
+    service: view.getUint32(offset + 84, true),
+    flags: view.getUint16(offset + 88, true),
+    backend: view.getUint8(offset + 90),
+    inner: packet.decode(view, offset + 96),
+    dsrFrontend: dsrFrontendKey.decode(view, offset + 208),
   }),
 };
 

@@ -18,6 +18,7 @@ const entry = {
   frontendPort: 80,
   flags: NatFlags.REPLIED,
   used: 5_000_000_000n,
+  acknowledged: [0, 0] as [number, number],
 };
 
 Deno.test("mappingView() turns the row of the way back to that of who began", () => {

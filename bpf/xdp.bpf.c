@@ -204,10 +204,7 @@ int xdp_ingress(struct xdp_md *ctx)
 	w.tuple.destination_port = l4[1];
 	/* answers come first: a translated flow may have the port of a service */
 	if (address_equal(&w.tuple.destination, w.family == 4 ? &node->ipv4 : &node->ipv6)) {
-		struct nat_segment segment;
-
-		segment_of_flow(&segment, &w);
-		e = nat_lookup_in(&w.tuple, &segment);
+		e = nat_lookup_in(&w.tuple, w.tcp_flags, w.sequence, w.acknowledgement);
 		if (e)
 			return is_for_device(ctx) ? reverse_snat(ctx, &w, e) : XDP_PASS;
 	}

@@ -9,6 +9,7 @@ import {
   OTHER_POD,
   POD,
   REMOTE,
+  takesOut,
   TestNode,
   TUNNEL_IFINDEX,
   VERDICT,
@@ -65,12 +66,6 @@ function mark(made: Bytes, ecn: number): Bytes {
 /** A test for each family of the pods; the nodes talk IPv4. */
 function both(name: string, test: (family: Family) => void): void {
   for (const family of FAMILIES) Deno.test(`${name} (${family})`, () => test(family));
-}
-
-/** Linux before 6.3 cannot take IPv6 out of IPv4: there the tunnel's device does. */
-function takesOut(family: Family): boolean {
-  const [major = 0, minor = 0] = Deno.osRelease().split(".").map(Number);
-  return family === "ipv4" || major > 6 || (major === 6 && minor >= 3);
 }
 
 /** From the pod of the other node to ours, as it comes off the wire. */

@@ -119,62 +119,48 @@ static __always_inline __u64 nat_lifetime(__u8 protocol, __u8 flags)
 	return ct_tcp_established_s * NS_PER_SECOND;
 }
 
-/* What a packet tells of its connection: TCP's fields, else zero. */
-struct nat_segment {
-	__u8 tcp_flags;
-	__be32 sequence;
-	__be32 acknowledgement;
-};
-
 /* TCP's part of nat_account(): returns `flags` after the segment, as ct_account_tcp(). */
-static __always_inline __u8 nat_account_tcp(struct nat_entry *e, const struct nat_segment *s,
-					    int direction, __u8 flags)
+static __always_inline __u8 nat_account_tcp(struct nat_entry *e, __u8 tcp_flags, __be32 sequence,
+					    __be32 acknowledgement, int direction, __u8 flags)
 {
 	__u8 acked[2] = {NAT_ACKED_OUT, NAT_ACKED_IN};
 	__u8 fin[2] = {NAT_FIN_OUT, NAT_FIN_IN};
 	__u32 d = direction & 1;
 
-	if (s->tcp_flags & TCP_ACK &&
+	if (tcp_flags & TCP_ACK &&
 	    (!(flags & acked[d]) ||
-	     tcp_acknowledges(s->acknowledgement, e->acknowledged[d], NAT_ACK_STEP))) {
-		e->acknowledged[d] = bpf_ntohl(s->acknowledgement);
+	     tcp_acknowledges(acknowledgement, e->acknowledged[d], NAT_ACK_STEP))) {
+		e->acknowledged[d] = bpf_ntohl(acknowledgement);
 		flags |= acked[d];
 	}
-	if (likely(!(s->tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))))
+	if (likely(!(tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))))
 		return flags & ~NAT_RESET; /* what a reset was believed by sends no more */
-	if (!(s->tcp_flags & TCP_SYN) && flags & acked[d ^ 1] &&
-	    !tcp_in_window(s->sequence, e->acknowledged[d ^ 1]))
+	if (!(tcp_flags & TCP_SYN) && flags & acked[d ^ 1] &&
+	    !tcp_in_window(sequence, e->acknowledged[d ^ 1]))
 		return flags;
-	if (s->tcp_flags & TCP_RST)
+	if (tcp_flags & TCP_RST)
 		return flags | NAT_RESET;
-	if (s->tcp_flags & TCP_FIN)
+	if (tcp_flags & TCP_FIN)
 		return flags | fin[d];
 	/* the same pair of ports again */
 	return direction == NAT_OUT ? 0 : flags;
 }
 
 /* Accounts a packet of the mapping. One that was never answered ages from its first packet. */
-static __always_inline void nat_account(struct nat_entry *e, const struct nat_segment *s,
-					int direction)
+static __always_inline void nat_account(struct nat_entry *e, __u8 tcp_flags, __be32 sequence,
+					__be32 acknowledgement, int direction)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	__u8 flags = e->flags;
 
 	if (direction == NAT_IN)
 		flags |= NAT_REPLIED;
-	if (s->tcp_flags)
-		flags = nat_account_tcp(e, s, direction, flags);
+	if (tcp_flags)
+		flags = nat_account_tcp(e, tcp_flags, sequence, acknowledgement, direction, flags);
 	if (flags != e->flags)
 		e->flags = flags;
 	if (flags & NAT_REPLIED && now - e->used > NS_PER_SECOND)
 		e->used = now;
-}
-
-static __always_inline void segment_of_flow(struct nat_segment *s, const struct flow *f)
-{
-	s->tcp_flags = f->tcp_flags;
-	s->sequence = f->sequence;
-	s->acknowledgement = f->acknowledgement;
 }
 
 /* Whether a socket of the node itself already has this address-port pair towards the destination.
@@ -221,7 +207,6 @@ __noinline int nat_port_is_the_nodes(CONTEXT *ctx, const struct flow *f, const s
 __noinline int nat_claim(const struct flow *f, const struct target *t, const struct address *own,
 			 __u16 port, bool pressed)
 {
-	struct nat_segment segment;
 	struct nat_entry *taken;
 	struct nat_key key;
 	__u64 lifetime;
@@ -234,8 +219,7 @@ __noinline int nat_claim(const struct flow *f, const struct target *t, const str
 	if (!taken)
 		return 0;
 	if (nat_is_of(taken, f)) {
-		segment_of_flow(&segment, f);
-		nat_account(taken, &segment, NAT_OUT);
+		nat_account(taken, f->tcp_flags, f->sequence, f->acknowledgement, NAT_OUT);
 		return 1;
 	}
 	lifetime = pressed && !(taken->flags & NAT_REPLIED)
@@ -279,7 +263,6 @@ static __always_inline __u16 nat_candidate(const struct flow *f, __u32 hash, __u
 static __always_inline bool nat_has_port(const struct flow *f, const struct target *t,
 					 const struct address *own, __u16 port)
 {
-	struct nat_segment segment;
 	struct nat_entry *e;
 	struct nat_key key;
 
@@ -287,8 +270,7 @@ static __always_inline bool nat_has_port(const struct flow *f, const struct targ
 	e = bpf_map_lookup_elem(&pilus_nat, &key);
 	if (!e || !nat_is_of(e, f))
 		return false;
-	segment_of_flow(&segment, f);
-	nat_account(e, &segment, NAT_OUT);
+	nat_account(e, f->tcp_flags, f->sequence, f->acknowledgement, NAT_OUT);
 	return true;
 }
 
@@ -361,8 +343,8 @@ static __always_inline int nat_find(CONTEXT *ctx, const struct flow *f, const st
 }
 
 /* The mapping of a reply from `t->source` to an address of the node; NULL: for the node itself. */
-static __always_inline struct nat_entry *nat_lookup_in(const struct tuple *t,
-						       const struct nat_segment *segment)
+static __always_inline struct nat_entry *nat_lookup_in(const struct tuple *t, __u8 tcp_flags,
+						       __be32 sequence, __be32 acknowledgement)
 {
 	struct nat_entry *e;
 	struct nat_key key;
@@ -374,6 +356,6 @@ static __always_inline struct nat_entry *nat_lookup_in(const struct tuple *t,
 	*(__u32 *)&key.protocol = t->protocol;
 	e = bpf_map_lookup_elem(&pilus_nat, &key);
 	if (e)
-		nat_account(e, segment, NAT_IN);
+		nat_account(e, tcp_flags, sequence, acknowledgement, NAT_IN);
 	return e;
 }

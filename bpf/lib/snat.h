@@ -76,62 +76,56 @@ static __always_inline int nat_masquerade(struct __sk_buff *skb, struct packet *
 	return nat_translate(skb, p, own);
 }
 
+/* Reverse NAT of the error about a packet that was translated on egress. Returns as nat_reverse().
+ */
+static __always_inline int nat_reverse_error(struct __sk_buff *skb, struct packet *p)
+{
+	struct nat_entry *e;
+	struct tuple t;
+	int err;
+
+	if (!error_is_to_quoted_sender(p))
+		return 0;
+	t.source = p->inner.destination;
+	t.source_port = p->inner.destination_port;
+	t.destination = p->inner.source;
+	t.destination_port = p->inner.source_port;
+	t.protocol = p->inner.protocol;
+	e = nat_lookup_in(&t, 0, 0, 0);
+	if (!e)
+		return 0;
+	/* from the backend itself, or from a router on the way to it */
+	if (address_equal(&p->tuple.source, &p->inner.destination)) {
+		err = rewrite_outer(skb, p, REWRITE_SOURCE, &e->frontend);
+		if (err)
+			return err;
+	}
+	err = rewrite_inner(skb, p, REWRITE_DESTINATION, &e->frontend, e->frontend_port);
+	if (!err)
+		err = rewrite_inner(skb, p, REWRITE_SOURCE, &e->address, e->port);
+	if (!err)
+		err = rewrite_outer(skb, p, REWRITE_DESTINATION, &e->address);
+	return err ? err : 1;
+}
+
 /* Reverse NAT of a reply. Returns 1, 0 without a mapping, or a negative drop reason. */
 __noinline int nat_reverse(struct __sk_buff *skb, struct packet *p)
 {
-	struct nat_segment segment = {};
-	struct address to, frontend;
 	struct nat_entry *e;
-	__be16 port, frontend_port;
 	bool same;
 	int err;
 
 	if (!p)
 		return 0;
-	if (p->flags & PACKET_ICMP_ERROR) {
-		struct tuple t = {};
-
-		/* about a packet that was translated on egress */
-		if (!error_is_to_quoted_sender(p))
-			return 0;
-		t.source = p->inner.destination;
-		t.source_port = p->inner.destination_port;
-		t.destination = p->inner.source;
-		t.destination_port = p->inner.source_port;
-		t.protocol = p->inner.protocol;
-		e = nat_lookup_in(&t, &segment);
-		if (!e)
-			return 0;
-		to = e->address;
-		port = e->port;
-		frontend = e->frontend;
-		frontend_port = e->frontend_port;
-		/* from the backend itself, or from a router on the way to it */
-		if (address_equal(&p->tuple.source, &p->inner.destination)) {
-			err = rewrite_outer(skb, p, REWRITE_SOURCE, &frontend);
-			if (err)
-				return err;
-		}
-		err = rewrite_inner(skb, p, REWRITE_DESTINATION, &frontend, frontend_port);
-		if (!err)
-			err = rewrite_inner(skb, p, REWRITE_SOURCE, &to, port);
-		if (!err)
-			err = rewrite_outer(skb, p, REWRITE_DESTINATION, &to);
-		return err ? err : 1;
-	}
-	segment.tcp_flags = p->tcp_flags;
-	segment.sequence = p->sequence;
-	segment.acknowledgement = p->acknowledgement;
-	e = nat_lookup_in(&p->tuple, &segment);
+	if (p->flags & PACKET_ICMP_ERROR)
+		return nat_reverse_error(skb, p);
+	e = nat_lookup_in(&p->tuple, p->tcp_flags, p->sequence, p->acknowledgement);
 	if (!e)
 		return 0;
-	to = e->address;
-	port = e->port;
-	frontend = e->frontend;
-	frontend_port = e->frontend_port;
-	same = address_equal(&frontend, &p->tuple.source);
-	err = rewrite(skb, p, REWRITE_DESTINATION, &to, port);
-	if (!err && !(same && frontend_port == p->tuple.source_port) && !is_icmp(p->tuple.protocol))
-		err = rewrite(skb, p, REWRITE_SOURCE, &frontend, frontend_port);
+	same = address_equal(&e->frontend, &p->tuple.source) &&
+	       e->frontend_port == p->tuple.source_port;
+	err = rewrite(skb, p, REWRITE_DESTINATION, &e->address, e->port);
+	if (!err && !same && !is_icmp(p->tuple.protocol))
+		err = rewrite(skb, p, REWRITE_SOURCE, &e->frontend, e->frontend_port);
 	return err ? err : 1;
 }

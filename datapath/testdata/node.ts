@@ -119,6 +119,12 @@ const MAP_SIZE = 4096;
 /** Segments of a packet that has them. */
 export const GSO_SEGMENTS = 3;
 
+/** Linux before 6.3 cannot take IPv6 out of IPv4: there the tunnel's device does. */
+export function takesOut(family: "ipv4" | "ipv6"): boolean {
+  const [major = 0, minor = 0] = Deno.osRelease().split(".").map(Number);
+  return family === "ipv4" || major > 6 || (major === 6 && minor >= 3);
+}
+
 /** struct __sk_buff as test runs take it. `gsoSize` makes it one of several segments. */
 export function skbContext(ifindex: number, mark = 0, gsoSize = 0, ingressIfindex = 0): Bytes {
   const ctx = new Uint8Array(SKB_SIZE);

@@ -192,6 +192,23 @@ both("policies judge what the tunnel's frame holds by the sender's identity", (f
   assertEquals(receive(node, arriving(made)).verdict, VERDICT.redirect);
 });
 
+both("pods without manifest are what they are on other nodes too: init and unmanaged", (family) => {
+  if (!takesOut(family)) return;
+  using node = new TestNode();
+  const [unmanaged, init] = [3, 5];
+  node.setPolicy(2, {
+    INGRESS: { enforced: true, defaultCookie: 3 },
+    entries: [{ direction: "INGRESS", identity: init }],
+  });
+  node.setEndpoint(POD, { policy: 2 });
+  const from = { source: REMOTE[family], destination: POD[family] };
+  const made = tcpFrame({ ...from, sourcePort: 40000, destinationPort: 8080, flags: TCP.syn });
+  assertEquals(receive(node, arriving(made, { vni: unmanaged })).verdict, VERDICT.shot);
+  const [e] = node.takeEvents().filter((e) => e.header.type === EventType.DROP);
+  assertEquals([e?.reason, e?.sourceIdentity], [DropReason.POLICY_DENIED_BY_DEFAULT, unmanaged]);
+  assertEquals(receive(node, arriving(made, { vni: init })).verdict, VERDICT.redirect);
+});
+
 both("the tunnel's device gets what is out of the ordinary, untouched", (family) => {
   using node = new TestNode();
   const from = { source: REMOTE[family], destination: POD[family] };

@@ -100,11 +100,17 @@ Deno.test("a pod without manifest reaches nothing and is reached by nothing but 
         "init",
         clusterwide("init", {
           endpointSelector: { matchLabels: { "reserved:init": "" } },
-          egress: [{ toEndpoints: [{ matchLabels: { "k8s:app": "near" } }] }],
+          egress: [{
+            toEndpoints: [{ matchLabels: { "k8s:app": "near" } }, {
+              matchLabels: { "k8s:app": "far" },
+            }],
+          }],
         }),
       );
-      for (const family of FAMILIES) await assertTcp(early, near[family], true);
-      await assertNothing(early, far);
+      for (const family of FAMILIES) {
+        for (const to of [near, far]) await assertTcp(early, to[family], true);
+      }
+      await assertNothing(early, a);
       await assertNothing(near, early);
       lab.remove("init");
       await assertTcp(early, near.ipv4, false);

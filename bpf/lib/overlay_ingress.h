@@ -6,6 +6,13 @@
 #include "neighbour.h"
 #include "tunnel.h"
 
+/* Whether pods have the identity; what has no manifest is init or unmanaged. */
+static __always_inline bool is_of_pods(__u32 identity)
+{
+	return likely(identity >= IDENTITY_CLUSTER_MIN) || identity == IDENTITY_INIT ||
+	       identity == IDENTITY_UNMANAGED;
+}
+
 /*
  * The identity of the sender of a frame that the node `from` sent with that VNI, or
  * IDENTITY_UNKNOWN when this node may not speak for the source, or not as that identity. Not
@@ -24,18 +31,14 @@ static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni,
 	source = p->tuple.source;
 	row = ipcache_exact(&source);
 	if (likely(row && row->flags & IPCACHE_TUNNEL && !(row->flags & IPCACHE_NODE)))
-		return vni >= IDENTITY_CLUSTER_MIN && address_equal(&row->node, from)
-			   ? vni
-			   : IDENTITY_UNKNOWN;
+		return is_of_pods(vni) && address_equal(&row->node, from) ? vni : IDENTITY_UNKNOWN;
 	if (row && row->flags & IPCACHE_NODE) {
 		/* its own: from its processes, or for a client of a service */
 		if (!address_equal(&row->node, from))
 			return IDENTITY_UNKNOWN;
 		if (vni == IDENTITY_WORLD)
 			return identity_of_world(&source);
-		return vni == IDENTITY_REMOTE_NODE || vni >= IDENTITY_CLUSTER_MIN
-			   ? vni
-			   : IDENTITY_UNKNOWN;
+		return vni == IDENTITY_REMOTE_NODE || is_of_pods(vni) ? vni : IDENTITY_UNKNOWN;
 	}
 	if (row && row->flags & IPCACHE_LOCAL)
 		return IDENTITY_UNKNOWN;
@@ -43,8 +46,7 @@ static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni,
 	__builtin_memcpy(key.address, &source, 16);
 	owner = bpf_map_lookup_elem(&pilus_node_cidrs, &key);
 	if (owner)
-		return vni >= IDENTITY_CLUSTER_MIN && address_equal(owner, from) ? vni
-										 : IDENTITY_UNKNOWN;
+		return is_of_pods(vni) && address_equal(owner, from) ? vni : IDENTITY_UNKNOWN;
 	/* what the node forwards for hosts outside */
 	return vni == IDENTITY_WORLD && !address_is_loopback(&source) ? identity_of_world(&source)
 								      : IDENTITY_UNKNOWN;

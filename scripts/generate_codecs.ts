@@ -11,7 +11,8 @@
  * `__be16`, `__be32` and `__be64` are numbers in network order in memory and in host order here.
  */
 
-import { Btf, type BtfMember, type BtfStruct } from "../datapath/bpf/btf.ts";
+import { Btf } from "../datapath/bpf/btf.ts";
+import type { BtfMember, BtfStruct } from "../datapath/bpf/btf_types.ts";
 import { constantName, MapType } from "../datapath/bpf/constants.ts";
 import { compileBpf } from "./compile_bpf.ts";
 

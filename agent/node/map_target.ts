@@ -1,6 +1,6 @@
 /** A BPF map as the kernel's side of a reconciler: the rows of the table are the map's entries. */
 
-import type { TypedMap } from "../../datapath/bpf/mod.ts";
+import { mapFingerprint, type TypedMap } from "../../datapath/bpf/mod.ts";
 import { isErrno } from "../../datapath/kernel_error.ts";
 import type { ApplyResult, RowFailure, Target } from "../core/reconciler.ts";
 import { Table } from "../core/table.ts";
@@ -33,7 +33,7 @@ export function mapTarget<K, V>(
         if (!none?.is(value)) yield { key, value };
       }
     },
-    fingerprint: () => map.raw.fingerprint(),
+    fingerprint: () => mapFingerprint(map.raw),
     apply(upserts, deletes): ApplyResult<MapRow<K, V>> {
       // deletes first: they make room for what is added
       if (none) map.setMany(deletes.map(({ key }) => [key, none.value] as const));

@@ -1,99 +1,10 @@
-/**
- * BTF, the type information of eBPF objects, parsed from an ELF file or from the raw blob
- * (kernel: Documentation/bpf/btf.rst).
- */
+/** BTF, the type information of eBPF objects: types by id and by name, variables, maps. */
 
-/** A type that holds no other. `size` in bytes, 0 for void. */
-export interface BtfInt {
-  kind: "int";
-  name: string;
-  size: number;
-  signed: boolean;
-  bool: boolean;
-}
+import { parseBtf } from "./btf_parser.ts";
+import type { BtfStruct, BtfType, BtfVar } from "./btf_types.ts";
+import { elfSection } from "./elf.ts";
 
-export interface BtfMember {
-  /** "" for an anonymous struct or union. */
-  name: string;
-  /** Type id. */
-  type: number;
-  /** From the start of the struct, in bits. */
-  bitOffset: number;
-  /** 0 when the member is no bitfield. */
-  bitSize: number;
-}
-
-export interface BtfStruct {
-  kind: "struct" | "union";
-  name: string;
-  size: number;
-  members: BtfMember[];
-}
-
-export interface BtfEnum {
-  kind: "enum";
-  name: string;
-  size: number;
-  signed: boolean;
-  values: { name: string; value: bigint }[];
-}
-
-export interface BtfArray {
-  kind: "array";
-  name: "";
-  /** Type id of the elements. */
-  type: number;
-  length: number;
-}
-
-/** A type that is another by a different name or with a qualifier, or points to it. */
-export interface BtfReference {
-  kind: "ptr" | "typedef" | "volatile" | "const" | "restrict" | "type_tag" | "func";
-  name: string;
-  type: number;
-}
-
-export interface BtfVar {
-  kind: "var";
-  name: string;
-  type: number;
-}
-
-/** A section of variables. */
-export interface BtfDatasec {
-  kind: "datasec";
-  name: string;
-  size: number;
-  /** `type` is the id of a BtfVar. Offsets are 0 in a file that libbpf has not opened yet. */
-  variables: { type: number; offset: number; size: number }[];
-}
-
-/** A remark on a type, variable, function (`component` -1) or on a member of it. */
-export interface BtfDeclTag {
-  kind: "decl_tag";
-  name: string;
-  type: number;
-  component: number;
-}
-
-export interface BtfOther {
-  kind: "void" | "fwd" | "func_proto" | "float";
-  name: string;
-  size: number;
-}
-
-export type BtfType =
-  | BtfInt
-  | BtfStruct
-  | BtfEnum
-  | BtfArray
-  | BtfReference
-  | BtfVar
-  | BtfDatasec
-  | BtfDeclTag
-  | BtfOther;
-
-/** One attribute of a BTF-style map definition (`__uint`, `__type`). */
+/** A map as its BTF-style definition says it (`__uint`, `__type`). */
 export interface BtfMapDefinition {
   name: string;
   type: number;
@@ -108,9 +19,6 @@ export interface BtfMapDefinition {
   /** Whether it says `__uint(pinning, LIBBPF_PIN_BY_NAME)`. */
   pinned: boolean;
 }
-
-const BTF_MAGIC = 0xeb9f;
-const decoder = new TextDecoder();
 
 /** The types of an object, by id. */
 export class Btf {
@@ -130,7 +38,7 @@ export class Btf {
 
   /** Parses the raw blob. Throws SyntaxError when it is none. */
   static parse(blob: Uint8Array): Btf {
-    return new Btf(parseTypes(blob));
+    return new Btf(parseBtf(blob));
   }
 
   /** Parses the `.BTF` section of an ELF file. Throws SyntaxError when there is none. */
@@ -276,153 +184,4 @@ export class Btf {
       return map;
     });
   }
-}
-
-function parseTypes(blob: Uint8Array): BtfType[] {
-  const view = new DataView(blob.buffer, blob.byteOffset, blob.byteLength);
-  if (blob.length < 24 || view.getUint16(0, true) !== BTF_MAGIC) {
-    throw new SyntaxError("Not little-endian BTF: the magic number is missing");
-  }
-  const headerLength = view.getUint32(4, true);
-  const typesAt = headerLength + view.getUint32(8, true);
-  const typesEnd = typesAt + view.getUint32(12, true);
-  const stringsAt = headerLength + view.getUint32(16, true);
-  const string = (offset: number): string => {
-    const start = stringsAt + offset;
-    return decoder.decode(blob.subarray(start, blob.indexOf(0, start)));
-  };
-
-  const types: BtfType[] = [{ kind: "void", name: "void", size: 0 }];
-  let at = typesAt;
-  const u32 = () => {
-    const value = view.getUint32(at, true);
-    at += 4;
-    return value;
-  };
-  while (at < typesEnd) {
-    const name = string(u32());
-    const info = u32();
-    const sizeOrType = u32();
-    const count = info & 0xffff, flag = info >>> 31 === 1;
-    const repeat = <T>(read: () => T): T[] => Array.from({ length: count }, read);
-    switch ((info >>> 24) & 0x1f) {
-      case 1: {
-        const encoding = u32() >>> 24;
-        const signed = (encoding & 1) !== 0, bool = (encoding & 4) !== 0;
-        types.push({ kind: "int", name, size: sizeOrType, signed, bool });
-        break;
-      }
-      case 2:
-        types.push({ kind: "ptr", name, type: sizeOrType });
-        break;
-      case 3: {
-        const type = u32();
-        at += 4; // the index type
-        types.push({ kind: "array", name: "", type, length: u32() });
-        break;
-      }
-      case 4:
-      case 5: {
-        const members = repeat((): BtfMember => {
-          const member = string(u32()), type = u32(), offset = u32();
-          return {
-            name: member,
-            type,
-            bitOffset: flag ? offset & 0xffffff : offset,
-            bitSize: flag ? offset >>> 24 : 0,
-          };
-        });
-        const kind = ((info >>> 24) & 0x1f) === 4 ? "struct" : "union";
-        types.push({ kind, name, size: sizeOrType, members });
-        break;
-      }
-      case 6: {
-        const values = repeat(() => {
-          const name = string(u32()), raw = u32();
-          return { name, value: BigInt(flag ? raw | 0 : raw) };
-        });
-        types.push({ kind: "enum", name, size: sizeOrType, signed: flag, values });
-        break;
-      }
-      case 7:
-        types.push({ kind: "fwd", name, size: 0 });
-        break;
-      case 8:
-        types.push({ kind: "typedef", name, type: sizeOrType });
-        break;
-      case 9:
-        types.push({ kind: "volatile", name, type: sizeOrType });
-        break;
-      case 10:
-        types.push({ kind: "const", name, type: sizeOrType });
-        break;
-      case 11:
-        types.push({ kind: "restrict", name, type: sizeOrType });
-        break;
-      case 12:
-        types.push({ kind: "func", name, type: sizeOrType });
-        break;
-      case 13:
-        at += count * 8; // parameters
-        types.push({ kind: "func_proto", name, size: 0 });
-        break;
-      case 14:
-        at += 4; // linkage
-        types.push({ kind: "var", name, type: sizeOrType });
-        break;
-      case 15: {
-        const variables = repeat(() => ({ type: u32(), offset: u32(), size: u32() }));
-        types.push({ kind: "datasec", name, size: sizeOrType, variables });
-        break;
-      }
-      case 16:
-        types.push({ kind: "float", name, size: sizeOrType });
-        break;
-      case 17: {
-        const component = u32() | 0;
-        types.push({ kind: "decl_tag", name, type: sizeOrType, component });
-        break;
-      }
-      case 18:
-        types.push({ kind: "type_tag", name, type: sizeOrType });
-        break;
-      case 19: {
-        const values = repeat(() => {
-          const name = string(u32());
-          const value = BigInt(u32()) | (BigInt(u32()) << 32n);
-          return { name, value: flag ? BigInt.asIntN(64, value) : value };
-        });
-        types.push({ kind: "enum", name, size: sizeOrType, signed: flag, values });
-        break;
-      }
-      default:
-        throw new SyntaxError(`BTF type ${types.length} has the unknown kind ${info >>> 24}`);
-    }
-  }
-  return types;
-}
-
-/** The contents of an ELF64 little-endian section. Throws SyntaxError when it is not there. */
-export function elfSection(file: Uint8Array, name: string): Uint8Array {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  if (file.length < 64 || view.getUint32(0, false) !== 0x7f454c46 || file[4] !== 2) {
-    throw new SyntaxError("Not a 64-bit ELF file");
-  }
-  const table = Number(view.getBigUint64(40, true));
-  const entrySize = view.getUint16(58, true), count = view.getUint16(60, true);
-  const header = (i: number) => {
-    const at = table + i * entrySize;
-    const offset = Number(view.getBigUint64(at + 24, true));
-    return {
-      name: view.getUint32(at, true),
-      bytes: file.subarray(offset, offset + Number(view.getBigUint64(at + 32, true))),
-    };
-  };
-  const names = header(view.getUint16(62, true)).bytes;
-  for (let i = 1; i < count; i++) {
-    const section = header(i);
-    const end = names.indexOf(0, section.name);
-    if (decoder.decode(names.subarray(section.name, end)) === name) return section.bytes;
-  }
-  throw new SyntaxError(`ELF file has no section ${name}`);
 }

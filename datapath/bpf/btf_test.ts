@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Btf, type BtfStruct } from "./btf.ts";
+import { Btf } from "./btf.ts";
+import type { BtfStruct } from "./btf_types.ts";
 import { MapType } from "./constants.ts";
 import { compile } from "./testdata/build.ts";
 

@@ -1,29 +1,17 @@
 /** A map in the kernel, as bytes. `TypedMap` puts codecs on top. */
 
 import { ERRNO } from "../kernel_error.ts";
-import { FileDescriptor, isZero } from "../ffi/libc.ts";
+import { FileDescriptor } from "../ffi/libc.ts";
 import { cstring } from "../ffi/memory.ts";
 import { libbpf } from "../ffi/libbpf.ts";
 import { possibleCpus } from "./codec.ts";
-import { constantName, MapType, UpdateFlag } from "./constants.ts";
+import { MapType, UpdateFlag } from "./constants.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import { infoName, objectInfo } from "./info.ts";
+import type { MapLayout } from "./map_layout.ts";
 import { openPinFd, pinFd, tryOpenPinFd } from "./pin.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-
-/** What makes two maps interchangeable. */
-export interface MapLayout {
-  /** One of `MapType`. */
-  type: number;
-  /** Bytes. */
-  keySize: number;
-  /** Bytes of one value; a per-CPU map has one for each possible CPU. */
-  valueSize: number;
-  maxEntries: number;
-  /** `MapFlag` bits. */
-  flags: number;
-}
 
 /** A map to create. */
 export interface MapOptions extends Omit<MapLayout, "flags"> {
@@ -33,20 +21,6 @@ export interface MapOptions extends Omit<MapLayout, "flags"> {
   flags?: number;
 }
 
-/** The differences between two layouts as "key size is 4, expected 8"; empty when they are equal. */
-export function layoutDifferences(actual: MapLayout, expected: MapLayout): string[] {
-  const differences: string[] = [];
-  const compare = (what: string, a: number | string, e: number | string) => {
-    if (a !== e) differences.push(`${what} is ${a}, expected ${e}`);
-  };
-  compare("type", constantName(MapType, actual.type), constantName(MapType, expected.type));
-  compare("key size", actual.keySize, expected.keySize);
-  compare("value size", actual.valueSize, expected.valueSize);
-  compare("max entries", actual.maxEntries, expected.maxEntries);
-  compare("flags", hex(actual.flags), hex(expected.flags));
-  return differences;
-}
-
 const PER_CPU: readonly number[] = [
   MapType.PERCPU_HASH,
   MapType.PERCPU_ARRAY,
@@ -54,10 +28,6 @@ const PER_CPU: readonly number[] = [
 ];
 
 const BATCH = 1024; // entries a call while iterating
-
-// of FNV-1a, 32 bits
-const SEED = 0x811c9dc5;
-const PRIME = 0x01000193;
 
 /** A map in the kernel. Keys and values are bytes of exactly `keySize` and `storedValueSize`. */
 export class BpfMap implements MapLayout, Disposable {
@@ -192,30 +162,6 @@ export class BpfMap implements MapLayout, Disposable {
    */
   forEachBatch(visit: (keys: Uint8Array, values: Uint8Array, count: number) => void): void {
     for (const { keys, values, count } of this.batches()) visit(keys, values, count);
-  }
-
-  /**
-   * A text that is another one, as good as surely, when the content is. The order of the entries does
-   * not count. Costs no memory to speak of.
-   *
-   * @param valueBytes so many bytes of each value count; what follows programs may write
-   */
-  fingerprint(valueBytes: number = this.storedValueSize): string {
-    let first = 0, second = 0;
-    const array = this.type === MapType.ARRAY;
-    for (const { keys, values, count } of this.batches()) {
-      // of an array, what is not used: it is there always
-      if (array && isZero(values.subarray(0, count * this.storedValueSize))) continue;
-      for (let i = 0; i < count; i++) {
-        const at = i * this.storedValueSize;
-        if (array && zeros(values, at, valueBytes)) continue;
-        const key = hash(SEED, keys, i * this.keySize, this.keySize);
-        const entry = hash(key, values, i * this.storedValueSize, valueBytes);
-        first = (first + entry) | 0;
-        second = (second + Math.imul(entry ^ (entry >>> 15), PRIME)) | 0;
-      }
-    }
-    return `${first},${second}`;
   }
 
   /** The same as a generator; what it yields is valid until its next step. */
@@ -400,26 +346,4 @@ export class BpfMap implements MapLayout, Disposable {
 /** ENOTSUPP: this map type has no batch calls. EINVAL: neither has this kernel. */
 function refusesBatches(result: number): boolean {
   return result === -ERRNO.ENOTSUPP || result === -ERRNO.EINVAL || result === -ERRNO.EOPNOTSUPP;
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
-}
-
-function zeros(bytes: Uint8Array, from: number, length: number): boolean {
-  let at = from;
-  while (at < from + length && bytes[at] === 0) at++;
-  return at === from + length;
-}
-
-/** FNV-1a over `length` bytes from `at`, four at a time. */
-function hash(seed: number, bytes: Uint8Array, at: number, length: number): number {
-  let state = seed, i = at;
-  for (const last = at + length - 3; i < last; i += 4) {
-    const word = bytes[i]! | bytes[i + 1]! << 8 | bytes[i + 2]! << 16 | bytes[i + 3]! << 24;
-    state = Math.imul(state ^ word, PRIME);
-    state ^= state >>> 15; // a multiplication carries nothing downwards
-  }
-  for (; i < at + length; i++) state = Math.imul(state ^ bytes[i]!, PRIME);
-  return state;
 }

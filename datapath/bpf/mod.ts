@@ -31,11 +31,14 @@
 
 export { ERRNO, isErrno, KernelError } from "../kernel_error.ts";
 export * from "./btf.ts";
+export * from "./btf_types.ts";
 export * from "./codec.ts";
 export * from "./constants.ts";
 export * from "./features.ts";
 export * from "./link.ts";
 export * from "./map.ts";
+export * from "./map_fingerprint.ts";
+export * from "./map_layout.ts";
 export * from "./object.ts";
 export { DEFAULT_BPFFS, isBpffs, makePinDirectory, requireBpffs, unpin } from "./pin.ts";
 export * from "./program.ts";

@@ -4,11 +4,13 @@ import { ERRNO, KernelError } from "../kernel_error.ts";
 import { dupFd, errno, FileDescriptor } from "../ffi/libc.ts";
 import { cstring, fromCstring, NativeMemory } from "../ffi/memory.ts";
 import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
-import { Btf, type BtfType } from "./btf.ts";
+import { Btf } from "./btf.ts";
+import type { BtfType } from "./btf_types.ts";
 import { ProgramType } from "./constants.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import { kernelBtfMissing } from "./features.ts";
-import { BpfMap, layoutDifferences, type MapLayout } from "./map.ts";
+import { BpfMap } from "./map.ts";
+import { layoutDifferences, type MapLayout } from "./map_layout.ts";
 import { makePinDirectory, tryOpenPinFd } from "./pin.ts";
 import { BpfProgram } from "./program.ts";
 

@@ -1,19 +1,16 @@
 /** Addresses of devices. Constants: include/uapi/linux/if_addr.h. */
 
 import { type Cidr, formatCidr, ipFromRaw, IPV4_PREFIX_BITS, isIpv4Cidr, rawIp } from "./ip.ts";
+import { deleteIfThere, type NetlinkSocket, NLM_F_CREATE, NLM_F_REPLACE } from "./netlink.ts";
 import {
   AF_INET,
   AF_INET6,
   AF_UNSPEC,
   attributeNumber,
-  deleteIfThere,
   NetlinkBody,
-  type NetlinkSocket,
-  NLM_F_CREATE,
-  NLM_F_REPLACE,
   parseAttributes,
   structOf,
-} from "./netlink.ts";
+} from "./netlink_message.ts";
 
 const RTM_NEWADDR = 20, RTM_DELADDR = 21, RTM_GETADDR = 22;
 const IFA_ADDRESS = 1, IFA_LOCAL = 2, IFA_FLAGS = 8;

@@ -3,7 +3,7 @@
 import { ioctl, socket } from "../ffi/libc.ts";
 import { addressOf, fromCstring } from "../ffi/memory.ts";
 import { isErrno } from "../kernel_error.ts";
-import { AF_INET } from "./netlink.ts";
+import { AF_INET } from "./netlink_message.ts";
 import { checkIfname } from "./link.ts";
 
 const SOCK_DGRAM = 2, SIOCETHTOOL = 0x8946, ETHTOOL_GDRVINFO = 3;

@@ -1,17 +1,14 @@
 /** Network devices: veth, vxlan, and what all links share. Constants: include/uapi/linux/if_link.h, if.h. */
 
 import { isErrno } from "../kernel_error.ts";
+import { deleteIfThere, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from "./netlink.ts";
 import {
   attributeNumber,
   attributeString,
-  deleteIfThere,
   NetlinkBody,
-  type NetlinkSocket,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
   parseAttributes,
   structOf,
-} from "./netlink.ts";
+} from "./netlink_message.ts";
 
 const RTM_NEWLINK = 16, RTM_DELLINK = 17, RTM_GETLINK = 18, RTM_SETLINK = 19;
 const IFLA_ADDRESS = 1, IFLA_IFNAME = 3, IFLA_MTU = 4, IFLA_LINK = 5, IFLA_MASTER = 10;

@@ -2,17 +2,8 @@
 
 import { formatIp, ipFromRaw, isIpv4, rawIp } from "./ip.ts";
 import { formatMac } from "./mac.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  deleteIfThere,
-  NetlinkBody,
-  type NetlinkSocket,
-  NLM_F_CREATE,
-  NLM_F_REPLACE,
-  parseAttributes,
-  structOf,
-} from "./netlink.ts";
+import { deleteIfThere, type NetlinkSocket, NLM_F_CREATE, NLM_F_REPLACE } from "./netlink.ts";
+import { AF_INET, AF_INET6, NetlinkBody, parseAttributes, structOf } from "./netlink_message.ts";
 
 const RTM_NEWNEIGH = 28, RTM_DELNEIGH = 29, RTM_GETNEIGH = 30;
 const NDA_DST = 1, NDA_LLADDR = 2;

@@ -15,7 +15,8 @@ import {
 } from "./link.ts";
 import { formatMac, parseMac } from "./mac.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbour.ts";
-import { NetlinkBody, NetlinkSocket, parseAttributes, parseMessages } from "./netlink.ts";
+import { NetlinkSocket } from "./netlink.ts";
+import { NetlinkBody, parseAttributes, parseMessages } from "./netlink_message.ts";
 import {
   createNamespace,
   currentNamespace,

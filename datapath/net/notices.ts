@@ -17,7 +17,8 @@ import { NativeMemory } from "../ffi/memory.ts";
 import { isErrno } from "../kernel_error.ts";
 import { type LinkAddress, parseAddress } from "./address.ts";
 import { type Link, parseLink } from "./link.ts";
-import { NETLINK_ROUTE, type NetlinkMessage, parseMessages } from "./netlink.ts";
+import { NETLINK_ROUTE } from "./netlink.ts";
+import { type NetlinkMessage, parseMessages } from "./netlink_message.ts";
 import { inNamespace } from "./netns.ts";
 import { parseRoute, type Route } from "./route.ts";
 

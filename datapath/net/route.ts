@@ -13,18 +13,15 @@ import {
   parseIp,
   rawIp,
 } from "./ip.ts";
+import { deleteIfThere, type NetlinkSocket, NLM_F_CREATE, NLM_F_REPLACE } from "./netlink.ts";
 import {
   AF_INET,
   AF_INET6,
   attributeNumber,
-  deleteIfThere,
   NetlinkBody,
-  type NetlinkSocket,
-  NLM_F_CREATE,
-  NLM_F_REPLACE,
   parseAttributes,
   structOf,
-} from "./netlink.ts";
+} from "./netlink_message.ts";
 
 const RTM_NEWROUTE = 24, RTM_DELROUTE = 25, RTM_GETROUTE = 26;
 const RTA_DST = 1, RTA_OIF = 4, RTA_GATEWAY = 5, RTA_PRIORITY = 6, RTA_PREFSRC = 7;

@@ -1,18 +1,15 @@
 /** Routing rules: which table is asked. Constants: include/uapi/linux/fib_rules.h. */
 
 import { type Cidr, ipFromRaw, IPV4_PREFIX_BITS, isIpv4Cidr, maskCidr, rawIp } from "./ip.ts";
+import { deleteIfThere, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from "./netlink.ts";
 import {
   AF_INET,
   AF_INET6,
   attributeNumber,
-  deleteIfThere,
   NetlinkBody,
-  type NetlinkSocket,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
   parseAttributes,
   structOf,
-} from "./netlink.ts";
+} from "./netlink_message.ts";
 import { isErrno } from "../kernel_error.ts";
 
 const RTM_NEWRULE = 32, RTM_DELRULE = 33, RTM_GETRULE = 34;

@@ -5,14 +5,8 @@
 
 import { isErrno } from "../kernel_error.ts";
 import { formatIp, ipFromRaw, isIpv4 } from "./ip.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  NETLINK_SOCK_DIAG,
-  NetlinkBody,
-  NetlinkSocket,
-  structOf,
-} from "./netlink.ts";
+import { NETLINK_SOCK_DIAG, NetlinkSocket } from "./netlink.ts";
+import { AF_INET, AF_INET6, NetlinkBody, structOf } from "./netlink_message.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20, SOCK_DESTROY = 21;
 const REQUEST_SIZE = 56, MESSAGE_SIZE = 72;

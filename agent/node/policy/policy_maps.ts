@@ -3,7 +3,7 @@
  * before the row that makes them count, and leave after it, so that no packet meets half a policy.
  */
 
-import type { TypedMap } from "../../../datapath/bpf/mod.ts";
+import { mapFingerprint, type TypedMap } from "../../../datapath/bpf/mod.ts";
 import {
   type Policy,
   PolicyDirection,
@@ -158,7 +158,7 @@ export function policyTarget(
       for (const { number, fingerprint } of rows) found.set(number, fingerprint);
       return rows;
     },
-    fingerprint: () => `${policies.raw.fingerprint()} ${rules.raw.fingerprint()}`,
+    fingerprint: () => `${mapFingerprint(policies.raw)} ${mapFingerprint(rules.raw)}`,
     apply(upserts, deletes): ApplyResult<PolicyRow> {
       const failed: RowFailure<PolicyRow>[] = [];
       if (deletes.length > 0) {

@@ -1,6 +1,6 @@
 /** The map pilus_backends: a range of rows for each set of backends. Equal sets share one. */
 
-import type { TypedMap } from "../../../../datapath/bpf/mod.ts";
+import { mapFingerprint, type TypedMap } from "../../../../datapath/bpf/mod.ts";
 import {
   type Backend,
   backend as backendCodec,
@@ -50,7 +50,7 @@ export class BackendRanges {
   }
 
   fingerprint(): string {
-    return this.#map.raw.fingerprint(ROW_BYTES);
+    return mapFingerprint(this.#map.raw, ROW_BYTES);
   }
 
   /** The range of the set; see `write`. Throws Error when there is no room for it. */

@@ -1,6 +1,6 @@
 /** The map pilus_maglev: a range of rows for each Maglev table. Equal tables share one. */
 
-import type { TypedMap } from "../../../../datapath/bpf/mod.ts";
+import { mapFingerprint, type TypedMap } from "../../../../datapath/bpf/mod.ts";
 import { type BackendSet, movedIndices, sameSet, setBackends } from "./backend_set.ts";
 import { maglevRows, MaglevTable, ROW_SLOTS } from "./maglev.ts";
 import { RangeAllocator } from "./ranges.ts";
@@ -59,7 +59,7 @@ export class MaglevRanges {
   }
 
   fingerprint(): string {
-    return this.#installed.size > 0 ? this.#map.fingerprint() : "";
+    return this.#installed.size > 0 ? mapFingerprint(this.#map) : "";
   }
 
   /** The range of the set's table; see `write`. Undefined when there is no room for it. */

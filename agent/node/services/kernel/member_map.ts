@@ -1,6 +1,6 @@
 /** The map pilus_backend_index: by service number and backend, where in the service's sets the backend is. */
 
-import type { TypedMap } from "../../../../datapath/bpf/mod.ts";
+import { mapFingerprint, type TypedMap } from "../../../../datapath/bpf/mod.ts";
 import type { BackendIndexKey } from "../../../../datapath/maps/generated.ts";
 import { setAll } from "../../map_target.ts";
 import type { ApplyResult, Target } from "../../../core/reconciler.ts";
@@ -73,7 +73,7 @@ export class MemberMap implements Target<ServiceRow> {
   }
 
   fingerprint(): string {
-    return this.#map.raw.fingerprint();
+    return mapFingerprint(this.#map.raw);
   }
 
   apply(upserts: ServiceRow[], deletes: ServiceRow[]): ApplyResult<ServiceRow> {

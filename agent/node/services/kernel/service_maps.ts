@@ -4,7 +4,7 @@
  * that no packet finds a row that points at nothing.
  */
 
-import type { TypedMap } from "../../../../datapath/bpf/mod.ts";
+import { mapFingerprint, type TypedMap } from "../../../../datapath/bpf/mod.ts";
 import type {
   Backend,
   Service,
@@ -88,7 +88,7 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   fingerprint(): string | undefined {
     if (this.#withoutTable.size > 0) return undefined; // there may be room by now
     return [
-      this.#services.raw.fingerprint(),
+      mapFingerprint(this.#services.raw),
       this.#sets.fingerprint(),
       this.#tables.fingerprint(),
     ].join(" ");

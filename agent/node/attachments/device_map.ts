@@ -7,10 +7,8 @@ import { parseMac } from "../../../datapath/net/mac.ts";
 import type { Target } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 import type { NodeDevice } from "../../sources/kernel/devices.ts";
-import { type MapRow, mapTable, mapTarget } from "../map_target.ts";
-
-/** Slots of pilus_devices (bpf/lib/device.h). */
-const DEVICE_SLOTS = 0x10000;
+import { type MapRow, mapTable } from "../map_target.ts";
+import { slotOf, slotTarget } from "../slot_target.ts";
 
 const NO_MAC: Uint8Array<ArrayBuffer> = new Uint8Array(6);
 
@@ -24,7 +22,7 @@ export function deviceTable(): Table<MapRow<number, Device>> {
 /** The row of a device. */
 export function deviceRow({ ifindex, mac, ipv4, ipv6 }: NodeDevice): MapRow<number, Device> {
   return {
-    key: ifindex % DEVICE_SLOTS,
+    key: slotOf(ifindex),
     value: {
       ifindex,
       mac: mac ? parseMac(mac) : NO_MAC,
@@ -34,12 +32,7 @@ export function deviceRow({ ifindex, mac, ipv4, ipv6 }: NodeDevice): MapRow<numb
   };
 }
 
-/** The map itself. Of its slots only those in use are looked at closely. */
+/** The map itself. */
 export function deviceTarget(map: TypedMap<number, Device>): Target<MapRow<number, Device>> {
-  return {
-    ...mapTarget(map, { none: { value: NO_DEVICE, is: ({ ifindex }) => ifindex === 0 } }),
-    *read() {
-      for (const [key, value] of map.used()) yield { key, value };
-    },
-  };
+  return slotTarget(map, NO_DEVICE);
 }

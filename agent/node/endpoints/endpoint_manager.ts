@@ -1,26 +1,16 @@
-/** Makes, restores, checks and deletes the pods' interfaces. */
+/** Endpoints made, restored, checked and deleted: addresses, devices, programs and records together. */
 
-import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
-import {
-  checkIfname,
-  deleteLink,
-  deleteLinkElsewhere,
-  listLinks,
-  setLink,
-} from "../../../datapath/net/link.ts";
+import { checkIfname } from "../../../datapath/net/link.ts";
 import { formatMac, randomMac } from "../../../datapath/net/mac.ts";
-import { deleteIfThere, NetlinkSocket } from "../../../datapath/net/netlink.ts";
-import {
-  currentNamespace,
-  inNamespace,
-  namespaceCookie,
-  namespaceId,
-  openNamespace,
-} from "../../../datapath/net/netns.ts";
-import { type AddressPair, AddressPool, type RangeUsage } from "../ipam/address_pool.ts";
+import { inNamespace, namespaceCookie, openNamespace } from "../../../datapath/net/netns.ts";
+import { type Endpoint, EndpointError, endpointKey } from "../../api/endpoint.ts";
 import { printable } from "../../core/printable.ts";
 import { Table } from "../../core/table.ts";
-import { type Endpoint, EndpointError, endpointKey } from "../../api/endpoint.ts";
+import { Turns } from "../../core/turns.ts";
+import { type AddressPair, AddressPool, type RangeUsage } from "../ipam/address_pool.ts";
+import { EndpointCopies } from "./endpoint_copies.ts";
+import { EndpointDevices } from "./endpoint_devices.ts";
+import { EndpointRecords } from "./endpoint_records.ts";
 import {
   asEndpointError,
   type EndpointDatapath,
@@ -28,29 +18,9 @@ import {
   type EndpointRequest,
   type RestoreReport,
 } from "./endpoint_request.ts";
-import { EndpointCopies } from "./endpoint_copies.ts";
-import { EndpointRecords } from "./endpoint_records.ts";
 import { EndpointStore } from "./endpoint_store.ts";
-import {
-  addRouterAddresses,
-  configureHost,
-  configurePod,
-  HOST_IFNAME,
-  hostIfnameOf,
-  hostProblem,
-  makePair,
-  type NodePlumbing,
-  podProblems,
-  repairHost,
-  requireKnown,
-} from "./plumbing.ts";
-import { namespaceProblem, openPodNamespace, sameNamespace } from "./pod_namespace.ts";
-
-/** The number of slots of the datapath's array of endpoints: slot = ifindex modulo this. */
-const SLOTS = 0x10000;
-
-/** A veth is made anew this often when a live endpoint has its slot. */
-const SLOT_ATTEMPTS = 16;
+import { hostIfnameOf } from "./plumbing.ts";
+import { namespaceProblem, sameNamespace } from "./pod_namespace.ts";
 
 /** A table of endpoints by `containerId/ifname`. */
 export function endpointTable(): Table<Endpoint> {
@@ -58,7 +28,7 @@ export function endpointTable(): Table<Endpoint> {
 }
 
 /**
- * Owns the node's endpoints. `table` shows them; nobody else writes to it. Calls for one endpoint
+ * Owns the node's endpoints. `table` shows them; nothing else writes to it. Calls for one endpoint
  * are done one after the other.
  */
 export class EndpointManager implements Disposable {
@@ -66,21 +36,12 @@ export class EndpointManager implements Disposable {
   readonly table: Table<Endpoint>;
   readonly #store: EndpointStore;
   readonly #pool: AddressPool;
-  readonly #node: NodePlumbing;
   readonly #mtu: number;
   readonly #datapath: EndpointDatapath;
   readonly #awaitPod: EndpointManagerOptions["awaitPod"];
   readonly #records: EndpointRecords;
-  readonly #netns: FileDescriptor;
-  readonly #netnsId: string;
-  readonly #host: NetlinkSocket;
-  /** For deletions alone, one after the other. */
-  readonly #deletions: NetlinkSocket;
-  #deletion: Promise<unknown> = Promise.resolve();
-  /** The last call of each endpoint. */
-  readonly #turns = new Map<string, Promise<unknown>>();
-  /** Slots of pairs that are made and not yet in the table. */
-  readonly #slots = new Set<number>();
+  readonly #devices: EndpointDevices;
+  readonly #turns = new Turns();
 
   constructor(options: EndpointManagerOptions) {
     const {
@@ -101,16 +62,15 @@ export class EndpointManager implements Disposable {
     // known before anything may take their rows for strays; restore() says how they are
     const known = this.#store.all();
     for (const stored of known) this.table.set({ ...stored, state: "creating" });
-    this.#node = { router: this.#pool.router, clusterCidrs, clusterMtu };
     this.#mtu = mtu;
     this.#datapath = datapath;
     this.#awaitPod = options.awaitPod;
-    this.#netns = netns === undefined ? currentNamespace() : openNamespace(netns);
-    this.#netnsId = namespaceId(netns ?? "/proc/thread-self/ns/net");
-    this.#host = NetlinkSocket.open({ netns: this.#netns.fd });
-    this.#deletions = NetlinkSocket.open({ netns: this.#netns.fd });
-    requireKnown(this.#host, known, datapath);
-    addRouterAddresses(this.#host, this.#pool.router);
+    this.#devices = new EndpointDevices({
+      node: { router: this.#pool.router, clusterCidrs, clusterMtu },
+      endpoints: () => this.table.rows(),
+      netns,
+    });
+    this.#devices.takeOver(known, datapath);
   }
 
   /** The addresses that pods have as gateway. */
@@ -128,34 +88,13 @@ export class EndpointManager implements Disposable {
     return this.table.rows().find((endpoint) => endpoint.id === id);
   }
 
-  #deleteLink(name: string): Promise<boolean> {
-    const done = this.#deletion.then(() => deleteLinkElsewhere(this.#deletions, name));
-    this.#deletion = done.catch(() => {});
-    return done;
-  }
-
-  /** Runs `work` after all earlier calls for the same endpoint. */
-  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(key);
-    const turn = (async () => {
-      await before?.catch(() => {});
-      return await work();
-    })();
-    this.#turns.set(key, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#turns.get(key) === turn) this.#turns.delete(key);
-    }
-  }
-
   /**
    * Makes an endpoint, or gives the one that exists and is healthy. On failure nothing stays
    * behind. `signal`: goes on without the Pod. Throws EndpointError.
    */
   create(request: EndpointRequest, signal?: AbortSignal): Promise<Endpoint> {
     const key = endpointKey(request);
-    return this.#inTurn(key, async () => {
+    return this.#turns.run(key, async () => {
       const existing = this.table.get(key);
       if (existing) {
         if (existing.state === "ready" && this.#isFor(existing, request)) return existing;
@@ -166,7 +105,8 @@ export class EndpointManager implements Disposable {
   }
 
   #isFor(endpoint: Endpoint, request: EndpointRequest): boolean {
-    return sameNamespace(endpoint.netns, request.netns) && this.#problems(endpoint).length === 0;
+    return sameNamespace(endpoint.netns, request.netns) &&
+      this.#devices.problems(endpoint).length === 0;
   }
 
   async #make(request: EndpointRequest, signal: AbortSignal | undefined): Promise<Endpoint> {
@@ -176,7 +116,7 @@ export class EndpointManager implements Disposable {
     } catch (cause) {
       throw new EndpointError("invalid", (cause as Error).message, { cause });
     }
-    const { netns: opened, cookie } = openPodNamespace(path, this.#netnsId);
+    const { netns: opened, cookie } = this.#devices.openNamespace(path);
     using netns = opened;
     const key = endpointKey(request);
     await using rollback = new AsyncDisposableStack();
@@ -203,11 +143,10 @@ export class EndpointManager implements Disposable {
         createdAt: new Date().toISOString(),
         state: "creating",
       };
-      undo(() => this.#deleteLink(endpoint.hostIfname));
-      endpoint = { ...endpoint, hostIfindex: this.#makePair(netns, endpoint) };
-      undo(() => this.#slots.delete(endpoint.hostIfindex % SLOTS));
-      this.#slots.add(endpoint.hostIfindex % SLOTS);
-      configurePod(netns, endpoint, this.#node);
+      undo(() => this.#devices.delete(endpoint.hostIfname));
+      endpoint = { ...endpoint, hostIfindex: this.#devices.make(netns, endpoint) };
+      undo(() => this.#devices.settle(endpoint.hostIfindex));
+      this.#devices.configurePod(netns, endpoint);
       undo(() => this.#store.remove(key));
       this.#store.save({ ...endpoint, state: "ready" });
       undo(() => this.#datapath.detach(endpoint));
@@ -215,10 +154,10 @@ export class EndpointManager implements Disposable {
       this.table.set(endpoint);
       await this.#datapath.attach(endpoint);
       // Last: the pod reaches nothing before its programs are there.
-      this.#configureHost(endpoint);
+      this.#devices.configureHost(endpoint);
       endpoint = { ...endpoint, state: "ready" };
       this.table.set(endpoint);
-      this.#slots.delete(endpoint.hostIfindex % SLOTS);
+      this.#devices.settle(endpoint.hostIfindex);
       rollback.move(); // it stands
       return endpoint;
     } catch (error) {
@@ -226,31 +165,16 @@ export class EndpointManager implements Disposable {
     }
   }
 
-  #makePair(netns: FileDescriptor, endpoint: Endpoint): number {
-    const taken = new Set(this.table.rows().map(({ hostIfindex }) => hostIfindex % SLOTS));
-    for (let attempt = 0; attempt < SLOT_ATTEMPTS; attempt++) {
-      const { ifindex } = makePair(this.#host, netns, endpoint);
-      const slot = ifindex % SLOTS;
-      if (!taken.has(slot) && !this.#slots.has(slot)) return ifindex;
-    }
-    throw new EndpointError(
-      "internal",
-      `Cannot find a free slot for ${endpoint.hostIfname}: live endpoints have the last ` +
-        `${SLOT_ATTEMPTS} device numbers modulo ${SLOTS}`,
-      { hint: "try again" },
-    );
-  }
-
   /** Deletes an endpoint and whatever is left of it. Returns whether there was one. */
   delete(containerId: string, ifname: string): Promise<boolean> {
     const key = endpointKey({ containerId, ifname });
-    return this.#inTurn(key, async () => {
+    return this.#turns.run(key, async () => {
       const endpoint = this.table.get(key);
       if (endpoint) {
         await this.#remove(endpoint);
         return true;
       }
-      await this.#deleteLink(hostIfnameOf(key));
+      await this.#devices.delete(hostIfnameOf(key));
       return this.#records.forget(key);
     });
   }
@@ -265,9 +189,7 @@ export class EndpointManager implements Disposable {
     this.table.delete(key);
     try {
       // nothing comes from it any more when its programs go
-      if (!hostProblem(this.#host, endpoint)) {
-        deleteIfThere(() => setLink(this.#host, endpoint.hostIfindex, { up: false }));
-      }
+      this.#devices.shut(endpoint);
     } catch (error) {
       failures.push(error);
     }
@@ -277,7 +199,7 @@ export class EndpointManager implements Disposable {
       failures.push(error);
     }
     try {
-      if (!hostProblem(this.#host, endpoint)) await this.#deleteLink(endpoint.hostIfname);
+      if (!this.#devices.problem(endpoint)) await this.#devices.delete(endpoint.hostIfname);
     } catch (error) {
       failures.push(error);
     }
@@ -288,24 +210,12 @@ export class EndpointManager implements Disposable {
     this.#records.forget(key);
   }
 
-  /** Everything that is wrong with the endpoint in the kernel. */
-  #problems(endpoint: Endpoint): string[] {
-    const host = hostProblem(this.#host, endpoint);
-    if (host) return [host];
-    try {
-      using netns = openNamespace(endpoint.netns);
-      return podProblems(netns, endpoint, this.#node);
-    } catch (error) {
-      return [`namespace ${endpoint.netns} cannot be used: ${(error as Error).message}`];
-    }
-  }
-
   /** Throws EndpointError unless the endpoint exists and is as it was made. */
   check(containerId: string, ifname: string): Endpoint {
     const key = endpointKey({ containerId, ifname });
     const endpoint = this.table.get(key);
     if (!endpoint) throw new EndpointError("not-found", `There is no endpoint ${key}`);
-    const problems = this.#problems(endpoint);
+    const problems = this.#devices.problems(endpoint);
     if (endpoint.state !== "ready") {
       problems.unshift(
         `state is ${endpoint.state}${endpoint.reason ? `: ${endpoint.reason}` : ""}`,
@@ -354,7 +264,7 @@ export class EndpointManager implements Disposable {
     const report: RestoreReport = { restored: [], dropped: [], removedLinks: [] };
     const live: Endpoint[] = [];
     for (const endpoint of this.#store.all()) {
-      const reason = hostProblem(this.#host, endpoint) ?? namespaceProblem(endpoint.netns);
+      const reason = this.#devices.problem(endpoint) ?? namespaceProblem(endpoint.netns);
       if (reason) {
         await this.#remove(endpoint, { force: true });
         report.dropped.push({ endpoint, reason });
@@ -368,12 +278,7 @@ export class EndpointManager implements Disposable {
     for (const owner of this.#pool.owners()) {
       if (!this.table.has(owner)) this.#records.forget(owner);
     }
-    const ours = new Set(this.table.rows().map((endpoint) => endpoint.hostIfname));
-    for (const link of listLinks(this.#host)) {
-      if (link.kind !== "veth" || !HOST_IFNAME.test(link.name) || ours.has(link.name)) continue;
-      deleteLink(this.#host, link.ifindex);
-      report.removedLinks.push(link.name);
-    }
+    report.removedLinks = this.#devices.deleteStrays();
     this.repair();
     return report;
   }
@@ -399,27 +304,29 @@ export class EndpointManager implements Disposable {
    * and programs. Returns whether it did. Throws EndpointError; the endpoint then is `failed`.
    */
   rebuild(key: string): Promise<boolean> {
-    return this.#inTurn(key, async () => {
+    return this.#turns.run(key, async () => {
       const before = this.table.get(key);
-      if (!before || before.state === "creating" || !hostProblem(this.#host, before)) return false;
+      if (!before || before.state === "creating" || !this.#devices.problem(before)) return false;
       const { reason: _, ...rest } = before;
       let endpoint: Endpoint = { ...rest, state: "creating" };
       try {
-        const { netns: opened } = openPodNamespace(before.netns, this.#netnsId);
+        const { netns: opened } = this.#devices.openNamespace(before.netns);
         using netns = opened;
         await this.#datapath.detach(before);
-        endpoint = { ...endpoint, hostIfindex: this.#makePair(netns, endpoint) };
-        configurePod(netns, endpoint, this.#node);
+        endpoint = { ...endpoint, hostIfindex: this.#devices.make(netns, endpoint) };
+        this.#devices.configurePod(netns, endpoint);
         this.#store.save({ ...endpoint, state: "ready" });
         this.table.set(endpoint);
         await this.#datapath.attach(endpoint);
-        this.#configureHost(endpoint);
+        this.#devices.configureHost(endpoint);
         this.table.set({ ...endpoint, state: "ready" });
         return true;
       } catch (error) {
         const failure = asEndpointError(error, `Cannot make the device of endpoint ${key} anew`);
         this.table.set({ ...endpoint, state: "failed", reason: failure.message });
         throw failure;
+      } finally {
+        this.#devices.settle(endpoint.hostIfindex);
       }
     });
   }
@@ -427,30 +334,25 @@ export class EndpointManager implements Disposable {
   /** The endpoints whose device is not there or another one. */
   lost(): string[] {
     return this.table.rows().filter((endpoint) =>
-      endpoint.state !== "creating" && hostProblem(this.#host, endpoint)
+      endpoint.state !== "creating" && this.#devices.problem(endpoint)
     ).map(endpointKey);
   }
 
-  #configureHost(endpoint: Endpoint): void {
-    configureHost(this.#host, (work) => inNamespace(this.#netns.fd, work), endpoint, this.#node);
-  }
-
   /**
-   * Adds the host's routes and neighbours that are missing. Returns how many. Endpoints that are just being made or deleted are left alone.
+   * Adds the host's routes and neighbours that are missing. Returns how many. Endpoints that are just
+   * being made or deleted are left alone.
    */
   repair(): number {
-    this.#records.retry((key) => this.#turns.has(key));
-    const settled = this.table.rows().filter((endpoint) =>
-      endpoint.state !== "creating" && !this.#turns.has(endpointKey(endpoint)) &&
-      !hostProblem(this.#host, endpoint)
+    this.#records.retry((key) => this.#turns.isBusy(key));
+    return this.#devices.repair(
+      this.table.rows().filter((endpoint) =>
+        endpoint.state !== "creating" && !this.#turns.isBusy(endpointKey(endpoint))
+      ),
     );
-    return repairHost(this.#host, settled, this.#node);
   }
 
   [Symbol.dispose](): void {
-    this.#host[Symbol.dispose]();
-    this.#deletions[Symbol.dispose]();
-    this.#netns[Symbol.dispose]();
+    this.#devices[Symbol.dispose]();
   }
 }
 

@@ -6,15 +6,13 @@ import { NO_ADDRESS, parseIp } from "../../../datapath/net/ip.ts";
 import { parseMac } from "../../../datapath/net/mac.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
 import type { PolicyAssignment } from "../policy/installer.ts";
-import { type MapRow, mapTable, mapTarget } from "../map_target.ts";
+import { type MapRow, mapTable } from "../map_target.ts";
+import { slotOf, slotTarget } from "../slot_target.ts";
 import type { Target } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 
-/** Slots of pilus_endpoints (bpf/lib/endpoint.h). */
-export const ENDPOINT_SLOTS = 0x10000;
-
 /** What an unused slot holds. */
-export const NO_ENDPOINT: EndpointValue = {
+const NO_ENDPOINT: EndpointValue = {
   ifindex: 0,
   identity: 0,
   policy: 0,
@@ -26,26 +24,16 @@ export const NO_ENDPOINT: EndpointValue = {
   ipv6: NO_ADDRESS,
 };
 
-/** The slot of a device. */
-export function slotOf(ifindex: number): number {
-  return ifindex % ENDPOINT_SLOTS;
-}
-
 /** A table of the map's rows by slot. */
 export function endpointMapTable(): Table<MapRow<number, EndpointValue>> {
   return mapTable("endpoint-rows", String);
 }
 
-/** The map itself. Of its slots only those in use are looked at closely. */
+/** The map itself. */
 export function endpointMapTarget(
   map: TypedMap<number, EndpointValue>,
 ): Target<MapRow<number, EndpointValue>> {
-  return {
-    ...mapTarget(map, { none: { value: NO_ENDPOINT, is: ({ ifindex }) => ifindex === 0 } }),
-    *read() {
-      for (const [key, value] of map.used()) yield { key, value };
-    },
-  };
+  return slotTarget(map, NO_ENDPOINT);
 }
 
 /** A table of pilus_namespaces: a namespace's cookie and the ifindex of its endpoint. */

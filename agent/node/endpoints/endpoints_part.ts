@@ -23,6 +23,7 @@ import { gauge } from "../metrics.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
+import { slotOf } from "../slot_target.ts";
 import { drainDeleteQueue } from "./delete_queue.ts";
 import { EndpointManager } from "./endpoint_manager.ts";
 import type { EndpointRequest } from "./endpoint_request.ts";
@@ -31,7 +32,6 @@ import {
   endpointMapTable,
   endpointMapTarget,
   namespaceMapTable,
-  slotOf,
 } from "./endpoint_map.ts";
 import { endpointRoutes } from "./endpoint_routes.ts";
 import { concernsEndpoint, Healing } from "./healing.ts";
@@ -235,8 +235,8 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
       await restore();
       await drainQueue();
       stack.use(periodically(QUEUE_INTERVAL_MS, drainQueue, onError));
-      stack.use(periodically(repairIntervalMs, heal, onError));
       const healing = new Healing(heal, onError);
+      stack.use(periodically(repairIntervalMs, () => healing.soon(), onError));
       stack.use(kernel.facts.listen((notices) => {
         if (notices.some((notice) => concernsEndpoint(notice, endpoints))) healing.soon();
       }));

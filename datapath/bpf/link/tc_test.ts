@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { KernelError } from "../kernel_error.ts";
-import { AttachType } from "./constants.ts";
-import { features } from "./features.ts";
-import { attachCgroup, attachTc, attachXdp, BpfLink, openTc } from "./link.ts";
-import { BpfObject } from "./object.ts";
-import { compile } from "./testdata/build.ts";
-import { temporaryBpffs, temporaryCgroup, temporaryVeth } from "./testdata/lab.ts";
+import { KernelError } from "../../kernel_error.ts";
+import { AttachType } from "../constants.ts";
+import { features } from "../features.ts";
+import { BpfObject } from "../object.ts";
+import { compile } from "../testdata/build.ts";
+import { temporaryBpffs, temporaryVeth } from "../testdata/lab.ts";
+import { attachTc, openTc } from "./tc.ts";
 
 const sample = compile("sample");
 
@@ -75,45 +75,4 @@ Deno.test("attachTc() names a device that is not there", () => {
     KernelError,
     "ifindex 999999",
   );
-});
-
-for (const mode of ["native", "generic"] as const) {
-  Deno.test(`attachXdp() attaches in ${mode} mode and refuses a second program`, () => {
-    using bpffs = temporaryBpffs();
-    using veth = temporaryVeth();
-    using object = loaded();
-    using program = object.program("xdp_pass");
-    const options = { ifindex: veth.ifindex, mode, pin: `${bpffs.path}/xdp` };
-    using link = attachXdp(program, options);
-    assertEquals(link.info().attachType, AttachType.XDP);
-    using same = attachXdp(program, options);
-    assertEquals(same.info().programId, program.id);
-    const { pin: _, ...unpinned } = options;
-    assertThrows(() => attachXdp(program, unpinned), KernelError, "another XDP program is there");
-    link.detach();
-  });
-}
-
-Deno.test("attachCgroup() stops a connect() of a process in the cgroup", () => {
-  using bpffs = temporaryBpffs();
-  using cgroup = temporaryCgroup();
-  using object = loaded();
-  using program = object.program("refuse_connect");
-  using link = attachCgroup(program, { cgroup: cgroup.path, pin: `${bpffs.path}/connect` });
-  const connect = (port: number) =>
-    new TextDecoder().decode(
-      new Deno.Command("bash", {
-        args: [
-          "-c",
-          `echo $$ > ${cgroup.path}/cgroup.procs; exec 3<>/dev/tcp/127.0.0.1/${port}`,
-        ],
-        env: { LC_ALL: "C" },
-      }).outputSync().stderr,
-    );
-  assert(connect(1).includes("Operation not permitted"), connect(1));
-  assert(connect(2).includes("Connection refused"), connect(2));
-  using same = BpfLink.openPinned(`${bpffs.path}/connect`);
-  assertEquals(same.info().attachType, AttachType.CGROUP_INET4_CONNECT);
-  link.detach();
-  assert(connect(1).includes("Connection refused"), connect(1));
 });

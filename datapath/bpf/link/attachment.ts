@@ -1,0 +1,25 @@
+/** A program at a hook, however the kernel holds it. */
+
+import type { BpfProgram } from "../program.ts";
+
+/** A program at a hook. Disposing takes it off, unless it is pinned (or a persistent clsact filter). */
+export interface Attachment extends Disposable {
+  /** How it is held: a bpf link, or a filter of the clsact qdisc. */
+  readonly kind: "link" | "clsact";
+  /** Puts another program in its place; no packet sees the hook empty. */
+  update(program: BpfProgram): void;
+  /** Takes the program off the hook and removes the pin. */
+  detach(): void;
+  info(): AttachmentInfo;
+}
+
+export interface AttachmentInfo {
+  /** The program's id. */
+  programId: number;
+  /** The device; 0 for a cgroup, and for a device that is gone. */
+  ifindex: number;
+  /** One of `LinkType`; 0 for a clsact filter. */
+  linkType: number;
+  /** One of `AttachType`. */
+  attachType: number;
+}

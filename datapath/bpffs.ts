@@ -1,6 +1,6 @@
 /** The bpffs that pins are on, mounted again when it was unmounted, and pins of maps kept. */
 
-import { BpfMap, isBpffs, makePinDirectory } from "./bpf/mod.ts";
+import { BpfMap, isBpffs, isPinned, makePinDirectory } from "./bpf/mod.ts";
 import { pinFd } from "./bpf/pin.ts";
 import { mount } from "./ffi/libc.ts";
 
@@ -55,12 +55,7 @@ export class HeldMaps implements Disposable {
   }
 
   isPinned(name: string): boolean {
-    try {
-      Deno.lstatSync(`${this.#directory}/${name}`);
-      return true;
-    } catch {
-      return false;
-    }
+    return isPinned(`${this.#directory}/${name}`);
   }
 
   /** Throws KernelError. */

@@ -1,6 +1,6 @@
 /** Attachments held by descriptor: what was attached, and whether it is attached and pinned still. */
 
-import { type Attachment, BpfLink, LinkType, openTc } from "./bpf/mod.ts";
+import { type Attachment, BpfLink, isPinned, LinkType, openTc } from "./bpf/mod.ts";
 import { objectInfo } from "./bpf/info.ts";
 
 /** A link or filter as it was when it was attached. */
@@ -47,13 +47,13 @@ export class HeldAttachment implements Disposable {
 
   /** Whether everything is attached with its program, and pinned. */
   intact(): boolean {
-    return this.#held.every((held) => isAttached(held) && isPinned(held));
+    return this.#held.every((held) => isAttached(held) && hasPin(held));
   }
 
   /** Gives links that are attached and have lost their pin a new one. */
   repin(): void {
     for (const held of this.#held) {
-      if (held.attachment instanceof BpfLink && isAttached(held) && !isPinned(held)) {
+      if (held.attachment instanceof BpfLink && isAttached(held) && !hasPin(held)) {
         held.attachment.pin(held.pin!);
       }
     }
@@ -87,12 +87,6 @@ function isAttached({ attachment, programId }: Held): boolean {
     : info.getUint32(16, true) !== 0;
 }
 
-function isPinned({ pin }: Held): boolean {
-  if (pin === undefined) return true;
-  try {
-    Deno.lstatSync(pin);
-    return true;
-  } catch {
-    return false;
-  }
+function hasPin({ pin }: Held): boolean {
+  return pin === undefined || isPinned(pin);
 }

@@ -77,6 +77,10 @@ declare module "@std/async" {
   ): Promise<T>;
 }
 
+declare module "@std/bytes/concat" {
+  export function concat(buffers: readonly Uint8Array[]): Uint8Array<ArrayBuffer>;
+}
+
 declare module "@std/cli/parse-args" {
   export interface ParseArgsOptions {
     boolean?: string[];

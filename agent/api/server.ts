@@ -1,5 +1,6 @@
 /** HTTP over the agent's unix socket: who may open the socket is root, and may do all. */
 
+import { fileInfo, removeIfThere } from "../core/missing_files.ts";
 import { periodically } from "../core/periodic.ts";
 import { ConnectionBudget } from "./http/connection_budget.ts";
 import { HttpError } from "./http/http_request.ts";
@@ -124,30 +125,12 @@ export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
 }
 
 function inodeOf(path: string): number | null {
-  try {
-    return Deno.lstatSync(path).ino;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  return fileInfo(path)?.ino ?? null;
 }
 
 async function clearSocket(path: string): Promise<void> {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
+  const info = fileInfo(path);
+  if (!info) return;
   if (!info.isSocket) {
     throw new Error(`Cannot listen on ${path}: a file that is no socket is there: remove it`);
   }

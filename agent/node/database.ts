@@ -1,6 +1,7 @@
 /** The agent's own memory across restarts: one SQLite file. */
 
 import { DatabaseSync } from "node:sqlite";
+import { removeIfThere } from "../core/missing_files.ts";
 
 /** The database's file in a state directory. */
 const FILE = "pilus.db";
@@ -51,18 +52,8 @@ function open(path: string): DatabaseSync {
 }
 
 function putAside(path: string): void {
-  for (const end of ["-wal", "-shm"]) {
-    try {
-      Deno.removeSync(path + end);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  try {
-    Deno.removeSync(`${path}.broken`, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  for (const end of ["-wal", "-shm"]) removeIfThere(path + end);
+  removeIfThere(`${path}.broken`, { recursive: true });
   Deno.renameSync(path, `${path}.broken`);
 }
 

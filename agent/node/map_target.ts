@@ -2,6 +2,7 @@
 
 import { mapFingerprint, type TypedMap } from "../../datapath/bpf/mod.ts";
 import { isErrno } from "../../datapath/kernel_error.ts";
+import { attemptEach } from "../core/attempt_each.ts";
 import type { ApplyResult, RowFailure, Target } from "../core/reconciler.ts";
 import { Table } from "../core/table.ts";
 
@@ -55,24 +56,24 @@ export function setAll<Row, K, V>(
   } catch (error) {
     if (!isErrno(error, "E2BIG", "ENOMEM", "ENOSPC", "EBUSY", "EAGAIN")) throw error;
   }
-  const failed: RowFailure<Row>[] = [];
-  for (const row of rows) {
+  return attemptEach(rows, (row) => {
     try {
       map.set(...entry(row));
     } catch (error) {
-      failed.push({ row, error: full(map, error) });
+      throw isFull(error) ? fullMap(map, error) : error;
     }
-  }
-  return failed;
+  });
 }
 
-function full<K, V>(map: TypedMap<K, V>, error: unknown): Error {
-  if (isErrno(error, "E2BIG", "ENOSPC")) { // ENOSPC: a trie
-    return new Error(
-      `Map ${map.name} is full: it has room for ${map.maxEntries} rows; ` +
-        `restart the agent with --map-size ${map.name}=${map.maxEntries * 2}`,
-      { cause: error },
-    );
-  }
-  return error instanceof Error ? error : new Error(String(error));
+/** ENOSPC: of a trie. */
+function isFull(error: unknown): boolean {
+  return isErrno(error, "E2BIG", "ENOSPC");
+}
+
+function fullMap<K, V>(map: TypedMap<K, V>, cause: unknown): Error {
+  return new Error(
+    `Map ${map.name} is full: it has room for ${map.maxEntries} rows; ` +
+      `restart the agent with --map-size ${map.name}=${map.maxEntries * 2}`,
+    { cause },
+  );
 }

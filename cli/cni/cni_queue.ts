@@ -5,6 +5,7 @@ import {
   type QueuedDelete,
   queuedDeleteName,
 } from "../../agent/api/types.ts";
+import { writeWhole } from "../../agent/core/whole_file.ts";
 import type { CniAttachment } from "./cni_config.ts";
 
 /** Leaves a deletion for the agent. The file is whole or not there. Throws what the file system says. */
@@ -12,8 +13,5 @@ export function queueDelete(stateDir: string, { containerId, ifname }: CniAttach
   const directory = deleteQueueDirectory(stateDir);
   Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
   const row: QueuedDelete = { containerId, ifname };
-  const path = `${directory}/${queuedDeleteName(row)}`;
-  const fresh = `${path}.${Deno.pid}.new`;
-  Deno.writeTextFileSync(fresh, JSON.stringify(row), { mode: 0o600, createNew: true });
-  Deno.renameSync(fresh, path);
+  writeWhole(`${directory}/${queuedDeleteName(row)}`, JSON.stringify(row), { mode: 0o600 });
 }

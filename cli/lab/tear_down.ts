@@ -1,7 +1,7 @@
 /** The end of a lab. All of it can be found by its directory, so that what a killed process left is removed too. */
 
 import { findCgroup } from "../../agent/node/cgroup.ts";
-import { isThere } from "../../agent/node/uninstall/paths.ts";
+import { fileInfo } from "../../agent/core/missing_files.ts";
 import { delay } from "./host.ts";
 import { umount } from "../../datapath/ffi/libc.ts";
 
@@ -15,9 +15,9 @@ export function cgroupOf(directory: string): string {
 /** Ends all processes of the lab in `directory` and removes everything that it made. */
 export async function tearDownLab(directory: string): Promise<void> {
   const cgroup = cgroupOf(directory);
-  if (isThere(cgroup)) await removeCgroup(cgroup);
+  if (fileInfo(cgroup)) await removeCgroup(cgroup);
   for (const path of mountsUnder(directory).reverse()) umount(path, MNT_DETACH);
-  if (isThere(directory)) Deno.removeSync(directory, { recursive: true });
+  if (fileInfo(directory)) Deno.removeSync(directory, { recursive: true });
 }
 
 async function removeCgroup(cgroup: string): Promise<void> {

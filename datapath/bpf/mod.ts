@@ -46,7 +46,7 @@ export * from "./map.ts";
 export * from "./map_fingerprint.ts";
 export * from "./map_layout.ts";
 export * from "./object.ts";
-export { DEFAULT_BPFFS, isBpffs, makePinDirectory, requireBpffs, unpin } from "./pin.ts";
+export { DEFAULT_BPFFS, isBpffs, isPinned, makePinDirectory, requireBpffs, unpin } from "./pin.ts";
 export * from "./program.ts";
 export * from "./ringbuf.ts";
 export * from "./typed_map.ts";

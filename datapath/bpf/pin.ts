@@ -36,7 +36,7 @@ export function requireBpffs(directory: string): void {
 /** Makes `directory` and its parents, which must lie on a bpffs. */
 export function makePinDirectory(directory: string): void {
   let parent = directory;
-  while (!exists(parent)) parent = parent.slice(0, Math.max(parent.lastIndexOf("/"), 1));
+  while (!isPinned(parent)) parent = parent.slice(0, Math.max(parent.lastIndexOf("/"), 1));
   requireBpffs(parent);
   Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
 }
@@ -46,7 +46,7 @@ export function pinFd(fd: number, path: string): void {
   const result = libbpf.bpf_obj_pin(fd, cstring(path));
   if (result >= 0) return;
   const directory = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
-  if (exists(directory)) requireBpffs(directory);
+  if (isPinned(directory)) requireBpffs(directory);
   throw bpfError(result, "pin at", path, hintFor(result));
 }
 
@@ -63,10 +63,10 @@ export function tryOpenPinFd(path: string): number | undefined {
   throw bpfError(result, "open pinned", path);
 }
 
-/** Removes the name `path`; false when it was not there. What it named lives on while it has other users. */
-export function unpin(path: string): boolean {
+/** Whether something is at `path`: a pin or a directory of pins. */
+export function isPinned(path: string): boolean {
   try {
-    Deno.removeSync(path);
+    Deno.lstatSync(path);
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
@@ -74,9 +74,10 @@ export function unpin(path: string): boolean {
   }
 }
 
-function exists(path: string): boolean {
+/** Removes the name `path`; false when it was not there. What it named lives on while it has other users. */
+export function unpin(path: string): boolean {
   try {
-    Deno.lstatSync(path);
+    Deno.removeSync(path);
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;

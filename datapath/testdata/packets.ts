@@ -1,5 +1,6 @@
 /** Made packets for tests: frames of both families, and a reader that verifies each checksum. */
 
+import { concat } from "@std/bytes/concat";
 import { formatIp, isIpv4, parseIp, rawIp } from "../net/ip.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -31,19 +32,9 @@ export interface Envelope {
 const SOURCE_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const DESTINATION_MAC = Uint8Array.of(2, 0, 0, 3, 0, 0);
 
-function concat(...parts: Uint8Array[]): Bytes {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
 /** The Internet checksum (RFC 1071): 0 over what holds a right one. */
 export function checksum(...parts: Uint8Array[]): number {
-  const all = concat(...parts);
+  const all = concat(parts);
   let sum = 0;
   for (let i = 0; i < all.length; i += 2) sum += (all[i]! << 8) | (all[i + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
@@ -54,7 +45,7 @@ function pseudoHeader(source: Bytes, destination: Bytes, protocol: number, lengt
   const rest = source.length === 4
     ? Uint8Array.of(0, protocol, length >> 8, length & 0xff)
     : Uint8Array.of(0, 0, length >> 8, length & 0xff, 0, 0, 0, protocol);
-  return concat(source, destination, rest);
+  return concat([source, destination, rest]);
 }
 
 /** Offset of the checksum in the L4 header, where the protocol has one. */
@@ -75,7 +66,7 @@ export function ipPacket(envelope: Envelope, protocol: number, payload: Uint8Arr
   const source = rawIp(parseIp(envelope.source));
   const destination = rawIp(parseIp(envelope.destination));
   const { ttl = 64, fragment, options = 0 } = envelope;
-  const body = concat(payload);
+  const body = concat([payload]);
   const at = checksumOffset(protocol);
   if (at !== undefined && !fragment && body.length >= at + 2) {
     body[at] = body[at + 1] = 0;
@@ -99,7 +90,7 @@ export function ipPacket(envelope: Envelope, protocol: number, payload: Uint8Arr
     header.set(source, 12);
     header.set(destination, 16);
     view.setUint16(10, checksum(header));
-    return concat(header, body);
+    return concat([header, body]);
   }
   const chain: Uint8Array[] = [];
   let next: number = protocol;
@@ -116,7 +107,7 @@ export function ipPacket(envelope: Envelope, protocol: number, payload: Uint8Arr
     chain.unshift(Uint8Array.of(next, 0, 1, 4, 0, 0, 0, 0));
     next = 60;
   }
-  const rest = concat(...chain, body);
+  const rest = concat([...chain, body]);
   const header = new Uint8Array(40);
   const view = new DataView(header.buffer);
   view.setUint8(0, 0x60);
@@ -125,14 +116,14 @@ export function ipPacket(envelope: Envelope, protocol: number, payload: Uint8Arr
   view.setUint8(7, ttl);
   header.set(source, 8);
   header.set(destination, 24);
-  return concat(header, rest);
+  return concat([header, rest]);
 }
 
 /** The packet in an Ethernet frame. */
 export function frame(envelope: Envelope, packet: Uint8Array): Bytes {
   const { sourceMac = SOURCE_MAC, destinationMac = DESTINATION_MAC } = envelope;
   const type = packet[0]! >> 4 === 6 ? [0x86, 0xdd] : [0x08, 0x00];
-  return concat(destinationMac, sourceMac, Uint8Array.from(type), packet);
+  return concat([destinationMac, sourceMac, Uint8Array.from(type), packet]);
 }
 
 /** A frame with ports. */
@@ -153,7 +144,7 @@ export function tcpFrame(options: Ports & { flags: number }): Bytes {
   view.setUint16(14, 65535);
   return frame(
     options,
-    ipPacket(options, PROTOCOL.tcp, concat(header, options.payload ?? new Uint8Array())),
+    ipPacket(options, PROTOCOL.tcp, concat([header, options.payload ?? new Uint8Array()])),
   );
 }
 
@@ -164,7 +155,7 @@ export function udpFrame(options: Ports): Bytes {
   view.setUint16(0, options.sourcePort);
   view.setUint16(2, options.destinationPort);
   view.setUint16(4, 8 + payload.length);
-  return frame(options, ipPacket(options, PROTOCOL.udp, concat(header, payload)));
+  return frame(options, ipPacket(options, PROTOCOL.udp, concat([header, payload])));
 }
 
 /** A frame in the tunnel between two nodes (RFC 7348); without `checksum`, UDP's is zero. */
@@ -176,7 +167,7 @@ export function vxlanFrame(
     ...options,
     sourcePort: 50000,
     destinationPort: options.port ?? 8472,
-    payload: concat(header, options.about),
+    payload: concat([header, options.about]),
   });
   if (!options.checksum) made.fill(0, ETHERNET_HEADER + 26, ETHERNET_HEADER + 28);
   return made;
@@ -191,7 +182,7 @@ export function icmpFrame(
   options: Envelope & { type: number; code?: number; rest: Uint8Array },
 ): Bytes {
   const protocol = isIpv4Text(options.source) ? PROTOCOL.icmp : PROTOCOL.icmpv6;
-  const message = concat(Uint8Array.of(options.type, options.code ?? 0, 0, 0), options.rest);
+  const message = concat([Uint8Array.of(options.type, options.code ?? 0, 0, 0), options.rest]);
   return frame(options, ipPacket(options, protocol, message));
 }
 
@@ -216,7 +207,7 @@ export function unreachableFrame(options: Envelope & { about: Bytes; quoted?: nu
     ...options,
     type: v4 ? 3 : 1,
     code: v4 ? 3 : 4,
-    rest: concat(new Uint8Array(4), quote),
+    rest: concat([new Uint8Array(4), quote]),
   });
 }
 
@@ -228,7 +219,7 @@ export interface ArpOptions {
 }
 
 export function arpFrame({ operation, senderMac, sender, target }: ArpOptions): Bytes {
-  return concat(
+  return concat([
     new Uint8Array(6).fill(0xff),
     senderMac,
     Uint8Array.of(0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, operation),
@@ -236,7 +227,7 @@ export function arpFrame({ operation, senderMac, sender, target }: ArpOptions): 
     rawIp(parseIp(sender)),
     new Uint8Array(6),
     rawIp(parseIp(target)),
-  );
+  ]);
 }
 
 /** A neighbour solicitation (RFC 4861, 4.3). */
@@ -244,9 +235,9 @@ export function solicitationFrame(
   options: Envelope & { target: string; linkLayer?: Uint8Array },
 ): Bytes {
   const option = options.linkLayer
-    ? concat(Uint8Array.of(1, 1), options.linkLayer)
+    ? concat([Uint8Array.of(1, 1), options.linkLayer])
     : new Uint8Array();
-  const rest = concat(new Uint8Array(4), parseIp(options.target), option);
+  const rest = concat([new Uint8Array(4), parseIp(options.target), option]);
   return icmpFrame({ ...options, ttl: 255, type: 135, rest });
 }
 

@@ -1,5 +1,6 @@
 /** One accepted connection: every wait for its client has an end. */
 
+import { concat } from "@std/bytes/concat";
 import type { Timer } from "../../core/timer.ts";
 import { headEnd, HttpError, type HttpHead, MAX_HEAD, parseHead } from "./http_request.ts";
 
@@ -51,9 +52,7 @@ export class Connection {
     while (true) {
       const length = await this.#read(chunk);
       if (length === 0) return undefined;
-      const more = new Uint8Array(bytes.length + length);
-      more.set(bytes);
-      more.set(chunk.subarray(0, length), bytes.length);
+      const more = concat([bytes, chunk.subarray(0, length)]);
       const end = headEnd(more, bytes.length);
       bytes = more;
       if (end === undefined && bytes.length <= MAX_HEAD) continue;

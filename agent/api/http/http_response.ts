@@ -1,5 +1,6 @@
 /** An answer and its form in HTTP/1.1: one a connection. */
 
+import { concat } from "@std/bytes/concat";
 import type { HttpHead } from "./http_request.ts";
 
 /** Parts of a body that come one after the other. */
@@ -68,26 +69,16 @@ export async function* responseBytes(
     yield head;
   } else if (whole) {
     // together: one segment for what is short
-    yield joined(head, body);
+    yield concat([head, body]);
   } else {
     yield head;
     for await (const part of body) {
       if (part.length === 0) continue;
       if (chunks) {
         const size = encoder.encode(`${part.length.toString(16)}\r\n`);
-        yield joined(size, part, encoder.encode("\r\n"));
+        yield concat([size, part, encoder.encode("\r\n")]);
       } else yield part;
     }
     if (chunks) yield encoder.encode("0\r\n\r\n");
   }
-}
-
-function joined(...parts: Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

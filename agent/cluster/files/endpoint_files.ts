@@ -1,8 +1,10 @@
 /** The endpoints that a node publishes as files, one a pod, in a folder of its own. */
 
 import { join } from "@std/path";
-import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { ApplyResult, Target } from "../../core/reconciler.ts";
 import { readBounded } from "../../core/bounded_file.ts";
+import { removeIfThere } from "../../core/missing_files.ts";
 import { writeWhole } from "../../core/whole_file.ts";
 import type { PublishedEndpoint } from "../rows.ts";
 import { endpointRow, endpointText, MAX_PUBLISHED_BYTES, readPublished } from "./published.ts";
@@ -42,17 +44,13 @@ export class EndpointFiles implements Target<PublishedEndpoint> {
     deletes: PublishedEndpoint[],
   ): ApplyResult<PublishedEndpoint> {
     const folder = checkedFolder(this.#directory, ["endpoints", this.#node]);
-    const failed: RowFailure<PublishedEndpoint>[] = [];
-    const attempt = (row: PublishedEndpoint, act: (path: string) => void) => {
-      try {
-        act(join(folder, podFileName(row)));
-      } catch (error) {
-        failed.push({ row, error: error instanceof Error ? error : new Error(String(error)) });
-      }
+    const pathOf = (row: PublishedEndpoint) => join(folder, podFileName(row));
+    return {
+      failed: [
+        ...attemptEach(deletes, (row) => removeIfThere(pathOf(row))),
+        ...attemptEach(upserts, (row) => writeWhole(pathOf(row), endpointText(row))),
+      ],
     };
-    for (const row of deletes) attempt(row, removeFile);
-    for (const row of upserts) attempt(row, (path) => writeWhole(path, endpointText(row)));
-    return { failed };
   }
 }
 
@@ -62,14 +60,6 @@ function textOf(path: string): string {
     return readBounded(path, { maxBytes: MAX_PUBLISHED_BYTES, followLinks: false });
   } catch {
     return "";
-  }
-}
-
-function removeFile(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
 

@@ -4,7 +4,8 @@ import type { Bpffs } from "../../../datapath/bpffs.ts";
 import { HeldAttachment, hookPin } from "../../../datapath/held_attachment.ts";
 import { type Loader, SOCKET_HOOKS } from "../../../datapath/loader.ts";
 import type { XdpChoice, XdpDeviceState } from "../../../datapath/xdp_device.ts";
-import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { ApplyResult, Target } from "../../core/reconciler.ts";
 import { HOST_IFNAME } from "../endpoints/plumbing.ts";
 import type { AttachmentRow } from "./attachment.ts";
 
@@ -39,17 +40,22 @@ export class AttachmentTarget implements Target<AttachmentRow>, Disposable {
   }
 
   apply(upserts: AttachmentRow[], deletes: AttachmentRow[]): ApplyResult<AttachmentRow> {
-    const failed: RowFailure<AttachmentRow>[] = [];
-    for (const row of deletes) {
-      attempt(failed, row, `Cannot detach from ${row.device}`, () => this.#detach(row));
-    }
-    for (const row of upserts) {
-      attempt(failed, row, `${row.subject} is without its ${row.hook} programs`, () => {
-        this.#options.bpffs.restore();
-        this.#attach(row);
-      });
-    }
-    return { failed };
+    return {
+      failed: [
+        ...attemptEach(
+          deletes,
+          (row) => explained(`Cannot detach from ${row.device}`, () => this.#detach(row)),
+        ),
+        ...attemptEach(
+          upserts,
+          (row) =>
+            explained(`${row.subject} is without its ${row.hook} programs`, () => {
+              this.#options.bpffs.restore();
+              this.#attach(row);
+            }),
+        ),
+      ],
+    };
   }
 
   #attach(row: AttachmentRow): void {
@@ -99,16 +105,12 @@ function keyOf({ hook, device }: AttachmentRow): string {
   return `${hook} ${device}`;
 }
 
-function attempt(
-  failed: RowFailure<AttachmentRow>[],
-  row: AttachmentRow,
-  what: string,
-  work: () => void,
-): void {
+/** Puts `what` before the message of an error. */
+function explained(what: string, work: () => void): void {
   try {
     work();
   } catch (cause) {
-    failed.push({ row, error: new Error(`${what}: ${(cause as Error).message}`, { cause }) });
+    throw new Error(`${what}: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -1,7 +1,8 @@
 /** Pins of maps, by which a later agent finds them, as the kernel's side of a reconciler. */
 
 import type { Bpffs, HeldMaps } from "../../../datapath/bpffs.ts";
-import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { Target } from "../../core/reconciler.ts";
 import { Table } from "../../core/table.ts";
 
 export interface MapPin {
@@ -18,17 +19,11 @@ export function mapPinTable(maps: HeldMaps): Table<MapPin> {
 export function mapPinTarget(maps: HeldMaps, bpffs: Bpffs): Target<MapPin> {
   return {
     read: () => maps.names().filter((map) => maps.isPinned(map)).map((map) => ({ map })),
-    apply(upserts) {
-      const failed: RowFailure<MapPin>[] = [];
-      for (const row of upserts) {
-        try {
-          bpffs.restore();
-          maps.pin(row.map);
-        } catch (error) {
-          failed.push({ row, error: error as Error });
-        }
-      }
-      return { failed };
-    },
+    apply: (upserts) => ({
+      failed: attemptEach(upserts, ({ map }) => {
+        bpffs.restore();
+        maps.pin(map);
+      }),
+    }),
   };
 }

@@ -1,7 +1,8 @@
 /** Sysctls of the node's network that forwarding for pods needs, as the kernel's side of a reconciler. */
 
 import { readSysctl, writeSysctls } from "../../../datapath/net/netns.ts";
-import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { Target } from "../../core/reconciler.ts";
 import { Table } from "../../core/table.ts";
 
 /** A sysctl below net/ and its value. */
@@ -31,16 +32,8 @@ export function sysctlTarget(desired: Table<SysctlRow>): Target<SysctlRow> {
         if (value !== undefined) yield { name, value };
       }
     },
-    apply(upserts) {
-      const failed: RowFailure<SysctlRow>[] = [];
-      for (const row of upserts) {
-        try {
-          writeSysctls([[row.name, row.value]]);
-        } catch (error) {
-          failed.push({ row, error: error as Error });
-        }
-      }
-      return { failed };
-    },
+    apply: (upserts) => ({
+      failed: attemptEach(upserts, ({ name, value }) => writeSysctls([[name, value]])),
+    }),
   };
 }

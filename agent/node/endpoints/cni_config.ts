@@ -1,5 +1,7 @@
 /** Tells the container runtime that pilus is the network: configuration and plugin binary. */
 
+import { replaceWhole, writeWhole } from "../../core/whole_file.ts";
+
 /** Name of the configuration: sorts before what others leave there. */
 export const CNI_CONFIG_NAME = "05-pilus.conflist";
 
@@ -26,12 +28,7 @@ export function writeCniConfig(
   };
   Deno.mkdirSync(directory, { recursive: true });
   const path = `${directory}/${CNI_CONFIG_NAME}`;
-  replaceFile(path, (fresh) => {
-    Deno.writeTextFileSync(fresh, JSON.stringify(config, null, 2) + "\n", {
-      createNew: true,
-      mode: 0o644,
-    });
-  });
+  writeWhole(path, JSON.stringify(config, null, 2) + "\n");
   return path;
 }
 
@@ -46,29 +43,15 @@ export function installCniBinary(
   Deno.mkdirSync(directory, { recursive: true });
   const path = `${directory}/pilus`;
   if (sameFile(program, path)) return path;
-  replaceFile(path, (fresh) => {
+  replaceWhole(path, (draft) => {
     try {
-      Deno.linkSync(program, fresh);
+      Deno.linkSync(program, draft);
     } catch {
-      Deno.copyFileSync(program, fresh);
-      Deno.chmodSync(fresh, 0o755);
+      Deno.copyFileSync(program, draft);
+      Deno.chmodSync(draft, 0o755);
     }
   });
   return path;
-}
-
-/** Makes `path` by `write` under another name and a rename. A leftover of that other name is replaced. */
-function replaceFile(path: string, write: (fresh: string) => void): void {
-  const slash = path.lastIndexOf("/");
-  // Hidden, so that a runtime that scans the directory does not take it for a configuration.
-  const fresh = `${path.slice(0, slash)}/.${path.slice(slash + 1)}.new`;
-  try {
-    Deno.removeSync(fresh);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  write(fresh);
-  Deno.renameSync(fresh, path);
 }
 
 function sameFile(a: string, b: string): boolean {

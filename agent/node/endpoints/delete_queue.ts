@@ -5,6 +5,7 @@ import {
   type QueuedDelete,
   queuedDeleteName,
 } from "../../api/queued_delete.ts";
+import { fileInfo, namesIn, removeIfThere } from "../../core/missing_files.ts";
 
 /** What draining did. */
 export interface DrainReport {
@@ -23,14 +24,7 @@ export async function drainDeleteQueue(
 ): Promise<DrainReport> {
   const directory = deleteQueueDirectory(stateDir);
   const report: DrainReport = { deleted: [], failed: [] };
-  let names: string[];
-  try {
-    names = [...Deno.readDirSync(directory)].map((entry) => entry.name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return report;
-    throw error;
-  }
-  for (const file of names.filter((name) => name.endsWith(".json")).sort()) {
+  for (const file of namesIn(directory).filter((name) => name.endsWith(".json"))) {
     const path = `${directory}/${file}`;
     let row: QueuedDelete;
     try {
@@ -69,20 +63,7 @@ export async function doQueuedDelete(
   deleteEndpoint: DeleteEndpoint,
 ): Promise<void> {
   const path = `${deleteQueueDirectory(stateDir)}/${queuedDeleteName(endpoint)}`;
-  try {
-    Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
+  if (!fileInfo(path)) return;
   await deleteEndpoint(endpoint.containerId, endpoint.ifname);
   removeIfThere(path);
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -6,6 +6,7 @@
 import { join } from "@std/path";
 import { tryParseIp } from "../../../datapath/net/ip.ts";
 import { type Endpoint, endpointKey } from "../../api/endpoint.ts";
+import { namesIn, removeIfThere } from "../../core/missing_files.ts";
 import { writeWhole } from "../../core/whole_file.ts";
 import { hostIfnameOf } from "./plumbing.ts";
 
@@ -28,23 +29,12 @@ export class EndpointCopies {
   }
 
   remove(key: string): void {
-    try {
-      Deno.removeSync(this.#path(key));
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    removeIfThere(this.#path(key));
   }
 
   /** Those that are whole. */
   all(): Endpoint[] {
-    let names: string[];
-    try {
-      names = [...Deno.readDirSync(this.#directory)].map(({ name }) => name);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
-    }
-    return names.filter((name) => FILE.test(name)).sort().flatMap((name) => {
+    return namesIn(this.#directory).filter((name) => FILE.test(name)).flatMap((name) => {
       const endpoint = parseEndpoint(Deno.readTextFileSync(join(this.#directory, name)));
       return endpoint ? [endpoint] : [];
     });

@@ -4,7 +4,8 @@ import { isErrno } from "../../../datapath/kernel_error.ts";
 import { formatCidr, formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import { deleteRoute, listRoutes, replaceRoute, type Route } from "../../../datapath/net/route.ts";
-import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { Target } from "../../core/reconciler.ts";
 import { Table } from "../../core/table.ts";
 
 /** Marks routes as ours (rtm_protocol); the numbers from 192 on are nobody's (include/uapi/linux/rtnetlink.h). */
@@ -41,27 +42,22 @@ export function routeTarget(netlink: NetlinkSocket): Target<NodeRoute> {
       }));
     },
     apply(upserts, deletes) {
-      const failed: RowFailure<NodeRoute>[] = [];
-      const attempt = (row: NodeRoute, work: () => unknown) => {
-        try {
-          work();
-        } catch (error) {
-          failed.push({ row, error: error as Error });
-        }
+      return {
+        failed: [
+          ...attemptEach(deletes, (row) => remove(netlink, row)),
+          ...attemptEach(upserts, (row) => replaceRoute(netlink, kernelRoute(row))),
+        ],
       };
-      for (const row of deletes) {
-        attempt(row, () => {
-          try {
-            deleteRoute(netlink, kernelRoute(row));
-          } catch (error) {
-            if (!isErrno(error, "ENODEV")) throw error; // the device took its routes along
-          }
-        });
-      }
-      for (const row of upserts) attempt(row, () => replaceRoute(netlink, kernelRoute(row)));
-      return { failed };
     },
   };
+}
+
+function remove(netlink: NetlinkSocket, row: NodeRoute): void {
+  try {
+    deleteRoute(netlink, kernelRoute(row));
+  } catch (error) {
+    if (!isErrno(error, "ENODEV")) throw error; // the device took its routes along
+  }
 }
 
 function kernelRoute({ destination, ifindex, via, source, mtu }: NodeRoute): Route {

@@ -4,7 +4,8 @@ import { addAddress, listAddresses } from "../../../datapath/net/address.ts";
 import { formatIp, parseIp } from "../../../datapath/net/ip.ts";
 import { getLink, IFF_UP, setLink } from "../../../datapath/net/link.ts";
 import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
-import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { Target } from "../../core/reconciler.ts";
 import { Table } from "../../core/table.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 
@@ -36,16 +37,11 @@ export function routerAddressTarget(
         .filter(({ ip }) => desired.has(ip));
     },
     apply(upserts) {
-      const failed: RowFailure<RouterAddress>[] = [];
-      for (const row of upserts) {
-        try {
-          const { ifindex, flags } = getLink(netlink, "lo");
-          if (!(flags & IFF_UP)) setLink(netlink, ifindex, { up: true });
-          addAddress(netlink, { ifindex, cidr: { address: parseIp(row.ip), prefixLength: 128 } });
-        } catch (error) {
-          failed.push({ row, error: error as Error });
-        }
-      }
+      const failed = attemptEach(upserts, ({ ip }) => {
+        const { ifindex, flags } = getLink(netlink, "lo");
+        if (!(flags & IFF_UP)) setLink(netlink, ifindex, { up: true });
+        addAddress(netlink, { ifindex, cidr: { address: parseIp(ip), prefixLength: 128 } });
+      });
       return { failed };
     },
   };

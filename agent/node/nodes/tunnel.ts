@@ -2,7 +2,8 @@
 
 import { createVxlan, deleteLink, findLink, IFF_UP, setLink } from "../../../datapath/net/link.ts";
 import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
-import type { RowFailure, Target } from "../../core/reconciler.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { Target } from "../../core/reconciler.ts";
 import { Table } from "../../core/table.ts";
 import { TUNNEL_DEVICE } from "../config.ts";
 
@@ -54,19 +55,14 @@ export function tunnelTarget(
       return right ? [{ ifindex, port, mtu: link.mtu }] : [];
     },
     apply(upserts) {
-      const failed: RowFailure<TunnelRow>[] = [];
-      for (const row of upserts) {
-        try {
-          const link = findLink(netlink, TUNNEL_DEVICE);
-          if (link?.kind !== "vxlan" || link.ifindex !== row.ifindex) {
-            if (link) deleteLink(netlink, TUNNEL_DEVICE);
-            createVxlan(netlink, { name: TUNNEL_DEVICE, ...row });
-          }
-          raiseTunnel(netlink, row.mtu);
-        } catch (error) {
-          failed.push({ row, error: error as Error });
+      const failed = attemptEach(upserts, (row) => {
+        const link = findLink(netlink, TUNNEL_DEVICE);
+        if (link?.kind !== "vxlan" || link.ifindex !== row.ifindex) {
+          if (link) deleteLink(netlink, TUNNEL_DEVICE);
+          createVxlan(netlink, { name: TUNNEL_DEVICE, ...row });
         }
-      }
+        raiseTunnel(netlink, row.mtu);
+      });
       return { failed };
     },
   };

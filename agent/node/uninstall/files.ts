@@ -4,7 +4,8 @@ import { join } from "@std/path";
 import { PUBLISHED } from "../../cluster/files/paths.ts";
 import { COPIES } from "../endpoints/endpoint_copies.ts";
 import { CNI_CONFIG_NAME } from "../endpoints/cni_config.ts";
-import { isThere, ownDirectory, pathRemoval } from "./paths.ts";
+import { fileInfo } from "../../core/missing_files.ts";
+import { ownDirectory, pathRemoval } from "./paths.ts";
 import type { Left, Removal, UninstallPlan } from "./removal.ts";
 
 /** Where the agent's options have put files. */
@@ -39,12 +40,12 @@ export function filesPlan(installed: InstalledFiles): UninstallPlan {
 function cniFiles({ cniConfDir, cniBinDir }: InstalledFiles): UninstallPlan {
   const removals: Removal[] = [], left: Left[] = [];
   const config = join(cniConfDir, CNI_CONFIG_NAME);
-  if (cniConfDir && isThere(config)) {
+  if (cniConfDir && fileInfo(config)) {
     if (namesPilus(config)) removals.push(pathRemoval(config));
     else left.push({ what: config, why: "it does not name pilus as its plugin" });
   }
   const plugin = join(cniBinDir, "pilus");
-  if (cniBinDir && isThere(plugin)) {
+  if (cniBinDir && fileInfo(plugin)) {
     if (plugin !== Deno.execPath()) removals.push(pathRemoval(plugin));
     else left.push({ what: plugin, why: "it is the program that runs now" });
   }
@@ -68,7 +69,7 @@ function publications({ manifests, nodeName }: InstalledFiles): UninstallPlan {
   const endpoints = join(manifests, PUBLISHED, "endpoints", nodeName);
   const identities = join(manifests, PUBLISHED, "identities");
   return {
-    removals: isThere(endpoints) ? [pathRemoval(endpoints)] : [],
-    left: isThere(identities) ? [{ what: identities, why: "the nodes share it" }] : [],
+    removals: fileInfo(endpoints) ? [pathRemoval(endpoints)] : [],
+    left: fileInfo(identities) ? [{ what: identities, why: "the nodes share it" }] : [],
   };
 }

@@ -20,7 +20,8 @@ import { withExpeditedGracePeriods } from "../../../datapath/rcu.ts";
 import { TUNNEL_DEVICE } from "../config.ts";
 import { HOST_IFNAME } from "../endpoints/plumbing.ts";
 import { ROUTE_PROTOCOL } from "../nodes/route_target.ts";
-import { directoryRemoval, isThere, namesIn } from "./paths.ts";
+import { fileInfo, namesIn } from "../../core/missing_files.ts";
+import { directoryRemoval } from "./paths.ts";
 import type { Left, Removal, UninstallPlan } from "./removal.ts";
 
 /** Sysctls that the agent sets, with their values. */
@@ -158,10 +159,12 @@ function pinnedMaps(directory: string): Removal[] {
 }
 
 function pinDirectories(bpffs: string): Removal[] {
-  return [`${bpffs}/links`, `${bpffs}/maps`, bpffs].filter(isThere).map(directoryRemoval);
+  return [`${bpffs}/links`, `${bpffs}/maps`, bpffs].filter((path) => fileInfo(path)).map(
+    directoryRemoval,
+  );
 }
 
 function openMap<Key, Value>(directory: string, descriptor: MapDescriptor<Key, Value>) {
   const path = `${directory}/${descriptor.name}`;
-  return isThere(path) ? TypedMap.openPinned(path, descriptor) : undefined;
+  return fileInfo(path) ? TypedMap.openPinned(path, descriptor) : undefined;
 }

@@ -12,7 +12,8 @@ import type {
   ServiceSide,
 } from "../../../../datapath/maps/generated.ts";
 import { setAll } from "../../map_target.ts";
-import type { ApplyResult, RowFailure, Target } from "../../../core/reconciler.ts";
+import { attemptEach } from "../../../core/attempt_each.ts";
+import type { ApplyResult, Target } from "../../../core/reconciler.ts";
 import type { Timer } from "../../../core/timer.ts";
 import { BackendRanges, type InstalledSet } from "./backend_ranges.ts";
 import { EMPTY_SET, setLength } from "./backend_set.ts";
@@ -95,18 +96,11 @@ export class ServiceMaps implements Target<ServiceRow>, Disposable {
   }
 
   apply(upserts: ServiceRow[], deletes: ServiceRow[]): ApplyResult<ServiceRow> {
-    const failed: RowFailure<ServiceRow>[] = [];
     this.#services.deleteMany(deletes.map(({ key }) => key));
     for (const { key } of deletes) this.#forget(serviceKeyText(key));
 
     const ready: InstalledService[] = [];
-    for (const row of upserts) {
-      try {
-        ready.push(this.#install(row));
-      } catch (error) {
-        failed.push({ row, error: error as Error });
-      }
-    }
+    const failed = attemptEach(upserts, (row) => ready.push(this.#install(row)));
     try {
       this.#sets.write();
       this.#tables.write();

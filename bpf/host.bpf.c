@@ -10,6 +10,7 @@
 #include "lib/parse_skb.h"
 #include "lib/prefilter.h"
 #include "lib/nodeport.h"
+#include "lib/source_check.h"
 
 /* Reports an ingress drop; a separate function for its own stack frame. Returns the verdict. */
 __noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, int reason)
@@ -27,6 +28,12 @@ static __always_inline struct ipcache_entry *ipcache_of_source(const struct pack
 	struct address source = p->tuple.source;
 
 	return ipcache_lookup(&source);
+}
+
+/* Whether the client of a service may have its address. */
+__noinline int client_is_believed(struct __sk_buff *skb, const struct packet *p)
+{
+	return p && source_is_believed(skb, p, ipcache_of_source(p));
 }
 
 /* A packet for the pod of `ifindex`, its service translated. Returns the verdict. */
@@ -55,13 +62,7 @@ __noinline int ingress_to_pod(struct __sk_buff *skb, struct packet *p, __u32 ifi
 	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
 	c.destination_identity = ends.destination_identity;
-	/* spoofed: the network never sends from an address of this node or of its pods */
-	if (ends.source_identity == IDENTITY_HOST || (from && (from->flags & IPCACHE_LOCAL))) {
-		err = DROP(INVALID_SOURCE_IP);
-		goto dropped;
-	}
-	/* in tunnel mode, packets of remote pods arrive through the overlay only */
-	if (routing_mode == ROUTING_VXLAN && from && (from->flags & IPCACHE_TUNNEL)) {
+	if (!source_is_believed(skb, p, from)) {
 		err = DROP(INVALID_SOURCE_IP);
 		goto dropped;
 	}
@@ -93,11 +94,17 @@ static __always_inline int receive_for_pod(struct __sk_buff *skb, struct packet 
 	return err ? err : ingress_to_pod(skb, p, ifindex);
 }
 
-/* A packet of the overlay. Returns the verdict. */
+/* A packet of the overlay. Returns the verdict or a negative drop reason. */
 static __always_inline int receive_from_tunnel(struct __sk_buff *skb, struct packet *p)
 {
-	__u64 found = p->family == 4 ? decapsulate(skb, p) : 0;
+	__u64 found;
 
+	/* what is from no node the tunnel device's program drops */
+	if (!is_from_its_node(skb, p))
+		return DROP(TUNNEL_FROM_UNKNOWN_NODE);
+	if (p->flags & PACKET_FRAGMENT)
+		return TC_ACT_UNSPEC;
+	found = p->family == 4 ? decapsulate(skb, p) : 0;
 	if (found)
 		return overlay_ingress(skb, p, found >> 32, found);
 	overlay_inflight_add(skb);
@@ -114,6 +121,8 @@ static __always_inline int receive_for_service(struct __sk_buff *skb, struct pac
 
 	if (!t)
 		return DROP(SERVICE_BACKEND_NOT_FOUND);
+	if (!client_is_believed(skb, p))
+		return DROP(INVALID_SOURCE_IP);
 	to = ipcache_exact(&t->target.address);
 	if (to && to->flags & IPCACHE_LOCAL) {
 		err = translate_destination(skb, p, &t->target);
@@ -169,9 +178,9 @@ int from_netdev(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	host = to->identity == IDENTITY_HOST;
 	if (host && tunnel_ifindex && p.tuple.protocol == IPPROTO_UDP &&
-	    !(p.flags & PACKET_FRAGMENT) && p.tuple.destination_port == bpf_htons(tunnel_port))
-		return receive_from_tunnel(skb, &p);
-	if (to->flags & IPCACHE_LOCAL) {
+	    p.tuple.destination_port == bpf_htons(tunnel_port)) {
+		err = receive_from_tunnel(skb, &p);
+	} else if (to->flags & IPCACHE_LOCAL) {
 		err = receive_for_pod(skb, &p, to->ifindex);
 	} else if (to->flags & IPCACHE_SERVICE) {
 		if (fragment_track(&p))

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { IpcacheFlags, ServiceFlags } from "./maps/generated.ts";
 import { formatIp, parseIp } from "./net/ip.ts";
 import { SocketHost, type Sockets } from "./testdata/socket_host.ts";
 
@@ -192,6 +193,51 @@ for (const [name, given] of Object.entries(FAMILIES) as [string, Given][]) {
       }
     });
   }
+}
+
+/** The name of a server's socket. */
+const DATAGRAMS = "datagrams";
+
+const NODE_PORTS = [
+  ["192.0.2.2", "127.0.0.1", "10.1.0.1", "inet"],
+  ["2001:db8::2", "::1", "fd00:1::1", "inet6"],
+] as const;
+
+for (const own of [true, false]) {
+  Deno.test(`a node port of another node is translated here, ${own ? "on the node" : "in a pod"}`, async () => {
+    for (const [other, loopback, backend, family] of NODE_PORTS) {
+      using host = hosted({ host: own });
+      await using server = host.process({ translated: false });
+      await using client = host.process();
+      await serve(server, family, "stream", backend, 8080);
+      await server.must(DATAGRAMS, "socket", family, "dgram");
+      await server.must(DATAGRAMS, "bind", backend, 8080);
+      for (const protocol of [TCP, UDP]) {
+        const backends = [[backend, 8080]] as const;
+        host.service(loopback, 30080, protocol, { backends, flags: ServiceFlags.NODE_PORT });
+        host.service(loopback, 30081, protocol, { backends });
+      }
+      const attempt = async (name: string, port: number) =>
+        (await connected(client, name, family, "stream", other, port)).error;
+      // an address that is no node's has no node ports
+      assertEquals(await attempt("a", 30080), "ENETUNREACH");
+      host.ipcache.set(parseIp(other), {
+        identity: 6,
+        flags: IpcacheFlags.NODE,
+        ifindex: 0,
+        node: parseIp(other),
+      });
+      assertEquals(await attempt("b", 30080), undefined);
+      assertEquals(await client.must("b", "getpeername"), [other, 30080]);
+      assertEquals(await attempt("c", 30081), "ENETUNREACH", "a host port is its node's alone");
+
+      await client.must("d", "socket", family, "dgram");
+      await client.must("d", "sendto", "question", other, 30080);
+      const [text, ...from] = await server.must(DATAGRAMS, "recvfrom") as [string, string, number];
+      await server.must(DATAGRAMS, "sendto", `${text} answered`, ...from);
+      assertEquals(await client.must("d", "recvfrom"), ["question answered", other, 30080]);
+    }
+  });
 }
 
 Deno.test("an IPv6 socket reaches IPv4 services by mapped addresses", async () => {

@@ -1,7 +1,7 @@
 // ClusterIP services by real clients: at the socket, and per packet for processes outside of the cgroup.
 
 import { assert, assertEquals } from "@std/assert";
-import { get, settle, tcp, udp } from "./lab/clients.ts";
+import { get, inKernel, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 
 const VIP = { ipv4: "10.96.0.7", ipv6: "fd60:96::7" } as const;
@@ -22,6 +22,16 @@ function service(name: string, ips: Record<string, string>, selector?: Record<st
         { name: "udp", port: 7, targetPort: 7000, protocol: "UDP" },
       ],
     },
+  });
+}
+
+/** A policy of the pods with the labels: one rule for what comes in. */
+function ingress(labels: Record<string, string>, rule: unknown): string {
+  return JSON.stringify({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumNetworkPolicy",
+    metadata: { name: "ingress", namespace: "demo" },
+    spec: { endpointSelector: { matchLabels: labels }, ingress: [rule] },
   });
 }
 
@@ -114,6 +124,47 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
       }
       lab.remove("slice");
     });
+
+    await t.step(
+      "another node's node port: the pod is judged as itself, a node as a node",
+      async () => {
+        const ips = { ipv4: "10.96.0.10", ipv6: "fd60:96::10" };
+        const { spec, ...rest } = JSON.parse(service("noded", ips, labels));
+        const ports = spec.ports.map((port: object, i: number) => ({
+          ...port,
+          nodePort: 30070 + i,
+        }));
+        lab.apply("noded", JSON.stringify({ ...rest, spec: { ...spec, type: "NodePort", ports } }));
+        lab.apply(
+          "ingress",
+          ingress(labels, { fromEndpoints: [{ matchLabels: { app: "client" } }] }),
+        );
+        await inKernel(a, b);
+        for (const family of ["ipv4", "ipv6"] as const) {
+          const ip = b[family];
+          for (const cgroup of [true, false]) {
+            const names = new Set<string>();
+            for (let i = 0; i < 16; i++) {
+              names.add(await get(client, ip, "/", { port: 30070, cgroup }));
+            }
+            assertEquals([...names].sort(), ["echo-a", "echo-b"], `${family}, cgroup ${cgroup}`);
+            assertEquals((await udp(client, ip, 30072, 64, { cgroup })).ok, true);
+          }
+          const { peer } = await tcp(client, ip, 30071);
+          assertEquals(peer, `${ip}:30071`);
+        }
+        // a node whose sockets are not translated asks the other node, which forwards to either pod
+        lab.apply("ingress", ingress(labels, { fromEntities: ["remote-node", "host"] }));
+        await inKernel(a, b);
+        for (const ip of [b.ipv4, b.ipv6]) {
+          for (let i = 0; i < 8; i++) {
+            assertEquals((await tcp(a, ip, 30071, { cgroup: false })).ok, true, ip);
+          }
+        }
+        lab.remove("ingress");
+        lab.remove("noded");
+      },
+    );
 
     await t.step("a backend that goes takes no new connections", async () => {
       const gone = lab.nodes[1]!;

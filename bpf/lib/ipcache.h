@@ -94,3 +94,12 @@ static __always_inline struct ipcache_entry *ipcache_lookup(const struct address
 
 	return e ? e : ipcache_prefix(a);
 }
+
+/* The other node that has this address, by the address where its tunnel ends; NULL: none has. */
+static __always_inline const struct address *other_node(const struct address *a)
+{
+	struct ipcache_entry *row = ipcache_exact(a);
+
+	return row && row->flags & IPCACHE_NODE && row->identity != IDENTITY_HOST ? &row->node
+										  : NULL;
+}

@@ -45,13 +45,17 @@ __noinline int forward_to_backend_node(struct __sk_buff *skb, const struct packe
 {
 	struct scratch *t = this_scratch();
 	struct ipcache_entry *to;
+	struct address client;
+	__u32 identity;
 
 	if (!p || !t)
 		return DROP(NO_TUNNEL_ENDPOINT);
 	to = ipcache_exact(&t->target.address);
 	if (!to || !(to->flags & IPCACHE_TUNNEL))
 		return DROP(NO_TUNNEL_ENDPOINT);
-	return forward_by_tunnel(skb, p, IDENTITY_WORLD, &to->node);
+	client = t->flow.tuple.source;
+	identity = other_node(&client) ? IDENTITY_REMOTE_NODE : IDENTITY_WORLD;
+	return forward_by_tunnel(skb, p, identity, &to->node);
 }
 
 /* Returns the TC verdict or a negative drop reason. */

@@ -52,15 +52,6 @@ static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni,
 								      : IDENTITY_UNKNOWN;
 }
 
-/* The other node that has this address, by the address where its tunnel ends; NULL: none has. */
-static __always_inline const struct address *other_node(const struct address *a)
-{
-	struct ipcache_entry *row = ipcache_exact(a);
-
-	return row && row->flags & IPCACHE_NODE && row->identity != IDENTITY_HOST ? &row->node
-										  : NULL;
-}
-
 /* Admits and forwards to the pod of `ifindex`. Returns the verdict. */
 __noinline int overlay_ingress(struct __sk_buff *skb, struct packet *p, __u32 identity,
 			       __u32 ifindex)

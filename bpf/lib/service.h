@@ -18,6 +18,7 @@ enum service_flags {
 	SERVICE_SOURCE_RANGES = 2, /* those must be in a prefix of pilus_source_ranges */
 	SERVICE_DSR_IPIP = 4,	/* to backends elsewhere in an IP tunnel; they answer the client */
 	SERVICE_DSR_OPTION = 8, /* likewise, with an IP option; without either: SNAT */
+	SERVICE_NODE_PORT = 16, /* a port of every node, at other nodes' addresses too */
 };
 
 /* Where a client of a service is. */

@@ -4,6 +4,7 @@
 #include "balance.h"
 #include "conntrack.h"
 #include "snat.h"
+#include "node_port.h"
 #include "port_conflict.h"
 #include "rewrite.h"
 
@@ -24,6 +25,7 @@ static __always_inline bool in_source_ranges(__u32 service, const struct address
 __noinline int choose_backend(const struct packet *p, int scope)
 {
 	struct scratch *t = this_scratch();
+	const struct address *to;
 	struct service *s;
 	struct backend *b;
 	bool begins;
@@ -39,8 +41,11 @@ __noinline int choose_backend(const struct packet *p, int scope)
 	} else {
 		flow_of(&t->flow, p);
 	}
-	s = service_lookup(&t->flow.tuple.destination, t->flow.tuple.destination_port,
-			   t->flow.tuple.protocol);
+	to = &t->flow.tuple.destination;
+	s = scope == SCOPE_INTERNAL
+		? internal_service_lookup(to, t->flow.tuple.destination_port,
+					  t->flow.tuple.protocol)
+		: service_lookup(to, t->flow.tuple.destination_port, t->flow.tuple.protocol);
 	if (!s)
 		return 0;
 	begins = tcp_begins(t->flow.tcp_flags);

@@ -3,6 +3,7 @@
 #pragma once
 #include "common.h"
 #include "config.h"
+#include "node_port.h"
 #include "socket_revnat.h"
 #include "service.h"
 
@@ -74,7 +75,7 @@ static __always_inline int choose(struct bpf_sock_addr *ctx, struct address *to,
 
 	if (!protocol || (HALF(to, 0) == 0 && HALF(to, 1) == 0))
 		return 0;
-	s = service_lookup(to, *port, protocol);
+	s = internal_service_lookup(to, *port, protocol);
 	if (!s)
 		return 0;
 	/* a pod's loopback is its own */
@@ -136,11 +137,13 @@ static __always_inline struct socket_revnat *live_frontend_of(struct bpf_sock_ad
 							      const struct address *peer)
 {
 	struct socket_revnat *r = frontend_of(ctx, peer);
+	struct address frontend;
 	struct service *s;
 
 	if (!r)
 		return NULL;
-	s = service_lookup(&r->frontend, r->port, socket_protocol(ctx->type, ctx->protocol));
+	frontend = r->frontend;
+	s = internal_service_lookup(&frontend, r->port, socket_protocol(ctx->type, ctx->protocol));
 	return s && s->id == r->service ? r : NULL;
 }
 

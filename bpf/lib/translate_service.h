@@ -33,13 +33,37 @@ static __always_inline int translate_to_backend(struct __sk_buff *skb, struct pa
 	return STEP_NEXT;
 }
 
+/* Whether the packet answers a client on a node, whose port may be that of a service by chance. */
+__noinline int is_answer(const struct packet *p)
+{
+	struct ct_entry *e;
+	struct ct_key key;
+	bool high;
+
+	if (!p || p->flags & PACKET_ICMP_ERROR)
+		return false;
+	high = ct_make_key(&p->tuple, &key);
+	e = bpf_map_lookup_elem(&pilus_ct, &key);
+	return e && ct_direction(e, high) && !ct_is_stale(e, p, bpf_ktime_get_coarse_ns());
+}
+
+/* Whether some port of the address is a service's; of other nodes the node ports are. */
+static __always_inline bool may_be_service(const struct packet *p, const struct ipcache_entry *to)
+{
+	if (!to || !(to->flags & (IPCACHE_SERVICE | IPCACHE_NODE)))
+		return false;
+	if (!(to->flags & IPCACHE_NODE))
+		return true;
+	return (to->flags & IPCACHE_SERVICE || to->identity != IDENTITY_HOST) && !is_answer(p);
+}
+
 static __always_inline int translate_service(struct __sk_buff *skb, struct packet *p,
 					     struct event_context *c, struct pod_egress *e)
 {
 	int err;
 
 	e->to = ipcache_exact(&p->tuple.destination);
-	if (e->to && (e->to->flags & IPCACHE_SERVICE)) {
+	if (may_be_service(p, e->to)) {
 		err = translate_to_backend(skb, p, c, e);
 		if (err)
 			return err;

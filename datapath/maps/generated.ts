@@ -1150,6 +1150,27 @@ export const scratch: Codec<Scratch> = {
   }),
 };
 
+/** struct sender, 32 bytes. */
+export interface Sender {
+  source: Uint8Array;
+  expires: bigint;
+  mac: Uint8Array;
+}
+
+export const sender: Codec<Sender> = {
+  size: 32,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.source);
+    view.setBigUint64(offset + 16, value.expires, true);
+    writeBytes(view, offset + 24, 6, value.mac);
+  },
+  decode: (view, offset) => ({
+    source: readBytes(view, offset, 16),
+    expires: view.getBigUint64(offset + 16, true),
+    mac: readBytes(view, offset + 24, 6),
+  }),
+};
+
 /** struct service, 48 bytes. */
 export interface Service {
   id: number;
@@ -1181,6 +1202,7 @@ export const ServiceFlags = {
   SOURCE_RANGES: 2,
   DSR_IPIP: 4,
   DSR_OPTION: 8,
+  NODE_PORT: 16,
 } as const;
 
 /** struct service_key, 24 bytes. */
@@ -1611,6 +1633,13 @@ export const maps = {
     maxEntries: 1,
     key: u32,
     value: perCpu(scratch),
+  },
+  pilus_senders: {
+    name: "pilus_senders",
+    type: 6,
+    maxEntries: 512,
+    key: u32,
+    value: perCpu(sender),
   },
   pilus_services: {
     name: "pilus_services",

@@ -72,6 +72,7 @@ export class SocketHost implements Disposable {
   readonly backends;
   readonly members;
   readonly affinity;
+  readonly ipcache;
   readonly reverse;
 
   /** `host`: whether its namespace is the node's own. */
@@ -102,6 +103,7 @@ export class SocketHost implements Disposable {
     this.backends = open(maps.pilus_backends);
     this.members = open(maps.pilus_backend_index);
     this.affinity = open(maps.pilus_affinity);
+    this.ipcache = open(maps.pilus_ipcache);
     this.reverse = open(maps.pilus_socket_revnat);
   }
 
@@ -110,11 +112,12 @@ export class SocketHost implements Disposable {
     frontend: string,
     port: number,
     protocol: number,
-    { set = 1, backends, id = 1, affinityS = 0 }: {
+    { set = 1, backends, id = 1, affinityS = 0, flags = 0 }: {
       set?: number;
       backends: readonly (readonly [address: string, port: number])[];
       id?: number;
       affinityS?: number;
+      flags?: number;
     },
   ): void {
     backends.forEach(([address, port], i) => {
@@ -128,7 +131,7 @@ export class SocketHost implements Disposable {
     const side = { set, count: backends.length, table: 0, total: backends.length };
     this.services.set({ address: parseIp(frontend), port, protocol }, {
       id,
-      flags: 0,
+      flags,
       affinityS,
       side: [side, side],
     });

@@ -32,6 +32,7 @@ export type BalancerMaps = Pick<
   | "pilus_backend_index"
   | "pilus_node"
   | "pilus_prefilter"
+  | "pilus_ipcache"
 >;
 
 /** The names of the bits that are set, in lower case with dashes. */

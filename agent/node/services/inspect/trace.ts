@@ -1,7 +1,19 @@
 /** Which backend a new flow to a service would get, and why: by the kernel's maps, as programs read them. */
 
-import { ServiceFlags, type ServiceSide } from "../../../../datapath/maps/generated.ts";
-import { cidrContains, formatCidr, formatIp, isIpv4 } from "../../../../datapath/net/ip.ts";
+import {
+  Identity,
+  IpcacheFlags,
+  type Service,
+  ServiceFlags,
+  type ServiceSide,
+} from "../../../../datapath/maps/generated.ts";
+import {
+  cidrContains,
+  formatCidr,
+  formatIp,
+  isIpv4,
+  parseIp,
+} from "../../../../datapath/net/ip.ts";
 import type { KernelBackendView, ServiceTraceView } from "../../../api/views.ts";
 import { endText } from "../../conntrack/connections.ts";
 import { SOURCE_RANGE_HEAD_BITS } from "../kernel/source_ranges.ts";
@@ -46,7 +58,8 @@ export function traceService(maps: BalancerMaps, question: TraceQuestion): Servi
     steps.push("the prefilter denies the client; see `pilus prefilter list`");
     return { ...base, steps, verdict: "dropped", backends: [] };
   }
-  const row = maps.pilus_services.get(frontend);
+  const row = maps.pilus_services.get(frontend) ??
+    (internal ? nodePortRow(maps, frontend, steps) : undefined);
   if (!row) {
     steps.push(`${base.frontend} has no row in pilus_services`);
     return { ...base, steps, verdict: "no service", backends: [] };
@@ -113,6 +126,23 @@ export function traceService(maps: BalancerMaps, question: TraceQuestion): Servi
       : "without a Maglev table the choice is random, and remembered for the flow",
   );
   return several(end, maps, side, found);
+}
+
+/** The row of this node's own node port when the frontend is at the address of another node. */
+function nodePortRow(
+  { pilus_ipcache, pilus_services }: BalancerMaps,
+  { address, port, protocol }: TraceQuestion["frontend"],
+  steps: string[],
+): Service | undefined {
+  const node = pilus_ipcache.get(address);
+  if (!node || !(node.flags & IpcacheFlags.NODE) || node.identity === Identity.HOST) {
+    return undefined;
+  }
+  const loopback = parseIp(isIpv4(address) ? "127.0.0.1" : "::1");
+  const row = pilus_services.get({ address: loopback, port, protocol });
+  if (!row || !(row.flags & ServiceFlags.NODE_PORT)) return undefined;
+  steps.push("a node port of another node: chosen here, as at this node's own address");
+  return row;
 }
 
 function clientText(client: Uint8Array, port: number | undefined): string {

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { BackendFlags, ServiceFlags } from "../../../../datapath/maps/generated.ts";
+import { BackendFlags, IpcacheFlags, ServiceFlags } from "../../../../datapath/maps/generated.ts";
 import { openMaps, type PilusMaps } from "../../../../datapath/maps/mod.ts";
 import { temporaryBpffs } from "../../../../datapath/bpf/testdata/lab.ts";
 import { Loader } from "../../../../datapath/loader.ts";
@@ -114,6 +114,22 @@ Deno.test("traceService() says which backend a flow gets, and what becomes of it
     maps.pilus_prefilter.delete({ address, prefixLength });
     service(ServiceFlags.EXTERNAL, { count: 0 });
     assertEquals(traceService(maps, question()).verdict, "refused");
+
+    const other = { address: parseIp("192.0.2.2"), port: 30080, protocol: TCP };
+    const of = (more: object) => traceService(maps, question({ frontend: other, ...more })).verdict;
+    const row = maps.pilus_services.get(FRONTEND)!;
+    maps.pilus_services.set({ ...other, address: parseIp("127.0.0.1") }, {
+      ...row,
+      flags: ServiceFlags.NODE_PORT | ServiceFlags.EXTERNAL,
+    });
+    assertEquals(of({ internal: true }), "no service");
+    maps.pilus_ipcache.set(other.address, {
+      identity: 6,
+      flags: IpcacheFlags.NODE,
+      ifindex: 0,
+      node: other.address,
+    });
+    assertEquals([of({ internal: true }), of({ internal: false })], ["refused", "no service"]);
   });
 });
 

@@ -85,6 +85,7 @@ export function deriveServiceRows(
 
 function flagsOf(frontend: Frontend): number {
   let flags = isExternal(frontend) ? ServiceFlags.EXTERNAL : 0;
+  if (frontend.kind === "NodePort") flags |= ServiceFlags.NODE_PORT;
   if (frontend.sourceRanges) flags |= ServiceFlags.SOURCE_RANGES;
   if (frontend.forwarding === "ipip") flags |= ServiceFlags.DSR_IPIP;
   if (frontend.forwarding === "option") flags |= ServiceFlags.DSR_OPTION;

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Whether a packet from the wire may have its source (skb only). The network never sends from an
+ * address of this node or of its pods. Packets of another node's pods, and tunnel frames of the
+ * node, have its MAC when it is on the same link. Where a router is between, or the MAC is not
+ * known, any is taken.
+ */
+#pragma once
+#include "config.h"
+#include "device.h"
+#include "forward.h"
+#include "ipcache.h"
+
+#define SENDERS_BITS 9
+#define SENDERS	     (1 << SENDERS_BITS)
+
+/* The cached way back to a source. */
+struct sender {
+	struct address source;
+	__u64 expires; /* CLOCK_MONOTONIC, ns */
+	__u8 mac[6];   /* of its node; zero: unknown, or there is a router between */
+	__u8 pad[2];
+};
+
+/* Per CPU: one row per hash, valid for a tenth of a second. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SENDERS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, __u32);
+	__type(value, struct sender);
+} pilus_senders SEC(".maps");
+
+static __always_inline bool mac_is_zero(const __u8 *mac)
+{
+	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+}
+
+/* Fills the row of a source by the routes and neighbours of the way back. */
+__noinline int find_sender(struct __sk_buff *skb, const struct packet *p, struct sender *row)
+{
+	struct bpf_fib_lookup fib = {};
+	struct ipcache_entry *from, *next;
+	struct address address, hop;
+
+	if (!p || !row)
+		return 0;
+	address = p->tuple.source;
+	row->source = address;
+	row->expires = bpf_ktime_get_coarse_ns() + ROUTE_NS;
+	__builtin_memset(row->mac, 0, sizeof(row->mac));
+	from = ipcache_exact(&address);
+	if (!from)
+		return 0;
+	fib.ifindex = skb->ifindex;
+	if (p->family == 4) {
+		fib.family = AF_INET;
+		fib.ipv4_dst = WORD(&address, 3);
+	} else {
+		fib.family = AF_INET6;
+		__builtin_memcpy(fib.ipv6_dst, address.bytes, 16);
+	}
+	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return 0;
+	if (fib.family == AF_INET)
+		address_from_v4(&hop, fib.ipv4_dst);
+	else
+		__builtin_memcpy(hop.bytes, fib.ipv6_dst, 16);
+	next = ipcache_exact(&hop);
+	if (next && next->flags & IPCACHE_NODE && address_equal(&next->node, &from->node))
+		__builtin_memcpy(row->mac, fib.dmac, 6);
+	return 0;
+}
+
+/* Whether the packet from another node's address, or its pod's, has the MAC of that node. */
+__noinline int is_from_its_node(struct __sk_buff *skb, const struct packet *p)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+	struct sender *row;
+	__u32 slot;
+
+	if (!p)
+		return false;
+	slot = (HALF(&p->tuple.source, 0) ^ HALF(&p->tuple.source, 1)) * 0x9e3779b97f4a7c15 >>
+	       (64 - SENDERS_BITS);
+	row = bpf_map_lookup_elem(&pilus_senders, &slot);
+	if (!row || (void *)(eth + 1) > (void *)(long)skb->data_end)
+		return false;
+	if (row->expires < bpf_ktime_get_coarse_ns() ||
+	    !address_equal(&row->source, &p->tuple.source)) {
+		find_sender(skb, p, row);
+		eth = (void *)(long)skb->data;
+		if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+			return false;
+	}
+	return (*(__u32 *)eth->h_source == *(__u32 *)row->mac &&
+		*(__u16 *)&eth->h_source[4] == *(__u16 *)&row->mac[4]) ||
+	       mac_is_zero(row->mac);
+}
+
+/* Whether the packet may have its source, whose ipcache entry is `from`. */
+static __always_inline bool source_is_believed(struct __sk_buff *skb, const struct packet *p,
+					       const struct ipcache_entry *from)
+{
+	if (!from)
+		return true;
+	if (from->identity == IDENTITY_HOST || from->flags & IPCACHE_LOCAL)
+		return false;
+	/* in tunnel mode, packets of remote pods arrive through the overlay only */
+	if (from->flags & IPCACHE_TUNNEL && routing_mode == ROUTING_VXLAN)
+		return false;
+	/* a node's own packets may come by a router that its way back does not have */
+	return !(from->flags & IPCACHE_TUNNEL) || is_from_its_node(skb, p);
+}

@@ -1,0 +1,230 @@
+/** Where packets from the wire come from, and who their clients are; see docs/security.md. */
+
+import { assertEquals } from "@std/assert";
+import { BackendFlags, DropReason, EventType, ServiceFlags } from "./maps/generated.ts";
+import { addAddress } from "./net/address.ts";
+import { parseCidr, parseIp } from "./net/ip.ts";
+import { replaceNeighbour } from "./net/neighbour.ts";
+import { replaceRoute } from "./net/route.ts";
+import {
+  DEVICE_IFINDEX,
+  NODE,
+  OTHER_CIDR,
+  OTHER_NODE,
+  OTHER_POD,
+  POD,
+  REMOTE,
+  type RunResult,
+  TestNode,
+  VERDICT,
+  WORLD,
+} from "./testdata/node.ts";
+import { PROTOCOL, readFrame, TCP, tcpFrame, udpFrame, vxlanFrame } from "./testdata/packets.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+type Family = "ipv4" | "ipv6";
+
+const MAC = Uint8Array.of(2, 9, 9, 9, 9, 9), STRANGER = Uint8Array.of(2, 6, 6, 6, 6, 6);
+const ROUTER_MAC = Uint8Array.of(2, 7, 7, 7, 7, 7);
+const GATEWAY = { ipv4: "192.0.2.254", ipv6: "2001:db8::fe" };
+const PREFIX = { ipv4: 24, ipv6: 64 };
+const LOOPBACK = { ipv4: "127.0.0.1", ipv6: "::1" };
+const NATIVE = { routing_mode: 0, tunnel_ifindex: 0 };
+const PORT = 30080;
+
+function both(name: string, test: (family: Family) => void): void {
+  for (const family of ["ipv4", "ipv6"] as const) {
+    Deno.test(`${name} (${family})`, () => test(family));
+  }
+}
+
+/** The reason of the drop since the last call; undefined: there was none. */
+function dropped(node: TestNode, { verdict }: RunResult): number | undefined {
+  const [drop] = node.takeEvents().filter(({ header }) => header.type === EventType.DROP);
+  assertEquals(verdict === VERDICT.shot, drop !== undefined, "verdict and event disagree");
+  return drop?.reason;
+}
+
+/** Puts the node on the link of the other one, whose pods are behind `via`. */
+function link(node: TestNode, family: Family, via: string): void {
+  addAddress(node.netlink, {
+    ifindex: DEVICE_IFINDEX,
+    cidr: parseCidr(`${NODE[family]}/${PREFIX[family]}`),
+  });
+  for (const near of [OTHER_NODE[family], GATEWAY[family]]) {
+    replaceRoute(node.netlink, { destination: parseCidr(near), ifindex: DEVICE_IFINDEX });
+  }
+  replaceRoute(node.netlink, {
+    destination: parseCidr(OTHER_CIDR[family]),
+    via: parseIp(via),
+    ifindex: DEVICE_IFINDEX,
+  });
+}
+
+function neighbour(node: TestNode, ip: string, mac: Bytes): void {
+  replaceNeighbour(node.netlink, { ifindex: DEVICE_IFINDEX, ip: parseIp(ip), mac });
+}
+
+/** What is remembered of a way back, for a tenth of a second. */
+function forget(node: TestNode): void {
+  for (const slot of node.maps.pilus_senders.keys()) {
+    const rows = node.maps.pilus_senders.get(slot)!;
+    node.maps.pilus_senders.set(slot, rows.map((row) => ({ ...row, expires: 0n })));
+  }
+}
+
+const toPod = (family: Family, sourceMac: Bytes, source: string = REMOTE[family]) =>
+  udpFrame({ source, destination: POD[family], sourcePort: 9, destinationPort: 53, sourceMac });
+
+const arrive = (node: TestNode, made: Bytes) =>
+  node.run("from_netdev", made, { ifindex: DEVICE_IFINDEX });
+
+both("native routing: a pod of another node on the link has that node's MAC", (family) => {
+  using node = new TestNode(NATIVE);
+  link(node, family, OTHER_NODE[family]);
+  const verdict = (mac: Bytes, source?: string) =>
+    dropped(node, arrive(node, toPod(family, mac, source)));
+  assertEquals(verdict(STRANGER), undefined, "while the node's MAC is not known");
+  neighbour(node, OTHER_NODE[family], MAC);
+  forget(node);
+  assertEquals(verdict(STRANGER), DropReason.INVALID_SOURCE_IP);
+  assertEquals(verdict(MAC), undefined);
+  assertEquals(verdict(STRANGER), DropReason.INVALID_SOURCE_IP, "on a connection, too");
+  assertEquals(verdict(STRANGER, WORLD[family]), undefined, "the world has no MAC of its own");
+});
+
+both("native routing: behind a router any MAC may be a pod's", (family) => {
+  using node = new TestNode(NATIVE);
+  link(node, family, GATEWAY[family]);
+  neighbour(node, GATEWAY[family], ROUTER_MAC);
+  neighbour(node, OTHER_NODE[family], MAC);
+  for (const mac of [ROUTER_MAC, MAC]) {
+    assertEquals(dropped(node, arrive(node, toPod(family, mac))), undefined);
+  }
+});
+
+both("tunnel frames of a node on the link have its MAC", (family) => {
+  using node = new TestNode();
+  link(node, "ipv4", OTHER_NODE.ipv4);
+  neighbour(node, OTHER_NODE.ipv4, MAC);
+  const verdict = (sourceMac: Bytes) =>
+    dropped(
+      node,
+      arrive(
+        node,
+        vxlanFrame({
+          source: OTHER_NODE.ipv4,
+          destination: NODE.ipv4,
+          vni: REMOTE.identity,
+          about: toPod(family, MAC),
+          sourceMac,
+        }),
+      ),
+    );
+  assertEquals(verdict(STRANGER), DropReason.TUNNEL_FROM_UNKNOWN_NODE);
+  assertEquals(verdict(MAC), undefined);
+});
+
+both("the client of a service is none of this node's addresses or pods", (family) => {
+  using node = new TestNode();
+  const flags = ServiceFlags.EXTERNAL;
+  node.setService(NODE[family], PORT, 20, [
+    { address: REMOTE[family], port: 80, flags: BackendFlags.TUNNEL },
+  ], { id: 3, flags });
+  serveAtNode(node, family);
+  for (const source of [NODE[family], OTHER_POD[family], REMOTE[family]]) {
+    assertEquals(
+      dropped(node, arrive(node, syn(source, NODE[family]))),
+      DropReason.INVALID_SOURCE_IP,
+      source,
+    );
+  }
+});
+
+const syn = (source: string, destination: string, sourcePort = 4000) =>
+  tcpFrame({ source, destination, sourcePort, destinationPort: PORT, flags: TCP.syn });
+
+/** Marks the node's address as one with services. */
+function serveAtNode(node: TestNode, family: Family): void {
+  const key = parseIp(NODE[family]);
+  const row = node.maps.pilus_ipcache.get(key)!;
+  node.maps.pilus_ipcache.set(key, { ...row, flags: row.flags | 4 });
+}
+
+both("a node that is the client of a node port is a node to the backend's node", (family) => {
+  using node = new TestNode();
+  node.reachOtherNode();
+  serveAtNode(node, family);
+  node.setService(NODE[family], PORT, 20, [
+    { address: REMOTE[family], port: 80, flags: BackendFlags.TUNNEL },
+  ], { id: 3, flags: ServiceFlags.EXTERNAL });
+  for (const [client, identity] of [[OTHER_NODE[family], 6], [WORLD[family], 2]] as const) {
+    const { frame } = arrive(node, syn(client, NODE[family]));
+    const outer = readFrame(frame);
+    assertEquals(outer.protocol, PROTOCOL.udp);
+    assertEquals(new DataView(outer.payload.buffer).getUint32(12) >> 8, identity, client);
+  }
+});
+
+both(
+  "a pod reaches another node's node port by this node's choice, under its own name",
+  (family) => {
+    using node = new TestNode();
+    const backends = [{ address: OTHER_POD[family], port: 8080 }];
+    const serve = (flags: number, list = backends) =>
+      node.setService(LOOPBACK[family], PORT, 20, list, { id: 3, flags });
+    const there = OTHER_NODE[family];
+    const destination = (made: Bytes) => {
+      const result = node.fromPod(made);
+      assertEquals(dropped(node, result), undefined);
+      const { destination, destinationPort } = readFrame(result.frame);
+      return [destination, destinationPort];
+    };
+    serve(0);
+    assertEquals(destination(syn(POD[family], there)), [there, PORT], "no node port");
+    serve(ServiceFlags.NODE_PORT | ServiceFlags.EXTERNAL);
+    assertEquals(destination(syn(POD[family], there, 4001)), [OTHER_POD[family], 8080]);
+    const row = node.connection(6, [POD[family], 4001], [OTHER_POD[family], 8080])!;
+    assertEquals(row.initiatorIdentity, POD.identity);
+
+    const answer = tcpFrame({
+      source: OTHER_POD[family],
+      destination: POD[family],
+      sourcePort: 8080,
+      destinationPort: 4001,
+      flags: TCP.syn | TCP.ack,
+    });
+    const back = node.fromPod(answer, OTHER_POD);
+    assertEquals(dropped(node, back), undefined);
+    const { source, sourcePort } = readFrame(back.frame);
+    assertEquals([source, sourcePort], [there, PORT]);
+
+    // without backends it is refused, as at the node itself
+    serve(ServiceFlags.NODE_PORT | ServiceFlags.EXTERNAL, []);
+    node.fromPod(syn(POD[family], there, 4002));
+    const [drop] = node.takeEvents();
+    assertEquals(drop?.reason, DropReason.SERVICE_BACKEND_NOT_FOUND);
+  },
+);
+
+both("a client on a node whose port is a node port gets its answers", (family) => {
+  using node = new TestNode();
+  node.setService(LOOPBACK[family], PORT, 20, [{ address: OTHER_POD[family], port: 8080 }], {
+    id: 3,
+    flags: ServiceFlags.NODE_PORT | ServiceFlags.EXTERNAL,
+  });
+  const there = OTHER_NODE[family];
+  const question = { source: there, destination: POD[family], sourcePort: PORT };
+  const answer = { source: POD[family], destination: there, destinationPort: PORT };
+  const pairs = [
+    [
+      tcpFrame({ ...question, destinationPort: 80, flags: TCP.syn }),
+      tcpFrame({ ...answer, sourcePort: 80, flags: TCP.syn | TCP.ack }),
+    ],
+    [udpFrame({ ...question, destinationPort: 53 }), udpFrame({ ...answer, sourcePort: 53 })],
+  ] as const;
+  for (const [there, back] of pairs) {
+    assertEquals(dropped(node, arrive(node, there)), undefined);
+    assertEquals(readFrame(node.fromPod(back).frame).destination, OTHER_NODE[family]);
+  }
+});

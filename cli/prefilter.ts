@@ -10,7 +10,7 @@ export async function listPrefilter({ options }: Invocation): Promise<void> {
 }
 
 /** The page that people see. */
-export function prefilterText({ file, prefixes, dropped }: PrefilterView): string {
+function prefilterText({ file, prefixes, dropped }: PrefilterView): string {
   const count = `${dropped.packets} packets dropped, ${dropped.bytes} bytes\n`;
   if (prefixes.length === 0) {
     const where = file ? `${file} has none` : "start the agent with --prefilter FILE";

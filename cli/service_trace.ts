@@ -43,7 +43,7 @@ export function parseEnd(text: string): { ip: string; port?: number } {
 }
 
 /** The page that people see. */
-export function traceText(t: ServiceTraceView): string {
+function traceText(t: ServiceTraceView): string {
   const names = t.backends.map(({ address, port }) => endText(address, port)).join(", ");
   const verdict = {
     "backend": names,

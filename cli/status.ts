@@ -87,7 +87,7 @@ function troubles(s: StatusView): { grave: boolean; text: string }[] {
 }
 
 /** The page that people see. */
-export function statusText(s: StatusView): string {
+function statusText(s: StatusView): string {
   const wrong = troubles(s);
   const headline = !s.health.ok
     ? red(bold("NOT OK"))

@@ -13,7 +13,6 @@ import {
   BpfObject,
   type BpfProgram,
   type ConstantValue,
-  features,
   makePinDirectory,
   openTc,
   requireBpffs,
@@ -35,7 +34,7 @@ import {
 } from "./xdp_device.ts";
 
 /** How packets reach pods of other nodes. The numbers are those of bpf/lib/config.h. */
-export const ROUTING_MODES = { native: 0, vxlan: 1 } as const;
+const ROUTING_MODES = { native: 0, vxlan: 1 } as const;
 
 export type RoutingMode = keyof typeof ROUTING_MODES;
 
@@ -74,28 +73,6 @@ export interface MapSizes {
   /** Bytes of the event buffer, a power of two and a multiple of the page size. @default {8388608} */
   pilus_events?: number;
 }
-
-/** The maps of {@linkcode MapSizes}. */
-export const MAP_SIZE_NAMES = Object.keys(
-  {
-    pilus_ct: 0,
-    pilus_nat: 0,
-    pilus_socket_revnat: 0,
-    pilus_rules: 0,
-    pilus_policies: 0,
-    pilus_ipcache: 0,
-    pilus_cidrs: 0,
-    pilus_prefilter: 0,
-    pilus_services: 0,
-    pilus_backends: 0,
-    pilus_backend_index: 0,
-    pilus_maglev: 0,
-    pilus_source_ranges: 0,
-    pilus_choices: 0,
-    pilus_affinity: 0,
-    pilus_events: 0,
-  } satisfies Required<MapSizes>,
-) as (keyof MapSizes)[];
 
 export interface LoaderOptions {
   /** A directory of our own on a bpffs. */
@@ -374,11 +351,6 @@ export class Loader implements Disposable {
     for (const program of this.#programs.values()) program[Symbol.dispose]();
     this.#programs.clear();
   }
-}
-
-/** How programs are attached to devices here, and what the choice costs. */
-export function attachMode(): "tcx" | "clsact" {
-  return features().tcx ? "tcx" : "clsact";
 }
 
 function readDirectory(path: string): Deno.DirEntry[] {

@@ -10,7 +10,7 @@ import { getLink, type Link, setXdp } from "./net/link.ts";
 import { NetlinkSocket } from "./net/netlink.ts";
 
 /** What an operator may ask for; `auto` is `best` except on a veth. */
-export const XDP_CHOICES = ["auto", "best", "native", "generic", "off"] as const;
+const XDP_CHOICES = ["auto", "best", "native", "generic", "off"] as const;
 
 export type XdpChoice = typeof XDP_CHOICES[number];
 

@@ -54,7 +54,7 @@ const ciliumLabelKey = text(
   LABEL_KEY,
   (value) => isQualifiedName(value.replace(/^[a-z0-9]+[:.](?=.)/, "")) || isQualifiedName(value),
 );
-export const labelValue = text(
+const labelValue = text(
   "a label value of at most 63 letters, digits, '-', '_' and '.'",
   (value) => value === "" || QUALIFIED_NAME.test(value),
 );

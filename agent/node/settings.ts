@@ -27,7 +27,7 @@ export interface Sources {
 }
 
 /** Variables of pilus that are no option of the agent. */
-export const OTHER_VARIABLES = ["PILUS_CONFIG", "PILUS_SOCKET", "PILUS_DEBUG"];
+const OTHER_VARIABLES = ["PILUS_CONFIG", "PILUS_SOCKET", "PILUS_DEBUG"];
 
 /** A setting for each option, in their order. Throws OptionError that names source, rule and value. */
 export function settingsOf(sources: Sources): Setting[] {

@@ -148,7 +148,7 @@ async function add(env: Env, config: CniConfig): Promise<unknown> {
 }
 
 /** The result of ADD in the shape of its version. */
-export function addResult(
+function addResult(
   cniVersion: CniVersion,
   { endpoint, router }: EndpointCreateResponse,
 ): Record<string, unknown> {

@@ -8,45 +8,19 @@ import { AttachType, MapType, ProgramType } from "./constants.ts";
 import { checkBpf } from "./errors.ts";
 
 /** Where the kernel's own types are. */
-export const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
+const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
 
 export interface Features {
   /** tc programs as bpf links (Linux 6.6); without, clsact filters do. */
   tcx: boolean;
-  /** BPF_MAP_TYPE_RINGBUF (5.8). */
-  ringBuffer: boolean;
   /** Map batch calls on hashes (5.6). */
   batch: boolean;
-  /** bpf_get_netns_cookie in socket-address programs (5.7). */
-  netnsCookieSocket: boolean;
-  /** bpf_get_netns_cookie in tc programs (6.15, back-ported here and there). */
-  netnsCookieTc: boolean;
   /** bpf_set_retval in cgroup programs (5.18): connect() can fail with an errno of choice. */
   setRetval: boolean;
-  /** bpf_redirect_peer (5.10). */
-  redirectPeer: boolean;
-  /** bpf_redirect_neigh (5.10). */
-  redirectNeigh: boolean;
-  /** bpf_ktime_get_coarse_ns in tc programs (5.11). */
-  ktimeCoarse: boolean;
-  /** bpf_sk_assign in tc programs (5.7). */
-  skAssign: boolean;
-  /** bpf_loop (5.17). */
-  loop: boolean;
-  /** The kernel's own BTF. */
-  kernelBtf: boolean;
 }
 
-/** enum bpf_func_id of include/uapi/linux/bpf.h. */
-const Helper = {
-  sk_assign: 124,
-  get_netns_cookie: 122,
-  redirect_neigh: 152,
-  redirect_peer: 155,
-  ktime_get_coarse_ns: 160,
-  loop: 181,
-  set_retval: 187,
-} as const;
+/** Of enum bpf_func_id of include/uapi/linux/bpf.h. */
+const BPF_FUNC_SET_RETVAL = 187;
 
 let found: Features | undefined;
 
@@ -54,17 +28,9 @@ let found: Features | undefined;
 export function features(): Features {
   return found ??= {
     tcx: probeTcx(),
-    ringBuffer: libbpf.libbpf_probe_bpf_map_type(MapType.RINGBUF, null) === 1,
     batch: probeBatch(),
-    netnsCookieSocket: helper(ProgramType.CGROUP_SOCK_ADDR, Helper.get_netns_cookie),
-    netnsCookieTc: helper(ProgramType.SCHED_CLS, Helper.get_netns_cookie),
-    setRetval: helper(ProgramType.CGROUP_SOCK_ADDR, Helper.set_retval),
-    redirectPeer: helper(ProgramType.SCHED_CLS, Helper.redirect_peer),
-    redirectNeigh: helper(ProgramType.SCHED_CLS, Helper.redirect_neigh),
-    ktimeCoarse: helper(ProgramType.SCHED_CLS, Helper.ktime_get_coarse_ns),
-    skAssign: helper(ProgramType.SCHED_CLS, Helper.sk_assign),
-    loop: helper(ProgramType.SCHED_CLS, Helper.loop),
-    kernelBtf: kernelBtfMissing() === undefined,
+    setRetval:
+      libbpf.libbpf_probe_bpf_helper(ProgramType.CGROUP_SOCK_ADDR, BPF_FUNC_SET_RETVAL, null) === 1,
   };
 }
 
@@ -83,10 +49,6 @@ export function kernelBtfMissing(path = KERNEL_BTF): string | undefined {
 export function requireKernelBtf(path = KERNEL_BTF): void {
   const hint = kernelBtfMissing(path);
   if (hint) throw new KernelError({ operation: "read", target: path, errno: ERRNO.ENOENT, hint });
-}
-
-function helper(programType: number, id: number): boolean {
-  return libbpf.libbpf_probe_bpf_helper(programType, id, null) === 1;
 }
 
 /** A tc program that lets everything pass: r0 = -1 (TCX_NEXT, TC_ACT_UNSPEC); exit. */

@@ -75,7 +75,9 @@ export function isZero(bytes: Uint8Array<ArrayBuffer>): boolean {
 }
 
 /** Flags of open(2), asm-generic/fcntl.h. */
-export const O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_NONBLOCK = 0o4000, O_CLOEXEC = 0o2000000;
+export const O_RDONLY = 0, O_NONBLOCK = 0o4000;
+
+const O_CLOEXEC = 0o2000000;
 
 /** A file descriptor that closes itself. */
 export class FileDescriptor implements Disposable {

@@ -18,7 +18,7 @@ const IFA_F_NODAD = 0x02, IFA_F_TENTATIVE = 0x40, IFA_F_NOPREFIXROUTE = 0x200;
 const IFADDRMSG_SIZE = 8;
 
 /** Scopes of addresses and routes, include/uapi/linux/rtnetlink.h. */
-export const SCOPE_UNIVERSE = 0, SCOPE_LINK = 253, SCOPE_HOST = 254;
+export const SCOPE_UNIVERSE = 0, SCOPE_LINK = 253;
 
 export interface LinkAddress {
   ifindex: number;

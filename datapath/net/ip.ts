@@ -142,7 +142,7 @@ export function ipToBigint(ip: Uint8Array): bigint {
 }
 
 /** The address of a 128-bit number. Throws RangeError outside 0..2^128-1. */
-export function ipFromBigint(value: bigint): Uint8Array<ArrayBuffer> {
+function ipFromBigint(value: bigint): Uint8Array<ArrayBuffer> {
   if (value < 0n || value >> 128n !== 0n) {
     throw new RangeError(`Not within 0 and 2^128-1: ${value}`);
   }

@@ -38,10 +38,10 @@ const XDP_MODES = ["none", "native", "generic", "offloaded", "several"] as const
 export type XdpMode = typeof XDP_MODES[number];
 
 /** Device flags, include/uapi/linux/if.h. */
-export const IFF_UP = 0x1, IFF_LOOPBACK = 0x8, IFF_NOARP = 0x80, IFF_LOWER_UP = 0x10000;
+export const IFF_UP = 0x1, IFF_NOARP = 0x80;
 
 /** The longest name of a device in bytes (IFNAMSIZ - 1). */
-export const MAX_IFNAME_LENGTH = 15;
+const MAX_IFNAME_LENGTH = 15;
 
 /** A device as the kernel has it. */
 export interface Link {

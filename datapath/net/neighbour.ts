@@ -2,10 +2,10 @@
 
 import { formatIp, ipFromRaw, isIpv4, rawIp } from "./ip.ts";
 import { formatMac } from "./mac.ts";
-import { deleteIfThere, type NetlinkSocket, NLM_F_CREATE, NLM_F_REPLACE } from "./netlink.ts";
+import { type NetlinkSocket, NLM_F_CREATE, NLM_F_REPLACE } from "./netlink.ts";
 import { AF_INET, AF_INET6, NetlinkBody, parseAttributes, structOf } from "./netlink_message.ts";
 
-const RTM_NEWNEIGH = 28, RTM_DELNEIGH = 29, RTM_GETNEIGH = 30;
+const RTM_NEWNEIGH = 28, RTM_GETNEIGH = 30;
 const NDA_DST = 1, NDA_LLADDR = 2;
 const NUD_PERMANENT = 0x80;
 const NDMSG_SIZE = 12;
@@ -37,19 +37,6 @@ export function replaceNeighbour(netlink: NetlinkSocket, { ifindex, ip, mac }: N
     operation: "set neighbour",
     target: `${formatIp(ip)} at ${formatMac(mac)} on link ${ifindex}`,
   });
-}
-
-/** Deletes a neighbour. Returns false when it was not there. */
-export function deleteNeighbour(
-  netlink: NetlinkSocket,
-  { ifindex, ip }: Omit<Neighbour, "mac">,
-): boolean {
-  return deleteIfThere(() =>
-    netlink.request(RTM_DELNEIGH, 0, body(ifindex, ip), {
-      operation: "delete neighbour",
-      target: `${formatIp(ip)} of link ${ifindex}`,
-    })
-  );
 }
 
 /** All neighbours with a known Ethernet address, both families, or those of one device. */

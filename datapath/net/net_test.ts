@@ -14,7 +14,7 @@ import {
   setLink,
 } from "./link.ts";
 import { formatMac, parseMac } from "./mac.ts";
-import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbour.ts";
+import { listNeighbours, replaceNeighbour } from "./neighbour.ts";
 import { NetlinkSocket } from "./netlink.ts";
 import { NetlinkBody, parseAttributes, parseMessages } from "./netlink_message.ts";
 import {
@@ -28,7 +28,6 @@ import {
   writeSysctls,
 } from "./netns.ts";
 import { deleteRoute, listRoutes, replaceRoute } from "./route.ts";
-import { addRule, deleteRule, listRules } from "./rule.ts";
 
 /** Two throw-away namespaces with a socket in each. */
 class Pair implements Disposable {
@@ -212,20 +211,6 @@ Deno.test("replaceNeighbour() sets permanent neighbours of both families", () =>
     const row = listNeighbours(pair.host, { ifindex: host }).find((r) => formatIp(r.ip) === text);
     assert(row?.permanent);
     assertEquals(formatMac(row.mac), "02:00:00:00:00:02");
-    assert(deleteNeighbour(pair.host, { ifindex: host, ip }));
-    assert(!deleteNeighbour(pair.host, { ifindex: host, ip }));
-  }
-});
-
-Deno.test("addRule() adds once, lists and deletes rules of both families", () => {
-  using pair = new Pair();
-  for (const family of ["ipv4", "ipv6"] as const) {
-    const rule = { family, priority: 9, table: 2004, mark: { value: 0x200, mask: 0xf00 } };
-    addRule(pair.host, rule);
-    addRule(pair.host, rule);
-    assertEquals(listRules(pair.host).filter((r) => r.table === 2004), [rule]);
-    assert(deleteRule(pair.host, rule));
-    assert(!deleteRule(pair.host, rule));
   }
 });
 

@@ -40,7 +40,7 @@ const NLM_F_REQUEST = 0x1, NLM_F_MULTI = 0x2, NLM_F_ACK = 0x4, NLM_F_DUMP_INTR =
 const NLM_F_DUMP = 0x300;
 
 /** Flags of requests that make or change something. */
-export const NLM_F_REPLACE = 0x100, NLM_F_EXCL = 0x200, NLM_F_CREATE = 0x400, NLM_F_APPEND = 0x800;
+export const NLM_F_REPLACE = 0x100, NLM_F_EXCL = 0x200, NLM_F_CREATE = 0x400;
 
 /** A dump is begun anew this often when the kernel's table changed under it. */
 const DUMP_ATTEMPTS = 8;

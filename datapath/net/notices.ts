@@ -54,7 +54,7 @@ export type Notice =
   | { kind: "overrun" };
 
 /** What a message says; undefined for kinds without interest. Throws TypeError when it is malformed. */
-export function parseNotice({ type, body }: NetlinkMessage): Notice | undefined {
+function parseNotice({ type, body }: NetlinkMessage): Notice | undefined {
   switch (type) {
     case RTM_NEWLINK:
     case RTM_DELLINK: {

@@ -10,7 +10,7 @@ import { compileBpf } from "../../scripts/compile_bpf.ts";
 import { PEER } from "./clients.ts";
 
 /** Prefixes of balanced addresses (RFC 5737, RFC 3849); the wire sends them to a node. */
-export const BALANCED = { ipv4: "198.51.100.0/24", ipv6: "2001:db8:51::/64" } as const;
+const BALANCED = { ipv4: "198.51.100.0/24", ipv6: "2001:db8:51::/64" } as const;
 
 /** Addresses of that prefix by number. */
 export function balanced(number: number) {

@@ -25,7 +25,7 @@ export interface PeerResult {
 }
 
 /** The URL's form of an address. */
-export function urlHost(ip: string): string {
+function urlHost(ip: string): string {
   return ip.includes(":") ? `[${ip}]` : ip;
 }
 

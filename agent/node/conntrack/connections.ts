@@ -19,7 +19,7 @@ function stateOf({ flags }: CtEntry, protocol: number): string {
 }
 
 /** A row in the order of who began. `now`: CLOCK_MONOTONIC in ns. */
-export function connectionView(key: CtKey, entry: CtEntry, now: bigint): ConnectionView {
+function connectionView(key: CtKey, entry: CtEntry, now: bigint): ConnectionView {
   const low = { ip: formatIp(key.low), port: key.lowPort };
   const high = { ip: formatIp(key.high), port: key.highPort };
   const [initiator, responder] = entry.flags & CtFlags.INITIATOR_HIGH ? [high, low] : [low, high];

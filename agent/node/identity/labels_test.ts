@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { formatCidr, parseCidr } from "../../../datapath/net/ip.ts";
-import { CIDR_IDENTITY_SCOPE, numberCidrs } from "./cidr.ts";
+import { CIDR_IDENTITY_SCOPE } from "./cidr.ts";
+import { numberCidrs } from "./testdata/number_cidrs.ts";
 import { formatLabels, identityLabels, parseLabels } from "../../cluster/labels.ts";
 
 Deno.test("identityLabels() are Cilium's, without the labels that differ from pod to pod", () => {

@@ -26,7 +26,7 @@ const SHARED_HOST_BITS = 2;
  * Of one address of a device: itself, IPv4's broadcast and network address, IPv6's subnet-router
  * anycast. None of those that never leave a link or the node: programs know these by their form.
  */
-export function takenWith(cidr: Cidr): Uint8Array<ArrayBuffer>[] {
+function takenWith(cidr: Cidr): Uint8Array<ArrayBuffer>[] {
   const { address, prefixLength } = cidr;
   if (isLoopback(address) || isLinkLocal(address)) return [];
   if (128 - prefixLength < SHARED_HOST_BITS) return [address];

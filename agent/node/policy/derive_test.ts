@@ -7,9 +7,9 @@ import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { NetworkPolicy } from "../../kubernetes/resources.ts";
 import { Cookies } from "./cookies.ts";
 import { derivePolicies, localSubjectTable } from "./derive.ts";
-import { policyHash } from "./policy_hash.ts";
-import { policiesFor, resolve } from "./resolve.ts";
+import { resolve } from "./resolve.ts";
 import { generator, namespaceOf, pods, random } from "./testdata/manifests.ts";
+import { policiesFor, policyHash } from "./testdata/whole.ts";
 
 Deno.test("derivePolicies() follows its tables, and touches no endpoint but those that a change is about", async () => {
   const tables = createResourceTables();

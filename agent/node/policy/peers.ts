@@ -31,7 +31,7 @@ function isWorld(identity: PolicyIdentity, family?: 4 | 6): boolean {
  * Whether the identity is one of the peers. A prefix is about addresses outside the cluster, as in
  * Cilium: pods and nodes are known by their labels, whatever their addresses.
  */
-export function isPeer(peer: Peer, identity: PolicyIdentity): boolean {
+function isPeer(peer: Peer, identity: PolicyIdentity): boolean {
   switch (peer.kind) {
     case "selector":
       return !identity.cidr && selects(peer.selector, identity.labels);

@@ -85,8 +85,3 @@ export class PolicyHash {
     return hashOf([...sides, ...groups]);
   }
 }
-
-/** The hash of a policy in hexadecimal: equal for equal policies. */
-export function policyHash(policy: ResolvedPolicy): string {
-  return new PolicyHash(policy.entries).digest(policy);
-}

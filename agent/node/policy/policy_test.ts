@@ -7,7 +7,7 @@ import {
   parseIp,
 } from "../../../datapath/net/ip.ts";
 import { reservedIdentities } from "../../cluster/identities.ts";
-import { numberCidrs } from "../identity/cidr.ts";
+import { numberCidrs } from "../identity/testdata/number_cidrs.ts";
 import type {
   CiliumNetworkPolicy,
   CiliumPolicySpec,
@@ -17,10 +17,10 @@ import { type CompiledPolicy, compilePolicy, policyCidrs } from "./compile.ts";
 import { Cookies, type Direction } from "./cookies.ts";
 import { evaluate } from "./evaluate.ts";
 import type { PolicyIdentity } from "./peers.ts";
-import { policyHash } from "./policy_hash.ts";
-import { policiesFor, portPrefixes, resolve, type ResolvedPolicy } from "./resolve.ts";
+import { portPrefixes, resolve, type ResolvedPolicy } from "./resolve.ts";
 import { generator, pods, random, type TestPod } from "./testdata/manifests.ts";
 import { type Flow, oracle, type Other } from "./testdata/oracle.ts";
+import { policiesFor, policyHash } from "./testdata/whole.ts";
 
 const EXTERNAL = ["8.8.8.8", "10.1.2.3", "10.1.9.9", "10.2.0.1", "2001:db8::1", "2001:db8:1::1"];
 

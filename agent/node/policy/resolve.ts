@@ -7,7 +7,6 @@ import { PROTOCOLS } from "../../core/protocols.ts";
 import type { CompiledPolicy, PolicyRule } from "./compile.ts";
 import type { Cookies, Direction } from "./cookies.ts";
 import { namesPeer, type PolicyIdentity } from "./peers.ts";
-import { selects } from "./selector.ts";
 
 /** What policies are about. */
 export interface PolicySubject {
@@ -65,7 +64,7 @@ export interface PeerSource {
 }
 
 /** Deny wins over allow, and the node's own host over both: kubelet's probes must get through. */
-export const PRECEDENCE = { allow: 1, deny: 2, host: 3 } as const;
+const PRECEDENCE = { allow: 1, deny: 2, host: 3 } as const;
 
 /** Splits a range of ports, both ends within it, into the fewest prefixes. */
 export function portPrefixes(
@@ -80,14 +79,6 @@ export function portPrefixes(
     port += 1 << bits;
   }
   return result;
-}
-
-/** The policies that are about the subject. */
-export function policiesFor(
-  labels: LabelMap,
-  policies: readonly CompiledPolicy[],
-): CompiledPolicy[] {
-  return policies.filter(({ subject }) => selects(subject, labels));
 }
 
 /** What happens to what no entry of the direction matches. */

@@ -1,4 +1,4 @@
-/** `pilus demo`: two nodes, pods, a service and a policy on this machine, and who reaches whom. */
+/** `pilus demo`: two nodes, pods, a service and a policy on this machine, and what reaches what. */
 
 import { bold, cyan, dim, green, red, setColorEnabled } from "@std/fmt/colors";
 import type { FlowView } from "../agent/api/views.ts";
@@ -27,7 +27,7 @@ interface Trial {
   from: LabPod;
   what: string;
   url: string;
-  /** Names of the servers that may answer; none: nobody must. */
+  /** Names of the servers that may answer; none: no server may. */
   expected: readonly string[];
 }
 
@@ -138,13 +138,13 @@ async function play(lab: Lab): Promise<number> {
     }),
   );
 
-  step("Who reaches whom");
+  step("Connectivity");
   const failures = await tryAll(trials({ webA, webB, client, guest }), lab.program);
   stop.abort();
   await watching;
 
   step(
-    "What the programs told meanwhile (`pilus monitor`): a denial and a permission, each with its rule",
+    "Flows that were seen meanwhile (`pilus monitor`): one denied and one allowed, each with its rule",
   );
   for (const type of ["drop", "verdict"] as const) {
     const flow = flows.find((f) => f.type === type && f.rule);

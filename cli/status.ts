@@ -106,7 +106,7 @@ function statusText(s: StatusView): string {
       } MiB`,
     ],
     ["Source", s.source],
-    ["Routing", `${s.routing}${s.masquerade ? ", pods masqueraded outside" : ""}`],
+    ["Routing", `${s.routing}${s.masquerade ? ", pods masqueraded" : ""}`],
     [
       "Devices",
       s.devices.map((d) =>

@@ -81,7 +81,9 @@ async function refuseBesideAgent(socket: string): Promise<void> {
 /** What is to be removed; undefined: nothing. Pods' devices, and what they need, by an answer of their own. */
 function ask(removals: readonly Removal[]): readonly Removal[] | undefined {
   if (!Deno.stdin.isTerminal()) {
-    throw new UsageError("`uninstall` asks before it removes; say --yes if nobody can answer");
+    throw new UsageError(
+      "`uninstall` asks before it removes; say --yes where there is no terminal",
+    );
   }
   print(planText(removals));
   if (!confirm("Remove all of this?")) return undefined;

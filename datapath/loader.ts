@@ -175,7 +175,7 @@ export class Loader implements Disposable {
       for (const name of ["pod", "host", "overlay", "xdp", "socket", "garbage"] as const) {
         const { shared, loaded } = loader.#loadObject(name, constants, sizes);
         loads.push(loaded);
-        loaded.catch(() => {}); // told when all are through
+        loaded.catch(() => {}); // thrown below, when all are through
         if (!shared) await loaded;
       }
       await Promise.all(loads);
@@ -290,8 +290,8 @@ export class Loader implements Disposable {
   }
 
   /**
-   * No connection is added any more, and those there are look at pilus_runtime for each message. Nobody
-   * sees them end from now on, so what is known of them is forgotten.
+   * No connection is added any more, and those there are look at pilus_runtime for each message. Their
+   * ends are not seen from now on, so what is known of them is forgotten.
    */
   detachSockmap(): void {
     using link = BpfLink.tryOpenPinned(this.#sockmapPin());

@@ -83,7 +83,7 @@ export function detachXdpDevice(pin: string): void {
   unpin(pin);
 }
 
-/** Attaching by a link fails without words; asked by netlink the kernel has some. */
+/** Attaching by a link fails without a message; by netlink the kernel gives one. */
 function whyNotNative(
   netlink: NetlinkSocket,
   link: Link,
@@ -92,8 +92,8 @@ function whyNotNative(
 ): KernelError {
   try {
     setXdp(netlink, link.ifindex, program.fd, XdpFlag.DRV_MODE);
-  } catch (told) {
-    return told instanceof KernelError && told.log ? told : error;
+  } catch (cause) {
+    return cause instanceof KernelError && cause.log ? cause : error;
   }
   setXdp(netlink, link.ifindex, -1, XdpFlag.DRV_MODE); // it was not to succeed
   return error;

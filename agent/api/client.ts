@@ -83,7 +83,7 @@ export class AgentClient {
       const reason = cause instanceof Deno.errors.NotFound
         ? "there is no such socket"
         : cause instanceof Deno.errors.ConnectionRefused
-        ? "nobody listens"
+        ? "nothing listens"
         : (cause as Error).message;
       throw new AgentUnreachableError(
         `Cannot reach the agent at ${this.#socket}: ${reason}: is it running? ` +
@@ -157,7 +157,7 @@ function errorBody(status: number, text: string): ErrorBody {
     const body = JSON.parse(text) as Partial<ErrorBody>;
     if (typeof body.code === "string" && typeof body.message === "string") return body as ErrorBody;
   } catch {
-    // Not ours: told as it is.
+    // not ours: shown as it is
   }
   return { code: "internal", message: `The agent answered ${status}: ${text.slice(0, 200)}` };
 }

@@ -270,7 +270,7 @@ export interface MappingView {
   frontend: string;
   /** The client on the way. */
   own: string;
-  /** Whom it really talks to. */
+  /** The other end after translation. */
   peer: string;
   state: "opening" | "established" | "closing" | "unreplied" | "replied";
   /** Seconds since the last packet. */

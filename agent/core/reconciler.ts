@@ -125,7 +125,7 @@ export class Reconciler<Row> implements AsyncDisposable {
   #maxBackoffMs: number;
   #repairIntervalMs: number;
 
-  /** What the kernel may have and nobody wants. */
+  /** What the kernel may have and the table does not. */
   #strays = new Map<string, Row>();
   /** The target's fingerprint when a comparison last found everything as desired. */
   #known: string | undefined;

@@ -21,7 +21,7 @@ export type {
   Resource,
 } from "./resource_schema.ts";
 
-/** Any resource that says who may reach whom. */
+/** Any resource that says what may reach what. */
 export type PolicyResource =
   | NetworkPolicy
   | CiliumNetworkPolicy

@@ -112,12 +112,12 @@ export const OPTIONS = {
   }),
   masquerade: toggle({
     name: "masquerade",
-    summary: "Pods take the node's address outside; --no-masquerade: they keep theirs",
+    summary: "Masquerade pods to the world; --no-masquerade: they keep their addresses",
     default: true,
   }),
   lbMode: choice(["snat", "dsr", "hybrid"], {
     name: "lb-mode",
-    summary: "How clients outside reach backends elsewhere; hybrid: DSR for TCP, SNAT for UDP",
+    summary: "How external clients reach remote backends; hybrid: DSR for TCP, SNAT for UDP",
     default: "snat",
   }),
   dsrDispatch: choice(["ipip", "option"], {
@@ -127,7 +127,7 @@ export const OPTIONS = {
   }),
   lbAlgorithm: choice(["maglev", "random"], {
     name: "lb-algorithm",
-    summary: "How a backend is chosen for clients outside: by table, or at random",
+    summary: "How a backend is chosen for external clients: Maglev table or random",
     default: "maglev",
   }),
   maglevSize: numberChoice(MAGLEV_SIZES, {

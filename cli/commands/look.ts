@@ -78,7 +78,7 @@ export const LOOK: readonly Command[] = [
     summary: "The load balancer as the kernel has it",
     options: [
       { name: "frontends", type: "boolean", summary: "Frontends and their settings" },
-      { name: "backends", type: "boolean", summary: "Backends, how often chosen, for whom" },
+      { name: "backends", type: "boolean", summary: "Backends, how often chosen, by scope" },
       { name: "source-ranges", type: "boolean", summary: "Prefixes that services answer" },
       { name: "maglev", type: "boolean", summary: "Maglev tables and the backends' shares" },
       ...LIST_OPTIONS,

@@ -36,7 +36,7 @@ export const ROLES: readonly Command[] = [
   {
     words: "demo",
     group: "Roles",
-    summary: "Two nodes, pods, a service and a policy on this machine, and who reaches whom",
+    summary: "Two nodes, pods, a service and a policy on this machine, and what reaches what",
     description: "Needs root. Leaves nothing behind, unless --keep says so.",
     options: [
       { name: "keep", type: "boolean", summary: "Leave it up to play with" },

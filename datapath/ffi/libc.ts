@@ -141,7 +141,7 @@ export function returnLargeMemory(): void {
   for (const parameter of [M_TRIM_THRESHOLD, M_MMAP_THRESHOLD]) c.mallopt(parameter, 256 << 10);
 }
 
-/** Gives what malloc has and nobody uses back to the system. */
+/** Gives memory that malloc keeps unused back to the system. */
 export function trimMemory(): void {
   c.malloc_trim(0n);
 }
@@ -302,7 +302,7 @@ export class Mapping implements Disposable {
   }
 }
 
-/** eventfd(2): a descriptor that becomes readable when somebody calls `signal`. */
+/** eventfd(2): a descriptor that becomes readable by `signal`. */
 export function eventfd(): FileDescriptor {
   const EFD_CLOEXEC = O_CLOEXEC, EFD_NONBLOCK = 0o4000;
   return new FileDescriptor(check(c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "open", "eventfd"));

@@ -23,7 +23,7 @@ export interface CallResult {
   error?: string;
 }
 
-/** A process that makes socket calls when told; see sockets.py. */
+/** A process that makes socket calls on request; see sockets.py. */
 export class Sockets implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;

@@ -35,7 +35,7 @@ export class Connection {
     } catch { /* it has ended */ }
   }
 
-  /** Closes the connection after so many milliseconds, unless told otherwise before. */
+  /** Closes the connection after so many milliseconds, unless called again before. */
   #within(ms: number | undefined): void {
     clearTimeout(this.#timer);
     if (ms !== undefined) this.#timer = setTimeout(() => this.close(), ms);

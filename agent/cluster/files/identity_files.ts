@@ -55,7 +55,7 @@ function ownerOf(path: string): string | undefined {
     text = readBounded(path, { maxBytes: MAX_PUBLISHED_BYTES, followLinks: false });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    return ""; // a link, a directory, or much too large: somebody's, and nothing of ours
+    return ""; // a link, a directory, or much too large: not one of ours
   }
   const [row] = readPublished(text, {
     endpoint: () => undefined,

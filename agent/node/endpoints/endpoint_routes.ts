@@ -52,7 +52,8 @@ function checkNames({ containerId, namespace = "", pod = "" }: EndpointCreateReq
 
 const shown = (text: string) => JSON.stringify(text.slice(0, 100));
 
-async function told<T>(work: () => T | Promise<T>): Promise<T> {
+/** Turns an EndpointError into an answer. */
+async function answered<T>(work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -79,18 +80,18 @@ export function endpointRoutes(manager: EndpointManager, stateDir: string): ApiR
         pod: text(body.pod, "pod", { optional: true }),
       };
       checkNames(request);
-      await told(() => requireAnswering(request.netns));
+      await answered(() => requireAnswering(request.netns));
       await doQueuedDelete(stateDir, request, (...endpoint) => manager.delete(...endpoint));
-      const endpoint = await told(() => manager.create(request, signal));
+      const endpoint = await answered(() => manager.create(request, signal));
       return { endpoint, router: manager.router };
     },
     "DELETE /v1/endpoints/{containerId}/{ifname}": ({ params }) =>
-      told(async () => {
+      answered(async () => {
         const deleted = await manager.delete(params.containerId!, params.ifname!);
         return { deleted };
       }),
     "GET /v1/endpoints/{containerId}/{ifname}/check": ({ params }) =>
-      told(() => manager.check(params.containerId!, params.ifname!)),
+      answered(() => manager.check(params.containerId!, params.ifname!)),
     "POST /v1/endpoints/gc": async ({ json }) => {
       const { valid } = await json<Partial<EndpointGcRequest>>();
       if (!Array.isArray(valid)) {
@@ -100,7 +101,7 @@ export function endpointRoutes(manager: EndpointManager, stateDir: string): ApiR
         containerId: text(row?.containerId, "valid[].containerId"),
         ifname: text(row?.ifname, "valid[].ifname"),
       }));
-      return await told(() => manager.gc(keep));
+      return await answered(() => manager.gc(keep));
     },
   };
 }

@@ -21,7 +21,7 @@ export class AddressesExhaustedError extends Error {
   override readonly name = "AddressesExhaustedError";
 }
 
-/** An address was asked for that somebody else has, or that is not for pods. */
+/** An address was asked for that is taken, or that is not for pods. */
 export class AddressTakenError extends Error {
   override readonly name = "AddressTakenError";
 }
@@ -142,7 +142,7 @@ export class AddressPool {
     ).run(address, range.name, owner);
   }
 
-  /** The next address that nobody ever had. */
+  /** The next address that was never given. */
   #unused({ cidr, name, last }: Range): string | undefined {
     const row = this.#database.prepare("SELECT next FROM ranges WHERE range = ?").get(name);
     const known = this.#database.prepare("SELECT 1 FROM addresses WHERE address = ?");

@@ -8,7 +8,7 @@ import { attemptEach } from "../../core/attempt_each.ts";
 import type { Target } from "../../core/reconciler.ts";
 import { Table } from "../../core/table.ts";
 
-/** Marks routes as ours (rtm_protocol); the numbers from 192 on are nobody's (include/uapi/linux/rtnetlink.h). */
+/** Marks routes as ours (rtm_protocol); the numbers from 192 on are free (include/uapi/linux/rtnetlink.h). */
 export const ROUTE_PROTOCOL = 201;
 
 /** A route to the pods of another node. */

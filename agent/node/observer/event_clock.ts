@@ -7,7 +7,7 @@ const SECOND = 1_000_000_000;
 /** What 2^32 ns are more than 4 s. */
 const HIGH_NS = 2 ** 32 - 4 * SECOND;
 
-/** Knows when CLOCK_MONOTONIC began, which moves when somebody sets the clock. */
+/** Knows when CLOCK_MONOTONIC began, which moves when the clock is set. */
 export class EventClock {
   #startSeconds = 0;
   #startNs = 0;

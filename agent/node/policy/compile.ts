@@ -1,6 +1,6 @@
 /**
  * Policies of all kinds as one kind of rule. What is not supported yet is said per policy and fails
- * closed: a rule whose peers cannot be told allows nobody (denies everybody, if it denies), and one
+ * closed: a rule whose peers are unknown allows none (denies all, if it denies), and one
  * that a proxy would have to enforce allows nothing.
  */
 

@@ -37,7 +37,7 @@ export interface PolicyInstallerOptions {
   reconciler: Reconciler<PolicyRow>;
   /** What the kernel has from an earlier agent. */
   before: { policies: Iterable<PolicyRow>; assignments: Iterable<PolicyAssignment> };
-  /** Told when an endpoint keeps its old policy because the new one cannot be installed. */
+  /** Called when an endpoint keeps its old policy because the new one cannot be installed. */
   onError: (endpoint: number, error: Error) => void;
   /**
    * Milliseconds that an unused policy stays in the kernel.
@@ -149,7 +149,7 @@ export class PolicyInstaller {
     this.#timer = setTimeout(() => this.#collect(), this.#graceMs);
   }
 
-  /** Drops the policies that nobody is judged by. */
+  /** Drops the policies that no endpoint has. */
   #collect(): void {
     const { policies, assignments, wanted } = this.#options;
     const used = new Set(assignments.rows().map(({ policy }) => policy));

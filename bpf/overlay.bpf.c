@@ -14,9 +14,7 @@
 __noinline int read_identity(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_tunnel_key key = {};
-	const struct address *node;
 	struct address from;
-	__u32 identity;
 
 	if (!p)
 		return DROP(NO_TUNNEL_KEY);
@@ -28,11 +26,7 @@ __noinline int read_identity(struct __sk_buff *skb, const struct packet *p)
 			return DROP(NO_TUNNEL_KEY);
 		__builtin_memcpy(&from, key.remote_ipv6, 16);
 	}
-	node = other_node(&from);
-	if (!node)
-		return DROP(TUNNEL_FROM_UNKNOWN_NODE);
-	identity = overlay_identity(p, key.tunnel_id & 0xffffff, node);
-	return identity ? (int)identity : DROP(INVALID_IDENTITY);
+	return overlay_identity(p, key.tunnel_id & 0xffffff, &from);
 }
 
 /* Reports an ingress drop; a separate function for its own stack frame. Returns the verdict. */

@@ -421,6 +421,7 @@ both("a frame of the tunnel speaks for nobody but the pods of its node", (family
     assertEquals(early(REMOTE[family], REMOTE.identity, outer), VERDICT.unspec);
   }
   node.maps.pilus_ipcache.delete(parseIp(OTHER_NODE.ipv4));
+  node.forgetSources();
   const result = device(REMOTE[family], REMOTE.identity);
   assertEquals(dropped(node, result), TUNNEL_FROM_UNKNOWN_NODE);
 });

@@ -65,14 +65,6 @@ function neighbour(node: TestNode, ip: string, mac: Bytes): void {
   replaceNeighbour(node.netlink, { ifindex: DEVICE_IFINDEX, ip: parseIp(ip), mac });
 }
 
-/** What is remembered of a way back, for a tenth of a second. */
-function forget(node: TestNode): void {
-  for (const slot of node.maps.pilus_senders.keys()) {
-    const rows = node.maps.pilus_senders.get(slot)!;
-    node.maps.pilus_senders.set(slot, rows.map((row) => ({ ...row, expires: 0n })));
-  }
-}
-
 const toPod = (family: Family, sourceMac: Bytes, source: string = REMOTE[family]) =>
   udpFrame({ source, destination: POD[family], sourcePort: 9, destinationPort: 53, sourceMac });
 
@@ -86,7 +78,7 @@ both("native routing: a pod of another node on the link has that node's MAC", (f
     dropped(node, arrive(node, toPod(family, mac, source)));
   assertEquals(verdict(STRANGER), undefined, "while the node's MAC is not known");
   neighbour(node, OTHER_NODE[family], MAC);
-  forget(node);
+  node.forgetSources();
   assertEquals(verdict(STRANGER), DropReason.INVALID_SOURCE_IP);
   assertEquals(verdict(MAC), undefined);
   assertEquals(verdict(STRANGER), DropReason.INVALID_SOURCE_IP, "on a connection, too");

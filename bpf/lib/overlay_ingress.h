@@ -4,6 +4,7 @@
 #include "admission.h"
 #include "fragment.h"
 #include "neighbour.h"
+#include "sender_slot.h"
 #include "tunnel.h"
 
 /* Whether pods have the identity; what has no manifest is init or unmanaged. */
@@ -13,43 +14,91 @@ static __always_inline bool is_of_pods(__u32 identity)
 	       identity == IDENTITY_UNMANAGED;
 }
 
-/*
- * The identity of the sender of a frame that the node `from` sent with that VNI, or
- * IDENTITY_UNKNOWN when this node may not speak for the source, or not as that identity. Not
- * inlined for the stack of its callers, and not global, as `from` is in a map that programs do not
- * write.
- */
-static __noinline __u32 overlay_identity(const struct packet *p, __u32 vni,
-					 const struct address *from)
-{
-	struct ipcache_entry *row;
-	struct address source, *owner;
-	struct cidr_key key;
+/* The cached node of a pod's address. */
+struct overlay_sender {
+	struct address source;
+	struct address node; /* where the tunnel to it ends */
+	__u64 expires;	     /* jiffies */
+};
 
-	if (!p || !from)
-		return IDENTITY_UNKNOWN;
-	source = p->tuple.source;
-	row = ipcache_exact(&source);
-	if (likely(row && row->flags & IPCACHE_TUNNEL && !(row->flags & IPCACHE_NODE)))
-		return is_of_pods(vni) && address_equal(&row->node, from) ? vni : IDENTITY_UNKNOWN;
+/* Per CPU: one row per hash. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SENDERS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, __u32);
+	__type(value, struct overlay_sender);
+} pilus_overlay_senders SEC(".maps");
+
+/*
+ * The identity of a sender that is no known pod: the node `from` itself, a pod of its that is not
+ * known yet, or a host that it forwards for. IDENTITY_UNKNOWN: it may not speak for the source, or
+ * not as that identity. `row` is the source's, or NULL.
+ */
+static __always_inline __u32 identity_by_node(const struct address *source, __u32 vni,
+					      const struct address *from,
+					      const struct ipcache_entry *row)
+{
+	struct cidr_key key;
+	struct address *owner;
+
 	if (row && row->flags & IPCACHE_NODE) {
 		/* its own: from its processes, or for a client of a service */
 		if (!address_equal(&row->node, from))
 			return IDENTITY_UNKNOWN;
 		if (vni == IDENTITY_WORLD)
-			return identity_of_world(&source);
+			return identity_of_world(source);
 		return vni == IDENTITY_REMOTE_NODE || is_of_pods(vni) ? vni : IDENTITY_UNKNOWN;
 	}
 	if (row && row->flags & IPCACHE_LOCAL)
 		return IDENTITY_UNKNOWN;
 	key.prefix_length = 128;
-	__builtin_memcpy(key.address, &source, 16);
+	__builtin_memcpy(key.address, source, 16);
 	owner = bpf_map_lookup_elem(&pilus_node_cidrs, &key);
 	if (owner)
 		return is_of_pods(vni) && address_equal(owner, from) ? vni : IDENTITY_UNKNOWN;
 	/* what the node forwards for hosts outside */
-	return vni == IDENTITY_WORLD && !address_is_loopback(&source) ? identity_of_world(&source)
-								      : IDENTITY_UNKNOWN;
+	return vni == IDENTITY_WORLD && !address_is_loopback(source) ? identity_of_world(source)
+								     : IDENTITY_UNKNOWN;
+}
+
+/*
+ * The identity of the sender of a frame with that VNI whose outer source is `from`, or a negative
+ * drop reason: `from` is no node, or may not speak for the source as that identity. Not inlined for
+ * the stack of its callers, and not global, as pointers to maps that programs do not write cannot
+ * be passed on.
+ */
+static __noinline int overlay_identity(const struct packet *p, __u32 vni,
+				       const struct address *from)
+{
+	struct overlay_sender *known;
+	struct ipcache_entry *row;
+	struct address source;
+	__u32 slot, identity;
+
+	if (!p || !from)
+		return DROP(INVALID_IDENTITY);
+	source = p->tuple.source;
+	slot = sender_slot(&source);
+	known = bpf_map_lookup_elem(&pilus_overlay_senders, &slot);
+	if (!known)
+		return DROP(INVALID_IDENTITY);
+	if (likely(known->expires >= bpf_jiffies64() && address_equal(&known->source, &source) &&
+		   address_equal(&known->node, from)))
+		return is_of_pods(vni) ? vni : DROP(INVALID_IDENTITY);
+	if (!other_node(from))
+		return DROP(TUNNEL_FROM_UNKNOWN_NODE);
+	row = ipcache_exact(&source);
+	if (row && row->flags & IPCACHE_TUNNEL && !(row->flags & IPCACHE_NODE)) {
+		if (!is_of_pods(vni) || !address_equal(&row->node, from))
+			return DROP(INVALID_IDENTITY);
+		known->source = source;
+		known->node = *from;
+		known->expires = bpf_jiffies64() + SENDER_JIFFIES;
+		return vni;
+	}
+	identity = identity_by_node(&source, vni, from, row);
+	return identity ? identity : DROP(INVALID_IDENTITY);
 }
 
 /* Admits and forwards to the pod of `ifindex`. Returns the verdict. */
@@ -155,10 +204,10 @@ static __always_inline bool overlay_has_inflight(void)
 __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 {
 	const struct encapsulation *e;
-	const struct address *node;
 	struct ipcache_entry *row;
-	struct address end;
-	__u32 identity, ifindex;
+	struct address end, from;
+	__u32 ifindex, vni;
+	int identity;
 
 	if (!p || has_options(p) || skb->gso_size || overlay_has_inflight())
 		return 0;
@@ -168,12 +217,8 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 	    e->flags != VXLAN_HAS_VNI || (e->ip.tos & ECN_MASK) == ECN_CONGESTED ||
 	    ETH_HLEN + bpf_ntohs(e->ip.tot_len) != skb->len)
 		return 0;
-	/* what others send passes the firewall to the tunnel device, whose program drops it */
-	end = p->tuple.source;
-	node = other_node(&end);
-	if (!node)
-		return 0;
-	identity = bpf_ntohl(e->vni) >> 8;
+	from = p->tuple.source;
+	vni = bpf_ntohl(e->vni) >> 8;
 	__builtin_memset(p, 0, sizeof(*p));
 	p->family = e->ethernet.h_proto == bpf_htons(ETH_P_IP)	   ? 4
 		    : e->ethernet.h_proto == bpf_htons(ETH_P_IPV6) ? 6
@@ -183,10 +228,11 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 	if (!p->family || parse_packet(skb, ETH_HLEN + ENCAPSULATION, p->family, p) ||
 	    p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))
 		return 0;
-	identity = overlay_identity(p, identity, node);
+	/* what others send passes the firewall to the tunnel device, whose program drops it */
+	identity = overlay_identity(p, vni, &from);
 	end = p->tuple.destination;
 	row = ipcache_exact(&end);
-	if (!identity || !row || !(row->flags & IPCACHE_LOCAL))
+	if (identity < 0 || !row || !(row->flags & IPCACHE_LOCAL))
 		return 0;
 	ifindex = row->ifindex;
 	if (bpf_skb_adjust_room(skb, -ENCAPSULATION, BPF_ADJ_ROOM_MAC,

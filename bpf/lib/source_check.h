@@ -10,19 +10,17 @@
 #include "device.h"
 #include "forward.h"
 #include "ipcache.h"
-
-#define SENDERS_BITS 9
-#define SENDERS	     (1 << SENDERS_BITS)
+#include "sender_slot.h"
 
 /* The cached way back to a source. */
 struct sender {
 	struct address source;
-	__u64 expires; /* CLOCK_MONOTONIC, ns */
+	__u64 expires; /* jiffies */
 	__u8 mac[6];   /* of its node; zero: unknown, or there is a router between */
 	__u8 pad[2];
 };
 
-/* Per CPU: one row per hash, valid for a tenth of a second. */
+/* Per CPU: one row per hash. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SENDERS);
@@ -47,7 +45,7 @@ __noinline int find_sender(struct __sk_buff *skb, const struct packet *p, struct
 		return 0;
 	address = p->tuple.source;
 	row->source = address;
-	row->expires = bpf_ktime_get_coarse_ns() + ROUTE_NS;
+	row->expires = bpf_jiffies64() + SENDER_JIFFIES;
 	__builtin_memset(row->mac, 0, sizeof(row->mac));
 	from = ipcache_exact(&address);
 	if (!from)
@@ -73,21 +71,17 @@ __noinline int find_sender(struct __sk_buff *skb, const struct packet *p, struct
 }
 
 /* Whether the packet from another node's address, or its pod's, has the MAC of that node. */
-__noinline int is_from_its_node(struct __sk_buff *skb, const struct packet *p)
+static __always_inline bool is_from_its_node(struct __sk_buff *skb, const struct packet *p)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 	struct sender *row;
 	__u32 slot;
 
-	if (!p)
-		return false;
-	slot = (HALF(&p->tuple.source, 0) ^ HALF(&p->tuple.source, 1)) * 0x9e3779b97f4a7c15 >>
-	       (64 - SENDERS_BITS);
+	slot = sender_slot(&p->tuple.source);
 	row = bpf_map_lookup_elem(&pilus_senders, &slot);
 	if (!row || (void *)(eth + 1) > (void *)(long)skb->data_end)
 		return false;
-	if (row->expires < bpf_ktime_get_coarse_ns() ||
-	    !address_equal(&row->source, &p->tuple.source)) {
+	if (row->expires < bpf_jiffies64() || !address_equal(&row->source, &p->tuple.source)) {
 		find_sender(skb, p, row);
 		eth = (void *)(long)skb->data;
 		if ((void *)(eth + 1) > (void *)(long)skb->data_end)

@@ -845,6 +845,27 @@ export const overlayInflight: Codec<OverlayInflight> = {
   }),
 };
 
+/** struct overlay_sender, 40 bytes. */
+export interface OverlaySender {
+  source: Uint8Array;
+  node: Uint8Array;
+  expires: bigint;
+}
+
+export const overlaySender: Codec<OverlaySender> = {
+  size: 40,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.source);
+    writeBytes(view, offset + 16, 16, value.node);
+    view.setBigUint64(offset + 32, value.expires, true);
+  },
+  decode: (view, offset) => ({
+    source: readBytes(view, offset, 16),
+    node: readBytes(view, offset + 16, 16),
+    expires: view.getBigUint64(offset + 32, true),
+  }),
+};
+
 /** struct packet, 112 bytes. */
 export interface Packet {
   tuple: Tuple;
@@ -1578,6 +1599,13 @@ export const maps = {
     maxEntries: 1,
     key: u32,
     value: perCpu(overlayInflight),
+  },
+  pilus_overlay_senders: {
+    name: "pilus_overlay_senders",
+    type: 6,
+    maxEntries: 512,
+    key: u32,
+    value: perCpu(overlaySender),
   },
   pilus_peers: {
     name: "pilus_peers",

@@ -429,6 +429,17 @@ export class TestNode implements Disposable {
     return this.run("from_pod", frame, { ifindex: pod.ifindex });
   }
 
+  /** Forgets what the programs remember of sources for some milliseconds. */
+  forgetSources(): void {
+    const { pilus_senders, pilus_overlay_senders } = this.maps;
+    for (let slot = 0; slot < pilus_senders.maxEntries; slot++) {
+      const forgotten = <Row extends { expires: bigint }>(rows: Row[] = []) =>
+        rows.map((row) => ({ ...row, expires: 0n }));
+      pilus_senders.set(slot, forgotten(pilus_senders.get(slot)));
+      pilus_overlay_senders.set(slot, forgotten(pilus_overlay_senders.get(slot)));
+    }
+  }
+
   /** The events since the last call. */
   takeEvents(): Event[] {
     const events: Event[] = [];

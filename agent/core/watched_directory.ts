@@ -4,6 +4,14 @@ import { join, resolve } from "@std/path";
 import { readBounded } from "./bounded_file.ts";
 import type { Timer } from "./timer.ts";
 
+/** How a file came to be what it is. */
+export interface FileVersion {
+  /** It was written elsewhere and renamed into place, so that it is whole. */
+  renamed: boolean;
+  /** Milliseconds since it was last written. */
+  age: number;
+}
+
 /** Options for a {@linkcode WatchedDirectory}. Paths are relative to the directory. */
 export interface WatchedDirectoryOptions {
   directory: string;
@@ -12,7 +20,7 @@ export interface WatchedDirectoryOptions {
   /** A larger file counts as one that cannot be read. */
   maxBytes: number;
   /** For a file that is new or has changed. */
-  onChanged: (path: string, text: string) => void;
+  onChanged: (path: string, text: string, version: FileVersion) => void;
   /** For a file that is there and cannot be read; it is tried again at each scan. */
   onUnreadable: (path: string, error: unknown) => void;
   onGone: (path: string) => void;
@@ -45,6 +53,8 @@ export class WatchedDirectory implements AsyncDisposable {
   readonly #signatures = new Map<string, string>();
   /** Paths that the watch named: read again even when they look unchanged. */
   #touched = new Set<string>();
+  /** Paths to which something was renamed since. */
+  #renamed = new Set<string>();
   #scanning: Promise<void> = Promise.resolve();
   #settleTimer: Timer | undefined;
   #rescanTimer: Timer | undefined;
@@ -98,7 +108,12 @@ export class WatchedDirectory implements AsyncDisposable {
         for await (const event of watcher) {
           const paths = event.kind === "access" ? [] : event.paths.filter(seen);
           if (paths.length === 0) continue;
-          for (const path of paths) this.#touched.add(path);
+          for (const path of paths) {
+            this.#touched.add(path);
+            // what is written after the rename is in place again
+            if (event.kind === "rename") this.#renamed.add(path);
+            else this.#renamed.delete(path);
+          }
           this.#settleTimer ??= setTimeout(() => {
             this.#settleTimer = undefined;
             void this.scan();
@@ -119,7 +134,9 @@ export class WatchedDirectory implements AsyncDisposable {
   async #scan(): Promise<void> {
     const { directory, onGone, onScanned } = this.#options;
     const touched = this.#touched;
+    const renamed = this.#renamed;
     this.#touched = new Set();
+    this.#renamed = new Set();
     const found: string[] = [];
     try {
       this.#list("", found, new Set());
@@ -135,7 +152,8 @@ export class WatchedDirectory implements AsyncDisposable {
     }
     let turn = performance.now();
     for (const path of found) {
-      this.#read(path, touched.size > 0 && touched.has(join(directory, path)));
+      const full = join(directory, path);
+      this.#read(path, full, touched.has(full), renamed.has(full));
       if (performance.now() - turn < TURN_MS) continue;
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.#stopped) return;
@@ -168,17 +186,17 @@ export class WatchedDirectory implements AsyncDisposable {
     }
   }
 
-  #read(path: string, touched: boolean): void {
-    const { directory, followLinks, maxBytes, onChanged, onUnreadable } = this.#options;
+  #read(path: string, full: string, touched: boolean, renamed: boolean): void {
+    const { followLinks, maxBytes, onChanged, onUnreadable } = this.#options;
     const known = this.#signatures.get(path);
-    const full = join(directory, path);
     try {
       const info = followLinks ? Deno.statSync(full) : Deno.lstatSync(full);
       if (!info.isFile) return;
       const signature = [info.mtime?.getTime(), info.ctime?.getTime(), info.size, info.ino].join();
       if (known === signature && !touched) return;
       this.#signatures.set(path, signature);
-      onChanged(path, readBounded(full, { maxBytes, followLinks }));
+      const age = Date.now() - (info.mtime?.getTime() ?? 0);
+      onChanged(path, readBounded(full, { maxBytes, followLinks }), { renamed, age });
     } catch (error) {
       // Gone since the listing: the next scan deals with it.
       if (error instanceof Deno.errors.NotFound && known === undefined) {

@@ -1,13 +1,14 @@
 /**
  * The source of those who run pilus without an API server: a directory of Kubernetes manifests,
  * watched. A file that is wrong is reported, and its last good version stays in force, over
- * restarts too.
+ * restarts too. One that loses resources counts when it has been still for a second, or was renamed
+ * into place.
  */
 
 import { join } from "@std/path";
 import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
-import { WatchedDirectory } from "../../core/watched_directory.ts";
+import { type FileVersion, WatchedDirectory } from "../../core/watched_directory.ts";
 import { KINDS } from "../../kubernetes/kinds.ts";
 import type { Manifest, ManifestResource } from "../../kubernetes/manifest.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
@@ -15,6 +16,7 @@ import { type Resource, resourceKey, type ResourceKind } from "../../kubernetes/
 import type { ResourceSource } from "../resource_source.ts";
 import { ManifestReader } from "./manifest_reader.ts";
 import { LastGood } from "./last_good.ts";
+import { Settling, STILL_MS } from "./settling.ts";
 
 /** The most bytes of one file. */
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -59,6 +61,9 @@ export class FileSource implements ResourceSource {
   readonly #reading = new Map<string, Promise<void>>();
   /** Why the good version of a file could not be kept, by path. */
   readonly #unkept = new Map<string, string>();
+  /** Files that are gone, or have lost resources, a moment ago. */
+  readonly #settling = new Settling();
+  readonly #gone = new Set<string>();
   #failure: string | undefined;
   /** Whether the tables do not say yet what the files do. */
   #changed = true;
@@ -73,18 +78,12 @@ export class FileSource implements ResourceSource {
       followLinks: true,
       maxBytes: MAX_BYTES,
       ...(rescanMs === undefined ? {} : { rescanMs }),
-      onChanged: (path, text) => this.#read(path, text),
+      onChanged: (path, text, version) => this.#read(path, text, version),
       onUnreadable: (path, error) => {
         const problems = [{ line: 1, message: `cannot be read: ${error}` }];
         this.#know(path, { inForce: this.#files.get(path)?.inForce, problems });
       },
-      onGone: (path) => {
-        this.#files.delete(path);
-        this.#reading.delete(path);
-        this.#unkept.delete(path);
-        this.#changed = true;
-        this.#lastGood.forget(path);
-      },
+      onGone: (path) => this.#lose(path),
       onScanned: (failure) => this.#finishScan(failure),
     });
   }
@@ -97,6 +96,7 @@ export class FileSource implements ResourceSource {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#reading.clear();
+    this.#settling[Symbol.dispose]();
     this.#reader[Symbol.dispose]();
     await this.#watched.stop();
   }
@@ -106,14 +106,35 @@ export class FileSource implements ResourceSource {
     this.#changed = true;
   }
 
-  #read(path: string, text: string): void {
+  /** A file is gone; another one that has its resources holds at once. */
+  #lose(path: string): void {
     this.#reading.delete(path);
-    const manifest = this.#reader.readSmall(text);
-    if (manifest) {
-      this.#take(path, text, manifest);
-      return;
-    }
-    this.#readLater(path, text, (manifest) => this.#take(path, text, manifest));
+    this.#unkept.delete(path);
+    this.#gone.add(path);
+    this.#changed = true;
+    this.#settling.wait(path, () => {
+      this.#gone.delete(path);
+      this.#files.delete(path);
+      this.#lastGood.forget(path);
+      this.#changed = true;
+      this.#publishChanges();
+    });
+  }
+
+  #read(path: string, text: string, version: FileVersion): void {
+    this.#reading.delete(path);
+    this.#settling.cancel(path);
+    this.#gone.delete(path);
+    const { renamed, age } = version;
+    const read = () => {
+      const take = (manifest: Manifest) => this.#take(path, text, manifest, renamed);
+      const manifest = this.#reader.readSmall(text);
+      if (manifest) take(manifest);
+      else this.#readLater(path, text, take);
+    };
+    // over a restart, a file in the making is held against what was in force
+    if (!this.#files.has(path) && !renamed && age < STILL_MS) this.#recall(path, [], read);
+    else read();
   }
 
   /** Reads a large text; what comes of it counts unless the file is another one by then. */
@@ -127,23 +148,35 @@ export class FileSource implements ResourceSource {
     this.#reading.set(path, reading);
   }
 
-  #take(path: string, text: string, manifest: Manifest): void {
+  /** `whole`: the file is not in the making. */
+  #take(path: string, text: string, manifest: Manifest, whole: boolean): void {
     const { problems } = manifest;
-    if (problems.length === 0) {
+    const inForce = this.#files.get(path)?.inForce;
+    if (problems.length > 0) {
+      this.#know(path, { inForce, problems });
+      if (!inForce) this.#recall(path, problems);
+    } else if (whole || !losesResources(inForce, manifest)) {
       this.#know(path, { inForce: manifest, problems });
       this.#remember(path, text);
-      return;
+    } else {
+      this.#settling.wait(path, () => {
+        this.#take(path, text, manifest, true);
+        this.#publishChanges();
+      });
     }
-    const inForce = this.#files.get(path)?.inForce;
-    this.#know(path, { inForce, problems });
-    const last = inForce ? undefined : this.#lastGood.recall(path);
-    if (last === undefined) return;
-    const recall = (last: Manifest) => {
-      if (last.problems.length === 0) this.#know(path, { inForce: last, problems });
+  }
+
+  /** Puts the last good version of the file in force, if there is one, and goes on. */
+  #recall(path: string, problems: Manifest["problems"], then = () => {}): void {
+    const last = this.#lastGood.recall(path);
+    if (last === undefined) return then();
+    const take = (manifest: Manifest) => {
+      if (manifest.problems.length === 0) this.#know(path, { inForce: manifest, problems });
+      then();
     };
     const small = this.#reader.readSmall(last);
-    if (small) recall(small);
-    else this.#readLater(path, last, recall);
+    if (small) take(small);
+    else this.#readLater(path, last, take);
   }
 
   /** What cannot be kept, as on a full disk, is in force all the same. */
@@ -176,7 +209,9 @@ export class FileSource implements ResourceSource {
       problems.push({ source: this.#directory, message: this.#failure });
     }
     for (const [source, message] of this.#unkept) problems.push({ source, message });
-    for (const [path, file] of [...this.#files].sort(([a], [b]) => a < b ? -1 : 1)) {
+    const byPath = [...this.#files].sort(([a], [b]) => a < b ? -1 : 1);
+    const isGone = ([path]: [string, KnownFile]) => this.#gone.has(path);
+    for (const [path, file] of [...byPath.filter((f) => !isGone(f)), ...byPath.filter(isGone)]) {
       for (const { line, message } of file.problems) {
         const effect = file.inForce
           ? " (the last good version of the file stays in force)"
@@ -187,6 +222,7 @@ export class FileSource implements ResourceSource {
         const claims = rows.get(entry.kind)!;
         const key = resourceKey(entry.resource);
         const first = claims.get(key);
+        if (first && this.#gone.has(path)) continue; // it has moved there
         if (first) problems.push(duplicate({ path, entry }, key, first));
         else claims.set(key, { path, entry });
       }
@@ -201,6 +237,14 @@ export class FileSource implements ResourceSource {
     }
     this.tables.problems.replace(problems);
   }
+}
+
+/** Whether something that is in force is not there any more. */
+function losesResources(inForce: Manifest | undefined, now: Manifest): boolean {
+  if (!inForce) return false;
+  const keyOf = ({ kind, resource }: ManifestResource) => `${kind} ${resourceKey(resource)}`;
+  const there = new Set(now.resources.map(keyOf));
+  return inForce.resources.some((entry) => !there.has(keyOf(entry)));
 }
 
 function duplicate({ path, entry: { kind, resource, line } }: Claim, key: string, first: Claim) {

@@ -216,6 +216,68 @@ Deno.test("FileSource keeps the last good version of a broken file, over a resta
   await until(() => tables.NetworkPolicy.has("demo/fixed"));
 });
 
+Deno.test("FileSource takes a loss when the file has been still, or was renamed into place", async () => {
+  await using p = place();
+  const path = join(p.directory, "a.yaml");
+  const two = `${POLICY}---\n${POLICY.replace("web", "api")}`;
+  const keys = () => p.tables.NetworkPolicy.keys().sort();
+  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  /** What was in force meanwhile. */
+  const during = async (ms: number) => {
+    const seen = new Set<string>();
+    for (const end = Date.now() + ms; Date.now() < end; await pause(10)) seen.add(keys().join());
+    return [...seen];
+  };
+  const rename = (text: string) => {
+    p.write(".draft", text);
+    Deno.renameSync(join(p.directory, ".draft"), path);
+  };
+  p.write("a.yaml", two);
+  await p.source.start();
+  assertEquals(keys(), ["demo/api", "demo/web"]);
+
+  // written in place, in pieces: an editor, `cat >`
+  for (const part of ["", "---\n", POLICY, two]) {
+    p.write("a.yaml", part);
+    assertEquals(await during(150), ["demo/api,demo/web"], JSON.stringify(part));
+  }
+  // taken away and made anew
+  Deno.removeSync(path);
+  assertEquals(await during(150), ["demo/api,demo/web"]);
+  p.write("a.yaml", two);
+  assertEquals(await during(1200), ["demo/api,demo/web"]);
+
+  p.write("a.yaml", POLICY);
+  await until(() => keys().join() === "demo/web");
+  rename(two);
+  await until(() => keys().length === 2);
+  // what is whole from the start does not wait for what is not
+  p.write("b.yaml", POLICY.replace("web", "other"));
+  await until(() => keys().length === 3);
+  p.write("b.yaml", "");
+  rename("");
+  await until(() => keys().length < 3);
+  assertEquals(keys(), ["demo/other"]);
+  await until(() => keys().length === 0);
+
+  // a restart in the middle of it
+  p.write("a.yaml", two);
+  await until(() => keys().length === 2);
+  await p.source[Symbol.asyncDispose]();
+  p.write("a.yaml", "");
+  await using again = new FileSource({ directory: p.directory, stateDirectory: p.state });
+  await again.start();
+  assertEquals(again.tables.NetworkPolicy.size, 2);
+  await until(() => again.tables.NetworkPolicy.size === 0);
+
+  // what stood there for good is the last good version
+  await again[Symbol.asyncDispose]();
+  p.write("a.yaml", "kind: {");
+  await using last = new FileSource({ directory: p.directory, stateDirectory: p.state });
+  await last.start();
+  assertEquals(last.tables.NetworkPolicy.size, 0);
+});
+
 Deno.test("FileSource keeps what it has when the directory cannot be read", async () => {
   await using p = place(30);
   p.write("a.yaml", POLICY);

@@ -133,16 +133,23 @@ static __always_inline int reverse_snat(struct xdp_md *ctx, const struct flow *w
 	return transmit(ctx, &hop);
 }
 
+static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
+{
+	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)&a[4] == *(__u16 *)&b[4];
+}
+
 /* Whether the frame is to the device's own MAC: switches flood those for others, too. */
-static __always_inline bool is_for_device(struct xdp_md *ctx)
+static __always_inline bool is_for_device(struct xdp_md *ctx, const struct node *node)
 {
 	struct ethhdr *eth = (void *)(long)ctx->data;
-	struct device *device = device_by_ifindex(ctx->ingress_ifindex);
+	struct device *device;
 
-	if (!device || (void *)(eth + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
 		return false;
-	return *(__u32 *)eth->h_dest == *(__u32 *)device->mac &&
-	       *(__u16 *)&eth->h_dest[4] == *(__u16 *)&device->mac[4];
+	if (likely(node->one_device))
+		return mac_equal(eth->h_dest, node->mac);
+	device = device_by_ifindex(ctx->ingress_ifindex);
+	return device && mac_equal(eth->h_dest, device->mac);
 }
 
 SEC("xdp")
@@ -206,10 +213,10 @@ int xdp_ingress(struct xdp_md *ctx)
 	if (address_equal(&w.tuple.destination, w.family == 4 ? &node->ipv4 : &node->ipv6)) {
 		e = nat_lookup_in(&w.tuple, w.tcp_flags, w.sequence, w.acknowledgement);
 		if (e)
-			return is_for_device(ctx) ? reverse_snat(ctx, &w, e) : XDP_PASS;
+			return is_for_device(ctx, node) ? reverse_snat(ctx, &w, e) : XDP_PASS;
 	}
 	s = service_lookup(&w.tuple.destination, w.tuple.destination_port, w.tuple.protocol);
-	return s && is_for_device(ctx) ? load_balance(ctx, &w, s, node) : XDP_PASS;
+	return s && is_for_device(ctx, node) ? load_balance(ctx, &w, s, node) : XDP_PASS;
 denied:
 	count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, (long)end - (long)data);
 	return XDP_DROP;

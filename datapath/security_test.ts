@@ -15,6 +15,7 @@ import { listRoutes, TABLE_LOCAL } from "./net/route.ts";
 import { balancerNode, PORTS, VIP } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
+  DEVICE_MAC,
   MARK,
   NODE,
   OTHER_NODE,
@@ -512,8 +513,13 @@ both("XDP leaves a frame for another's MAC to the stack", (family) => {
       ...(destinationMac ? { destinationMac } : {}),
     });
   const run = (frame: Bytes) => node.program("xdp_ingress").testRun({ data: frame }).retval;
-  assert([3, 4].includes(run(made())));
-  assertEquals(run(made(Uint8Array.of(2, 0, 0, 9, 9, 9))), 2);
+  const { pilus_node } = node.maps;
+  // by the device's row, and where the node has but one device
+  for (const only of [{}, { mac: DEVICE_MAC, oneDevice: 1 }]) {
+    pilus_node.set(0, { ...pilus_node.get(0)!, ...only });
+    assert([3, 4].includes(run(made())));
+    assertEquals(run(made(Uint8Array.of(2, 0, 0, 9, 9, 9))), 2);
+  }
 });
 
 /** A segment with its sequence numbers, whose checksum nobody looks at. */

@@ -10,6 +10,9 @@ struct node {
 	struct address router_ipv6;
 	__u32 denied;	     /* number of rows in pilus_prefilter */
 	__u32 host_backends; /* 1: some service has this node itself as a backend */
+	__u8 mac[6];	     /* with `one_device`: of that device */
+	__u8 one_device;     /* 1: the programs are attached to one device of the node */
+	__u8 pad;
 };
 
 struct {

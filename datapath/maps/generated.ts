@@ -787,7 +787,7 @@ export const nextHop: Codec<NextHop> = {
   }),
 };
 
-/** struct node, 72 bytes. */
+/** struct node, 80 bytes. */
 export interface Node {
   ipv4: Uint8Array;
   ipv6: Uint8Array;
@@ -795,10 +795,12 @@ export interface Node {
   routerIpv6: Uint8Array;
   denied: number;
   hostBackends: number;
+  mac: Uint8Array;
+  oneDevice: number;
 }
 
 export const node: Codec<Node> = {
-  size: 72,
+  size: 80,
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.ipv4);
     writeBytes(view, offset + 16, 16, value.ipv6);
@@ -806,6 +808,8 @@ export const node: Codec<Node> = {
     writeBytes(view, offset + 48, 16, value.routerIpv6);
     view.setUint32(offset + 64, value.denied, true);
     view.setUint32(offset + 68, value.hostBackends, true);
+    writeBytes(view, offset + 72, 6, value.mac);
+    view.setUint8(offset + 78, value.oneDevice);
   },
   decode: (view, offset) => ({
     ipv4: readBytes(view, offset, 16),
@@ -814,6 +818,8 @@ export const node: Codec<Node> = {
     routerIpv6: readBytes(view, offset + 48, 16),
     denied: view.getUint32(offset + 64, true),
     hostBackends: view.getUint32(offset + 68, true),
+    mac: readBytes(view, offset + 72, 6),
+    oneDevice: view.getUint8(offset + 78),
   }),
 };
 

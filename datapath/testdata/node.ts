@@ -269,6 +269,8 @@ export class TestNode implements Disposable {
       routerIpv6: parseIp(ROUTER.ipv6),
       denied: 0,
       hostBackends: 0,
+      mac: new Uint8Array(6),
+      oneDevice: 0,
     });
     this.setPolicy(1);
     this.setEndpoint(POD);

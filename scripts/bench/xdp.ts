@@ -120,6 +120,8 @@ function fillMaps(): void {
     routerIpv6: none,
     denied: 0,
     hostBackends: 0,
+    mac: MAC,
+    oneDevice: 1,
   });
   for (const ifindex of [DEVICE, XDP_IFINDEX]) {
     const [ipv4, ipv6] = [parseIp(NODE.ipv4), parseIp(NODE.ipv6)];

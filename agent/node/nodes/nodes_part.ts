@@ -2,6 +2,7 @@
 
 import type { Node as NodeValue } from "../../../datapath/maps/generated.ts";
 import { formatCidr, formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
+import { parseMac } from "../../../datapath/net/mac.ts";
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { NodeView } from "../../api/views.ts";
 import { derive, type Input } from "../../core/derive.ts";
@@ -13,10 +14,13 @@ import { type MapRow, mapTable, mapTarget } from "../map_target.ts";
 import { gauge } from "../metrics.ts";
 import type { Part } from "../part.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
+import type { NodeDevice } from "../../sources/kernel/devices.ts";
 import type { NodeTables } from "./nodes.ts";
 import { type NodeRoute, ROUTE_PROTOCOL, routeTable, routeTarget } from "./route_target.ts";
 import { routerAddresses, routerAddressTable, routerAddressTarget } from "./router_addresses.ts";
 import { tunnelTable, tunnelTarget } from "./tunnel.ts";
+
+const NO_MAC: Uint8Array<ArrayBuffer> = new Uint8Array(6);
 
 /** The row of pilus_node before anything is known. */
 const NO_NODE: NodeValue = {
@@ -26,6 +30,8 @@ const NO_NODE: NodeValue = {
   routerIpv6: NO_ADDRESS,
   denied: 0,
   hostBackends: 0,
+  mac: NO_MAC,
+  oneDevice: 0,
 };
 
 /** What {@linkcode nodesPart} takes. */
@@ -58,8 +64,13 @@ export function nodesPart(
   ));
   const nodeRows = mapTable<number, NodeValue>("node", String);
   stack.use(derive(
-    [nodes, hostFrontends, denied],
-    () => nodeRow(current(), { denied: denied.size, hostBackends: hostFrontends.size > 0 ? 1 : 0 }),
+    [nodes, hostFrontends, denied, kernel.devices],
+    () =>
+      nodeRow(current(), {
+        denied: denied.size,
+        hostBackends: hostFrontends.size > 0 ? 1 : 0,
+        ...onlyDevice(kernel.devices.rows()),
+      }),
     nodeRows,
   ));
   const repairIntervalMs = config.repairInterval * 1000;
@@ -144,6 +155,14 @@ export function nodesPart(
   };
 }
 
+/** Of a node with one device its MAC, which programs then need not look up. */
+function onlyDevice(devices: readonly NodeDevice[]): Pick<NodeValue, "mac" | "oneDevice"> {
+  const [device] = devices;
+  return devices.length === 1 && device?.mac
+    ? { mac: parseMac(device.mac), oneDevice: 1 }
+    : { mac: NO_MAC, oneDevice: 0 };
+}
+
 function podCidrs(node: ClusterNode | undefined): string[] {
   return [node?.podCidrIpv4, node?.podCidrIpv6].filter((cidr) => cidr !== undefined)
     .map(formatCidr);
@@ -161,7 +180,7 @@ function nodeView(node: ClusterNode): NodeView {
 
 function nodeRow(
   self: ClusterNode | undefined,
-  counts: Pick<NodeValue, "denied" | "hostBackends">,
+  rest: Omit<NodeValue, "ipv4" | "ipv6" | "routerIpv4" | "routerIpv6">,
 ): MapRow<number, NodeValue>[] {
   if (!self) return [];
   return [{
@@ -171,7 +190,7 @@ function nodeRow(
       ipv6: self.ipv6 ?? NO_ADDRESS,
       routerIpv4: self.routerIpv4 ?? NO_ADDRESS,
       routerIpv6: self.routerIpv6 ?? NO_ADDRESS,
-      ...counts,
+      ...rest,
     },
   }];
 }

@@ -8,6 +8,7 @@
 #include "lib/forward.h"
 #include "lib/fragment.h"
 #include "lib/parse_skb.h"
+#include "lib/pod_ingress.h"
 #include "lib/prefilter.h"
 #include "lib/nodeport.h"
 #include "lib/source_check.h"
@@ -47,17 +48,9 @@ __noinline int ingress_to_pod(struct __sk_buff *skb, struct packet *p, __u32 ifi
 
 	if (!p)
 		return TC_ACT_SHOT;
-	ends.destination = endpoint_by_ifindex(ifindex);
-	if (!ends.destination) {
-		err = DROP(ENDPOINT_NOT_READY);
+	err = find_destination(p, &c, &ends, ifindex);
+	if (err)
 		goto dropped;
-	}
-	ends.destination_identity = ends.destination->identity;
-	c.endpoint = ends.destination->id;
-	if (is_neighbour_discovery(p)) {
-		err = DROP(NEIGHBOUR_DISCOVERY_FROM_AFAR);
-		goto dropped;
-	}
 	from = ipcache_of_source(p);
 	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
@@ -177,8 +170,7 @@ int from_netdev(struct __sk_buff *skb)
 	if (!to)
 		return TC_ACT_UNSPEC;
 	host = to->identity == IDENTITY_HOST;
-	if (host && tunnel_ifindex && p.tuple.protocol == IPPROTO_UDP &&
-	    p.tuple.destination_port == bpf_htons(tunnel_port)) {
+	if (host && tunnel_ifindex && is_to_tunnel_port(&p)) {
 		err = receive_from_tunnel(skb, &p);
 	} else if (to->flags & IPCACHE_LOCAL) {
 		err = receive_for_pod(skb, &p, to->ifindex);

@@ -72,7 +72,7 @@ int from_overlay(struct __sk_buff *skb)
 		goto dropped;
 	}
 	/* a tunnel in the tunnel would speak as any node */
-	if (p.tuple.protocol == IPPROTO_UDP && p.tuple.destination_port == bpf_htons(tunnel_port)) {
+	if (is_to_tunnel_port(&p)) {
 		err = DROP(ENCAP_PROHIBITED);
 		goto dropped;
 	}

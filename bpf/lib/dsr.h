@@ -159,7 +159,6 @@ __noinline int dsr_encap_ip(struct __sk_buff *skb, struct packet *p, const struc
 __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 {
 	struct scratch *t = this_scratch();
-	struct ipcache_entry *from;
 	struct packet *inner;
 	struct address source;
 	__u32 *port, outer;
@@ -167,8 +166,7 @@ __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 	if (!p || !t || p->flags & PACKET_FRAGMENT || has_options(p))
 		return 0;
 	source = p->tuple.source;
-	from = ipcache_exact(&source);
-	if (!from || !(from->flags & IPCACHE_NODE) || from->identity == IDENTITY_HOST)
+	if (!other_node(&source))
 		return 0;
 	outer = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	pull_headers(skb, outer + HEADERS_LENGTH + 60);

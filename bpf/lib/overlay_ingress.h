@@ -3,7 +3,7 @@
 #pragma once
 #include "admission.h"
 #include "fragment.h"
-#include "neighbour.h"
+#include "pod_ingress.h"
 #include "sender_slot.h"
 #include "tunnel.h"
 
@@ -113,17 +113,9 @@ __noinline int overlay_ingress(struct __sk_buff *skb, struct packet *p, __u32 id
 	if (!p)
 		return TC_ACT_SHOT;
 	ends.source_identity = identity;
-	ends.destination = endpoint_by_ifindex(ifindex);
-	if (!ends.destination) {
-		err = DROP(ENDPOINT_NOT_READY);
+	err = find_destination(p, &c, &ends, ifindex);
+	if (err)
 		goto dropped;
-	}
-	ends.destination_identity = ends.destination->identity;
-	c.endpoint = ends.destination->id;
-	if (is_neighbour_discovery(p)) {
-		err = DROP(NEIGHBOUR_DISCOVERY_FROM_AFAR);
-		goto dropped;
-	}
 	err = admit_and_restore(skb, p, &c, &ends, &a);
 	if (err)
 		goto dropped;

@@ -3,12 +3,12 @@
 #pragma once
 #include "hairpin.h"
 #include "pod_egress.h"
+#include "tunnel.h"
 
 /* A pod sends no outer frames of the tunnel: its port is open in other pods only. */
 static __always_inline bool is_encapsulated(const struct packet *p, const struct ipcache_entry *to)
 {
-	return p->tuple.protocol == IPPROTO_UDP && tunnel_ifindex &&
-	       p->tuple.destination_port == bpf_htons(tunnel_port) &&
+	return tunnel_ifindex && is_to_tunnel_port(p) &&
 	       !(to && to->flags & (IPCACHE_LOCAL | IPCACHE_TUNNEL) && !(to->flags & IPCACHE_NODE));
 }
 

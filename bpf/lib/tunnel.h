@@ -48,6 +48,13 @@ struct encapsulation {
 /* <linux/bpf.h> since Linux 6.3 */
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
 
+/* Whether it is addressed as outer frames of the tunnel are. */
+static __always_inline bool is_to_tunnel_port(const struct packet *p)
+{
+	return p->tuple.protocol == IPPROTO_UDP &&
+	       p->tuple.destination_port == bpf_htons(tunnel_port);
+}
+
 /* The identity for the VNI: the host's own number is local to the node. */
 static __always_inline __u32 identity_to_vni(__u32 identity)
 {

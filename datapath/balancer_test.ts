@@ -45,12 +45,11 @@ import {
 } from "./testdata/packets.ts";
 import { generator } from "./testdata/random.ts";
 import { Trampoline } from "./testdata/trampoline.ts";
+import { both, FAMILIES, type Family } from "./testdata/families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Family = "ipv4" | "ipv6";
 type Protocol = "tcp" | "udp";
 
-const FAMILIES = ["ipv4", "ipv6"] as const;
 /** XDP's verdicts, include/uapi/linux/bpf.h. */
 const XDP = { drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
 
@@ -250,10 +249,6 @@ function lengthen(made: Bytes, family: Family, more: number): void {
   for (let at = 0; at < 20 + more; at += 2) sum += view.getUint16(at);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   view.setUint16(10, ~sum & 0xffff);
-}
-
-function both(name: string, test: (family: Family) => void): void {
-  for (const family of FAMILIES) Deno.test(`${name} (${family})`, () => test(family));
 }
 
 for (const mode of Object.keys(MODES) as Mode[]) {

@@ -39,6 +39,7 @@ import {
 } from "./testdata/packets.ts";
 import { generator } from "./testdata/random.ts";
 import { Trampoline } from "./testdata/trampoline.ts";
+import { FAMILIES } from "./testdata/families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -63,7 +64,7 @@ const ADDRESSES = [POD, OTHER_POD, REMOTE, NODE, OTHER_NODE, WORLD, PREFIX, SERV
 function corpus(random: (below: number) => number): Bytes[] {
   const frames: Bytes[] = [];
   const pick = <T>(values: readonly T[]): T => values[random(values.length)]!;
-  for (const family of ["ipv4", "ipv6"] as const) {
+  for (const family of FAMILIES) {
     for (const from of ADDRESSES) {
       for (const to of ADDRESSES) {
         const envelope = {

@@ -43,14 +43,7 @@ import {
 } from "./testdata/packets.ts";
 import { generator } from "./testdata/random.ts";
 import { Trampoline } from "./testdata/trampoline.ts";
-
-const FAMILIES = ["ipv4", "ipv6"] as const;
-type Family = typeof FAMILIES[number];
-
-/** A test for each family. */
-function both(name: string, test: (family: Family) => void): void {
-  for (const family of FAMILIES) Deno.test(`${name} (${family})`, () => test(family));
-}
+import { both, FAMILIES, type Family } from "./testdata/families.ts";
 
 /** The one event of a run. */
 function onlyEvent(node: TestNode) {

@@ -47,16 +47,9 @@ import {
   vxlanFrame,
 } from "./testdata/packets.ts";
 import { Trampoline } from "./testdata/trampoline.ts";
+import { both, type Family } from "./testdata/families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Family = "ipv4" | "ipv6";
-
-function both(name: string, test: (family: Family) => void): void {
-  for (const family of ["ipv4", "ipv6"] as const) {
-    Deno.test(`${name} (${family})`, () => test(family));
-  }
-}
-
 /** The reason of the only drop since the last call; undefined: the packet went on. */
 function dropped(node: TestNode, result: RunResult): number | undefined {
   const [drop] = node.takeEvents().filter(({ header }) => header.type === EventType.DROP);

@@ -20,10 +20,9 @@ import {
   WORLD,
 } from "./testdata/node.ts";
 import { PROTOCOL, readFrame, TCP, tcpFrame, udpFrame, vxlanFrame } from "./testdata/packets.ts";
+import { both, type Family } from "./testdata/families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Family = "ipv4" | "ipv6";
-
 const MAC = Uint8Array.of(2, 9, 9, 9, 9, 9), STRANGER = Uint8Array.of(2, 6, 6, 6, 6, 6);
 const ROUTER_MAC = Uint8Array.of(2, 7, 7, 7, 7, 7);
 const GATEWAY = { ipv4: "192.0.2.254", ipv6: "2001:db8::fe" };
@@ -31,12 +30,6 @@ const PREFIX = { ipv4: 24, ipv6: 64 };
 const LOOPBACK = { ipv4: "127.0.0.1", ipv6: "::1" };
 const NATIVE = { routing_mode: 0, tunnel_ifindex: 0 };
 const PORT = 30080;
-
-function both(name: string, test: (family: Family) => void): void {
-  for (const family of ["ipv4", "ipv6"] as const) {
-    Deno.test(`${name} (${family})`, () => test(family));
-  }
-}
 
 /** The reason of the drop since the last call; undefined: there was none. */
 function dropped(node: TestNode, { verdict }: RunResult): number | undefined {

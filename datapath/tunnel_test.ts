@@ -29,11 +29,9 @@ import {
   unreachableFrame,
   vxlanFrame,
 } from "./testdata/packets.ts";
+import { both } from "./testdata/families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-
-const FAMILIES = ["ipv4", "ipv6"] as const;
-type Family = typeof FAMILIES[number];
 
 /** Between the link's header and the packet: IPv4, UDP, VXLAN, Ethernet. */
 const ENCAPSULATION = 50;
@@ -61,11 +59,6 @@ function mark(made: Bytes, ecn: number): Bytes {
   const sum = checksum(copy.slice(ETHERNET_HEADER, ETHERNET_HEADER + 20));
   copy.set([sum >> 8, sum & 0xff], ETHERNET_HEADER + 10);
   return copy;
-}
-
-/** A test for each family of the pods; the nodes talk IPv4. */
-function both(name: string, test: (family: Family) => void): void {
-  for (const family of FAMILIES) Deno.test(`${name} (${family})`, () => test(family));
 }
 
 /** From the pod of the other node to ours, as it comes off the wire. */

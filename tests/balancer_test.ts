@@ -17,6 +17,7 @@ import {
   udp,
 } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
 
 const CLUSTER = { ipv4: "10.96.1.1", ipv6: "fd60:96::101" } as const;
 
@@ -101,7 +102,7 @@ for (const { name, routing, args, direct, header } of MODES) {
       }
       await inKernel(a, b);
 
-      for (const family of ["ipv4", "ipv6"] as const) {
+      for (const family of FAMILIES) {
         const step = (what: string, work: () => Promise<void>) => t.step(`${family} ${what}`, work);
         const fronts = [
           ["balancer's address", balanced(1)[family], 0],

@@ -5,6 +5,7 @@ import type { LabNode } from "../cli/lab/lab.ts";
 import { type DatapathLeft, datapathOf } from "./lab/left.ts";
 import { ping, settle } from "./lab/clients.ts";
 import { podManifest, withLab } from "./lab/test_lab.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
 
 const COUNT = 100, WIDTH = 8;
 
@@ -24,7 +25,7 @@ Deno.test("100 pods, 8 at a time: no error, no address twice, and nothing left a
       ).join("\n---\n"),
     );
     await inParallel(pods, (pod) => pod.add());
-    for (const family of ["ipv4", "ipv6"] as const) {
+    for (const family of FAMILIES) {
       assertEquals(new Set(pods.map((pod) => pod[family])).size, COUNT, `addresses: ${family}`);
     }
     assertEquals((await a.status()).endpoints, { total: COUNT, ready: COUNT });

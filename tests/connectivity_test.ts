@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type LabHost, OUTSIDE } from "../cli/lab/lab.ts";
 import { download, get, MEGABYTE, ping, settle, sha256, tcp, udp, upload } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
 
 const OUTSIDE_MTU = 1300;
 
@@ -18,7 +19,7 @@ for (const routing of ["vxlan", "native"] as const) {
       // what node b knows of a's pods comes through the shared directory
       await settle(() => ping(a1, b1.ipv4, "-W1"), ({ code }) => code === 0);
 
-      for (const family of ["ipv4", "ipv6"] as const) {
+      for (const family of FAMILIES) {
         const step = (name: string, work: () => Promise<void>) => t.step(`${family} ${name}`, work);
 
         const ways: [string, LabHost, string][] = [

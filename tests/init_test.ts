@@ -7,9 +7,9 @@ import type { FlowView } from "../agent/api/views.ts";
 import { type LabHost, type LabNode, OUTSIDE } from "../cli/lab/lab.ts";
 import { assertTcp, hold, PEER, settle, tcp, udp } from "./lab/clients.ts";
 import { podManifest, withLab } from "./lab/test_lab.ts";
+import { FAMILIES, type Family } from "../datapath/testdata/families.ts";
 
 const DENIED = "Policy denied";
-const FAMILIES = ["ipv4", "ipv6"] as const;
 const MISSING = "no source has the pod's manifest";
 
 /** A policy of the whole cluster. */
@@ -46,7 +46,7 @@ async function assertIdentity(node: LabNode, pod: string, wanted: string): Promi
 }
 
 /** Neither TCP nor UDP comes through, in both families. */
-async function assertNothing(from: LabHost, to: Record<(typeof FAMILIES)[number], string>) {
+async function assertNothing(from: LabHost, to: Record<Family, string>) {
   await Promise.all(FAMILIES.flatMap((family) =>
     [tcp, udp].map(async (protocol) => {
       const { error } = await protocol(from, to[family]);

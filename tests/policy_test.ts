@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { AgentEventView, FlowView } from "../agent/api/views.ts";
 import { assertTcp, hold, ping, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
 
 const DENIED = "Policy denied", DENIED_BY_RULE = "Policy denied by a deny rule";
 
@@ -35,12 +36,12 @@ Deno.test("policies decide on live traffic", async (t) => {
     const near = await pod(a, "near", { labels: { app: "client" } });
     const far = await pod(b, "far", { labels: { app: "client" } });
     const guest = await pod(b, "guest");
-    for (const family of ["ipv4", "ipv6"] as const) {
+    for (const family of FAMILIES) {
       for (const from of [near, far, guest]) await assertTcp(from, web[family], true);
     }
 
     for (const from of [near, far]) {
-      for (const family of ["ipv4", "ipv6"] as const) {
+      for (const family of FAMILIES) {
         await t.step(
           `an open ${family} connection from ${from.podName} is cut at its next packet, and goes on afterwards`,
           async () => {
@@ -63,7 +64,7 @@ Deno.test("policies decide on live traffic", async (t) => {
       "default deny: nothing comes in, everything goes out, the node still may",
       async () => {
         lab.apply("policy", DENY_ALL);
-        for (const family of ["ipv4", "ipv6"] as const) {
+        for (const family of FAMILIES) {
           await assertTcp(near, web[family], false);
           await assertTcp(far, web[family], false);
           assertEquals((await udp(far, web[family])).error, "timeout");
@@ -127,7 +128,7 @@ Deno.test("policies decide on live traffic", async (t) => {
           }],
         }),
       );
-      for (const family of ["ipv4", "ipv6"] as const) {
+      for (const family of FAMILIES) {
         await assertTcp(near, web[family], true);
         await assertTcp(far, web[family], true);
         await assertTcp(far, web[family], false, 8080);

@@ -6,8 +6,7 @@ import { type LabHost, OUTSIDE } from "../cli/lab/lab.ts";
 import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
 import { get, inKernel, PEER, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
-
-const FAMILIES = ["ipv4", "ipv6"] as const;
+import { FAMILIES, type Family } from "../datapath/testdata/families.ts";
 
 /** Addresses in the cluster by number. */
 function cluster(number: number) {
@@ -237,7 +236,7 @@ Deno.test("services do what their fields ask for", async (t) => {
     await t.step("a draining backend keeps its connections and gets no new ones", async () => {
       lab.apply("drained", manifest("drained", 10, undefined));
       const set = (terminating: boolean) => {
-        const endpoints = (family: "ipv4" | "ipv6") => [
+        const endpoints = (family: Family) => [
           { addresses: [here[family]], conditions: { ready: true } },
           {
             addresses: [there[family]],

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { get, inKernel, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
 
 const VIP = { ipv4: "10.96.0.7", ipv6: "fd60:96::7" } as const;
 const EMPTY = { ipv4: "10.96.0.8", ipv6: "fd60:96::8" } as const;
@@ -50,7 +51,7 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
         rows.filter(({ name, backends }) => name === "echo" && backends.length === 2).length === 6,
     );
 
-    for (const family of ["ipv4", "ipv6"] as const) {
+    for (const family of FAMILIES) {
       const step = (name: string, work: () => Promise<void>) => t.step(`${family} ${name}`, work);
       const ip = VIP[family];
 
@@ -140,7 +141,7 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
           ingress(labels, { fromEndpoints: [{ matchLabels: { app: "client" } }] }),
         );
         await inKernel(a, b);
-        for (const family of ["ipv4", "ipv6"] as const) {
+        for (const family of FAMILIES) {
           const ip = b[family];
           for (const cgroup of [true, false]) {
             const names = new Set<string>();

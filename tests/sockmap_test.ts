@@ -7,8 +7,8 @@ import type { LabHost, LabNode, LabPod } from "../cli/lab/lab.ts";
 import { serviceManifest } from "./lab/balancer.ts";
 import { inKernel, settle } from "./lab/clients.ts";
 import { type Story, withLab } from "./lab/test_lab.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
 
-const FAMILIES = ["ipv4", "ipv6"] as const;
 const PORT = 7100;
 const STREAMS = [
   "/usr/bin/python3",

@@ -7,6 +7,7 @@ import { addAddress } from "../net/address.ts";
 import { replaceNeighbour } from "../net/neighbour.ts";
 import { replaceRoute } from "../net/route.ts";
 import { DEVICE_IFINDEX, MAGLEV_SIZE, NODE, OTHER_NODE, POD, REMOTE, TestNode } from "./node.ts";
+import { FAMILIES } from "./families.ts";
 
 /** How a packet gets to a backend elsewhere. */
 export const MODES = {
@@ -38,7 +39,7 @@ export function balancerNode(
   const node = new TestNode({ routing_mode: 0, ...constants });
   const { netlink, maps } = node;
   node.setTable(TABLE, () => 0);
-  for (const family of ["ipv4", "ipv6"] as const) {
+  for (const family of FAMILIES) {
     const v4 = family === "ipv4";
     addAddress(netlink, {
       ifindex: DEVICE_IFINDEX,

@@ -25,6 +25,7 @@ import { currentNamespace } from "../net/netns.ts";
 import { replaceNeighbour } from "../net/neighbour.ts";
 import { replaceRoute } from "../net/route.ts";
 import { type ObjectName, readObject } from "../objects.ts";
+import { FAMILIES, type Family } from "./families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -120,7 +121,7 @@ const MAP_SIZE = 4096;
 export const GSO_SEGMENTS = 3;
 
 /** Linux before 6.3 cannot take IPv6 out of IPv4: there the tunnel's device does. */
-export function takesOut(family: "ipv4" | "ipv6"): boolean {
+export function takesOut(family: Family): boolean {
   const [major = 0, minor = 0] = Deno.osRelease().split(".").map(Number);
   return family === "ipv4" || major > 6 || (major === 6 && minor >= 3);
 }
@@ -220,7 +221,7 @@ export class TestNode implements Disposable {
 
   #fillMaps(): void {
     const { maps } = this;
-    for (const family of ["ipv4", "ipv6"] as const) {
+    for (const family of FAMILIES) {
       const known = (
         address: string,
         identity: number,

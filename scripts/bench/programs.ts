@@ -28,6 +28,7 @@ import {
 } from "../../datapath/testdata/node.ts";
 import { TCP, tcpFrame } from "../../datapath/testdata/packets.ts";
 import { type Before, Trampoline } from "../../datapath/testdata/trampoline.ts";
+import { FAMILIES, type Family } from "../../datapath/testdata/families.ts";
 
 // 40,000 events fit into the buffer
 const REPEAT = 40_000, ROUNDS = 15, SINGLE_ROUNDS = 3;
@@ -44,8 +45,6 @@ interface Row {
   floor: number;
   ratio: number;
 }
-
-type Family = "ipv4" | "ipv6";
 
 /** As on the wire: a frame for another receiver would have to be made this host's first. */
 const macOf = new Map<unknown, Uint8Array>([POD, OTHER_POD].map((pod) => [pod, pod.hostMac]));
@@ -107,7 +106,7 @@ function singly(run: Run): number {
 }
 
 const rows: Row[] = [];
-for (const family of ["ipv4", "ipv6"] as const) {
+for (const family of FAMILIES) {
   const sourcePort = family === "ipv4" ? 34 : 54;
   using trampoline = new Trampoline();
   /** The programs of a node, whose maps live as long as it does. */

@@ -25,6 +25,7 @@ import { replaceRoute } from "../../datapath/net/route.ts";
 import { readObject } from "../../datapath/objects.ts";
 import { TCP, tcpFrame } from "../../datapath/testdata/packets.ts";
 import { compileBpf } from "../compile_bpf.ts";
+import { FAMILIES, type Family } from "../../datapath/testdata/families.ts";
 
 const REPEAT = 1_000_000;
 const ROUNDS = Number(Deno.args[0] ?? 9);
@@ -37,8 +38,6 @@ const DEVICE = 1200, MAC = Uint8Array.of(2, 0, 0, 0, 0, 9);
 const NODE = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" };
 const XDP = { pass: 2, tx: 3, redirect: 4 } as const;
 const BEFORE_HEADER = 24, FRAME_MAX = 128; // struct before of xdp_trampoline.bpf.c
-
-type Family = "ipv4" | "ipv6";
 
 interface Flows {
   /** A power of two that come in no order; 0: one. */
@@ -128,7 +127,7 @@ function fillMaps(): void {
     maps.devices.set(ifindex, { ifindex, mac: MAC, ipv4, ipv6 });
   }
   const hop = { ifindex: 0, mtu: 0, nextMac: noMac, ownMac: noMac, resolved: 0n };
-  for (const [at, family] of (["ipv4", "ipv6"] as const).entries()) {
+  for (const [at, family] of FAMILIES.entries()) {
     for (let index = 0; index < SERVICES; index++) {
       for (let i = 0; i < BACKENDS; i++) {
         const number = index * BACKENDS + i;
@@ -250,7 +249,7 @@ const packet = (family: Family, to: string, flags: number) =>
 console.log(
   `${"case".padEnd(58)} ${"least".padStart(6)} ${"median".padStart(6)} ${"floors".padStart(6)}`,
 );
-for (const family of ["ipv4", "ipv6"] as const) {
+for (const family of FAMILIES) {
   const established = packet(family, service(family, 0), TCP.ack);
   measure(`floor: parse and one hash look-up, ${family}`, floorProgram, established, {}, [
     XDP.pass,

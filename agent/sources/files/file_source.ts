@@ -48,6 +48,13 @@ interface Claim {
   entry: ManifestResource;
 }
 
+/** The reading of a large text. */
+interface Reading {
+  /** Resolves at its end. */
+  done: Promise<void>;
+  stop: () => void;
+}
+
 /** See the module. */
 export class FileSource implements ResourceSource {
   readonly name: string;
@@ -58,7 +65,7 @@ export class FileSource implements ResourceSource {
   readonly #files = new Map<string, KnownFile>();
   readonly #reader = new ManifestReader();
   /** By path, the reading of its newest version that has not ended. */
-  readonly #reading = new Map<string, Promise<void>>();
+  readonly #reading = new Map<string, Reading>();
   /** Why the good version of a file could not be kept, by path. */
   readonly #unkept = new Map<string, string>();
   /** Files that are gone, or have lost resources, a moment ago. */
@@ -90,12 +97,14 @@ export class FileSource implements ResourceSource {
 
   async start(): Promise<void> {
     await this.#watched.start();
-    while (this.#reading.size > 0) await Promise.all(this.#reading.values());
+    while (this.#reading.size > 0) {
+      await Promise.all(this.#reading.values().map(({ done }) => done));
+    }
     this.#lastGood.prune(this.#files.keys());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#reading.clear();
+    for (const path of [...this.#reading.keys()]) this.#stopReading(path);
     this.#settling[Symbol.dispose]();
     this.#reader[Symbol.dispose]();
     await this.#watched.stop();
@@ -108,7 +117,7 @@ export class FileSource implements ResourceSource {
 
   /** A file is gone; another one that has its resources holds at once. */
   #lose(path: string): void {
-    this.#reading.delete(path);
+    this.#stopReading(path);
     this.#unkept.delete(path);
     this.#gone.add(path);
     this.#changed = true;
@@ -122,7 +131,7 @@ export class FileSource implements ResourceSource {
   }
 
   #read(path: string, text: string, version: FileVersion): void {
-    this.#reading.delete(path);
+    this.#stopReading(path);
     this.#settling.cancel(path);
     this.#gone.delete(path);
     const { renamed, age } = version;
@@ -139,13 +148,25 @@ export class FileSource implements ResourceSource {
 
   /** Reads a large text; what comes of it counts unless the file is another one by then. */
   #readLater(path: string, text: string, take: (manifest: Manifest) => void): void {
-    const reading = this.#reader.read(text).then((manifest) => {
-      if (this.#reading.get(path) !== reading) return;
+    const aborting = new AbortController();
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const stop = () => {
+      aborting.abort();
+      resolve();
+    };
+    this.#reading.set(path, { done, stop });
+    void this.#reader.read(text, aborting.signal).then((manifest) => {
+      if (aborting.signal.aborted) return;
       this.#reading.delete(path);
       take(manifest);
       this.#publishChanges();
+      resolve();
     });
-    this.#reading.set(path, reading);
+  }
+
+  #stopReading(path: string): void {
+    this.#reading.get(path)?.stop();
+    this.#reading.delete(path);
   }
 
   /** `whole`: the file is not in the making. */

@@ -90,3 +90,34 @@ Deno.test("FileSource starts with a hostile file, and reads a large one as it wo
     Deno.removeSync(directory, { recursive: true });
   }
 });
+
+Deno.test("FileSource starts without a file that takes long and is removed or replaced meanwhile", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "pilus-slow-" });
+  try {
+    // each key is compared with all before it: more than the reader's limit of 30 s
+    const slow = Array.from({ length: 60_000 }, (_, i) => `k${i}: 1\n`).join("");
+    const sourceOf = (name: string) => {
+      const manifests = `${directory}/${name}`;
+      Deno.mkdirSync(manifests);
+      for (const file of ["gone", "replaced"]) {
+        Deno.writeTextFileSync(`${manifests}/${file}.yaml`, slow);
+      }
+      const stateDirectory = `${directory}/${name}-state`;
+      return new FileSource({ directory: manifests, stateDirectory, rescanMs: 50 });
+    };
+    await using waiting = sourceOf("waiting");
+    await using changed = sourceOf("changed");
+    const first = Promise.race([
+      waiting.start().then(() => "the one that reads to the limit"),
+      changed.start().then(() => "the one whose files have changed"),
+    ]);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    Deno.removeSync(`${directory}/changed/gone.yaml`);
+    Deno.writeTextFileSync(`${directory}/changed/replaced.yaml`, pod('"spec":{}'));
+    assertEquals(await first, "the one whose files have changed");
+    assertEquals(changed.tables.problems.rows(), []);
+    assertEquals([...changed.tables.Pod.keys()], ["demo/e"]);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+});

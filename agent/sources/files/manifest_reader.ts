@@ -37,8 +37,8 @@ export class ManifestReader implements Disposable {
     return text.length <= SMALL ? parseManifest(text) : undefined;
   }
 
-  /** Never rejects: what is wrong is among the problems. */
-  async read(text: string): Promise<Manifest> {
+  /** Never rejects: what is wrong is among the problems. `signal` ends the reading of what is not wanted any more. */
+  async read(text: string, signal: AbortSignal): Promise<Manifest> {
     const thread = await this.#take();
     const { promise, resolve } = Promise.withResolvers<Manifest>();
     const resources: ManifestResource[] = [];
@@ -67,11 +67,15 @@ export class ManifestReader implements Disposable {
       event.preventDefault();
       fail(`cannot be read: ${event.message}`);
     };
-    thread.postMessage(text);
+    const stop = () => fail("is not wanted any more");
+    signal.addEventListener("abort", stop);
+    if (signal.aborted) stop();
+    else thread.postMessage(text);
     try {
       return await promise;
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
     }
   }
 

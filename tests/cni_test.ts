@@ -12,6 +12,7 @@ import type { Endpoint } from "../agent/api/endpoint.ts";
 import { EndpointManager } from "../agent/node/endpoints/endpoint_manager.ts";
 import type { EndpointDatapath } from "../agent/node/endpoints/endpoint_request.ts";
 import { openDatabase } from "../agent/node/database.ts";
+import { umount } from "../datapath/ffi/libc.ts";
 import { deleteLink, listLinks, setLink } from "../datapath/net/link.ts";
 import { listNeighbours } from "../datapath/net/neighbour.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
@@ -284,28 +285,35 @@ Deno.test("CNI GC deletes what is not listed, and STATUS follows the agent", asy
   );
 });
 
-Deno.test("CNI DEL without agent is queued and done when it is back; live pods are restored", async () => {
+Deno.test("CNI DEL without agent is queued and done when it is back; live pods are restored, with new devices where theirs were deleted", async () => {
   await using node = await new Node().start();
-  for (const name of ["stays", "goes", "dead"]) {
+  for (const name of ["stays", "goes", "lost", "dead"]) {
     node.pod(name);
     assertEquals((await node.cni("ADD", name)).code, 0);
   }
   const before = node.manager.table.get("container-stays/eth0")!;
+  const lost = node.manager.table.get("container-lost/eth0")!;
   await node.stop();
   const down = await node.cni("ADD", "stays");
   assertEquals(down.json.code, 50);
   assertEquals((await node.cni("DEL", "goes")).code, 0);
-  deleteLink(node.netlink, node.manager.table.get("container-dead/eth0")!.hostIfname);
+  deleteLink(node.netlink, lost.hostIfname);
+  umount(node.pods.pop()!, 2);
   node.datapath.ids.clear();
 
   await node.start();
   const report = await drainDeleteQueue(node.stateDir, (...args) => node.manager.delete(...args));
   assertEquals(report, { deleted: ["container-goes/eth0"], failed: [] });
   assertEquals([...Deno.readDirSync(deleteQueueDirectory(node.stateDir))], []);
-  assertEquals(node.manager.table.rows(), [before]);
-  assertEquals([...node.datapath.ids], [before.id]);
-  assertEquals(node.manager.usage().map((u) => u.used), [1, 1]);
-  assert(await ping(node.pods[0]!, ROUTER_ADDRESSES[0]!));
+  const revived = node.manager.table.get("container-lost/eth0")!;
+  assert(revived.hostIfindex !== lost.hostIfindex);
+  assertEquals(node.manager.table.rows(), [
+    before,
+    { ...lost, hostIfindex: revived.hostIfindex },
+  ]);
+  assertEquals([...node.datapath.ids].sort(), [before.id, lost.id]);
+  assertEquals(node.manager.usage().map((u) => u.used), [2, 2]);
+  for (const pod of [node.pods[0]!, node.pods[2]!]) assert(await ping(pod, ROUTER_ADDRESSES[0]!));
 });
 
 Deno.test("EndpointManager rolls back when the programs refuse, and repairs routes that are lost", async () => {

@@ -41,6 +41,7 @@ export class EndpointManager implements Disposable {
   readonly #awaitPod: EndpointManagerOptions["awaitPod"];
   readonly #records: EndpointRecords;
   readonly #devices: EndpointDevices;
+  readonly #onError: (what: string, error: unknown) => void;
   readonly #turns = new Turns();
 
   constructor(options: EndpointManagerOptions) {
@@ -53,11 +54,12 @@ export class EndpointManager implements Disposable {
       clusterMtu = mtu,
       datapath,
       netns,
-      onError,
+      onError = printError,
     } = options;
     this.#pool = new AddressPool(database, podCidrs);
     this.#store = new EndpointStore(database, new EndpointCopies(runDirectory));
-    this.#records = new EndpointRecords(this.#store, this.#pool, onError ?? printError);
+    this.#onError = onError;
+    this.#records = new EndpointRecords(this.#store, this.#pool, onError);
     this.table = options.table ?? endpointTable();
     // known before anything may take their rows for strays; restore() says how they are
     const known = this.#store.all();
@@ -257,14 +259,15 @@ export class EndpointManager implements Disposable {
   }
 
   /**
-   * Takes over the endpoints of the agent that ran before: those whose device and namespace live
-   * are attached again without touching their traffic, the others are deleted.
+   * Takes over the endpoints of the agent that ran before: those whose namespace is gone are deleted,
+   * the others are attached again without touching their traffic. A device that was deleted meanwhile
+   * is made anew.
    */
   async restore(): Promise<RestoreReport> {
     const report: RestoreReport = { restored: [], dropped: [], removedLinks: [] };
     const live: Endpoint[] = [];
     for (const endpoint of this.#store.all()) {
-      const reason = this.#devices.problem(endpoint) ?? namespaceProblem(endpoint.netns);
+      const reason = namespaceProblem(endpoint.netns);
       if (reason) {
         await this.#remove(endpoint, { force: true });
         report.dropped.push({ endpoint, reason });
@@ -274,13 +277,24 @@ export class EndpointManager implements Disposable {
       live.push(endpoint);
     }
     // together: what is derived from endpoints is derived once
-    report.restored = await Promise.all(live.map((endpoint) => this.#reattach(endpoint)));
+    report.restored = await Promise.all(live.map((endpoint) => {
+      const reason = this.#devices.problem(endpoint);
+      return reason ? this.#revive(endpoint, reason) : this.#reattach(endpoint);
+    }));
     for (const owner of this.#pool.owners()) {
       if (!this.table.has(owner)) this.#records.forget(owner);
     }
     report.removedLinks = this.#devices.deleteStrays();
     this.repair();
     return report;
+  }
+
+  /** An endpoint that stays without its device is tried again with each healing. */
+  async #revive(endpoint: Endpoint, reason: string): Promise<Endpoint> {
+    const key = endpointKey(endpoint);
+    this.table.set({ ...endpoint, state: "failed", reason });
+    await this.rebuild(key).catch((error) => this.#onError(`endpoint ${key}`, error));
+    return this.table.get(key)!;
   }
 
   async #reattach(stored: Endpoint): Promise<Endpoint> {

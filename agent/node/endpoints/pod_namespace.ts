@@ -68,10 +68,10 @@ export function sameNamespace(a: string, b: string): boolean {
   }
 }
 
-/** Why the namespace cannot be found; undefined when it is there. */
+/** Why there is no namespace at the path; undefined when there is one. */
 export function namespaceProblem(path: string): string | undefined {
   try {
-    namespaceId(path);
+    using _ = openNamespace(path);
     return undefined;
   } catch (error) {
     return `namespace ${path} is gone: ${(error as Error).message}`;

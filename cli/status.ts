@@ -2,7 +2,7 @@
 
 import { bold, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { AgentUnreachableError } from "../agent/api/client.ts";
-import type { StatusView } from "../agent/api/views.ts";
+import type { LapseView, StatusView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import { EXIT, type Invocation, type OptionValues } from "./command.ts";
 import {
@@ -17,6 +17,8 @@ import {
 
 /** Milliseconds between two looks of `--wait`. */
 const WAIT_STEP = 100;
+/** The newest ones. */
+const LAPSES_SHOWN = 8;
 
 /** Exit code 1 when something is wrong. */
 export async function status({ options }: Invocation): Promise<number> {
@@ -84,6 +86,11 @@ function troubles(s: StatusView): { grave: boolean; text: string }[] {
       ? [{ grave: false, text: `${plural(s.events.lost, "event")} lost: monitor misses them` }]
       : [],
   ];
+}
+
+function lapseRows({ rows, count }: LapseView): string {
+  const [first = "", ...more] = rows;
+  return more.length === 0 ? first : `${first} and ${count - 1} more`;
 }
 
 /** The page that people see. */
@@ -158,5 +165,14 @@ function statusText(s: StatusView): string {
         value: (r) => r.lastError && `${r.lastError.at.slice(11, 19)} ${r.lastError.reason}`,
       },
     ], s.reconcilers),
+    ...s.lapses.length === 0 ? [] : [
+      "\n",
+      formatTable([
+        { title: "CHANGED BEHIND THE AGENT'S BACK", value: lapseRows },
+        { title: "RECONCILER", value: (l) => l.reconciler },
+        { title: "RIGHT UNTIL", value: (l) => l.since.slice(11, 23) },
+        { title: "AND SINCE", value: (l) => l.until?.slice(11, 23) ?? "not yet" },
+      ], s.lapses.slice(-LAPSES_SHOWN)),
+    ],
   ].join("");
 }

@@ -1,22 +1,11 @@
 // What is attached and configured stays so: each fault is put right, and policy holds again after it.
 
 import { assert, assertEquals } from "@std/assert";
-import { type LabHost, type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
-import { TUNNEL_DEVICE } from "../agent/node/config.ts";
-import { BpfLink } from "../datapath/bpf/mod.ts";
-import { libbpf } from "../datapath/ffi/libbpf.ts";
-import { hookPin } from "../datapath/held_attachment.ts";
-import { listAddresses } from "../datapath/net/address.ts";
-import { formatIp } from "../datapath/net/ip.ts";
-import { createVeth, deleteLink, findLink, getLink, setLink } from "../datapath/net/link.ts";
-import { formatMac } from "../datapath/net/mac.ts";
-import { openNamespace } from "../datapath/net/netns.ts";
-import { umount } from "../datapath/ffi/libc.ts";
+import { type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
+import { findLink, getLink } from "../datapath/net/link.ts";
 import { ping, settle, tcp } from "./lab/clients.ts";
+import * as faults from "./lab/faults.ts";
 import { withLab } from "./lab/test_lab.ts";
-
-/** The lab's router, on its wire. */
-const GATEWAY = { ipv4: "192.168.60.254", ipv6: "fd00:60::fe" };
 
 const DENY_GUEST = JSON.stringify({
   apiVersion: "networking.k8s.io/v1",
@@ -28,20 +17,6 @@ const DENY_GUEST = JSON.stringify({
     ingress: [{ from: [{ podSelector: { matchLabels: { app: "client" } } }] }],
   },
 });
-
-async function run(host: LabHost, ...words: string[]): Promise<string> {
-  const { code, stdout, stderr } = await host.exec(words);
-  assertEquals(code, 0, `${words.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
-/** What `bpftool link detach` does: the links stay pinned and are attached to nothing. */
-function detachLinks(directory: string, device: string): void {
-  for (const hook of ["ingress", "egress"]) {
-    using link = BpfLink.openPinned(hookPin(directory, device, hook));
-    assertEquals(libbpf.bpf_link_detach(link.fd), 0, `${device} ${hook}`);
-  }
-}
 
 Deno.test("what is detached, deleted or switched off behind the agent's back is put right", async (t) => {
   await withLab({ agentArgs: ["--repair-interval", "1"] }, async (story) => {
@@ -67,72 +42,42 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
     const repairs = async (name: string) =>
       (await a.status()).reconcilers.find((row) => row.name === name)!.repairs;
     /** Makes the fault, waits until the reconciler has counted a repair, and looks at everything. */
-    const fault = (name: string, reconciler: string, make: () => Promise<unknown> | unknown) =>
+    const fault = (name: string, reconciler: string, make: () => Promise<void> | void) =>
       t.step(name, async () => {
-        const before = await repairs(reconciler);
+        const before = await repairs(reconciler), begin = Date.now();
         await make();
         const after = await settle(() => repairs(reconciler), (count) => count > before, 10_000);
         assert(after > before, `${reconciler} has repaired nothing`);
+        const reported = await settle(
+          () => a.status(),
+          ({ lapses }) =>
+            lapses.some((row) =>
+              row.reconciler === reconciler && Date.parse(row.until ?? "") >= begin
+            ),
+        );
+        assert(reported.health.ok);
         await asDesired();
       });
 
-    const links = `${a.directory}/bpf/pilus/links`;
-    await fault("links of a pod detached", "attachments", () => detachLinks(links, web.hostDevice));
-    await fault("links of the tunnel detached", "attachments", () => detachLinks(links, "tunnel"));
-    await fault("links of the sockets detached", "attachments", () => {
-      using link = BpfLink.openPinned(`${links}/socket-connect4`);
-      assertEquals(libbpf.bpf_link_detach(link.fd), 0);
-    });
-    await fault("pins removed", "attachments", () => {
-      for (const { name } of Deno.readDirSync(links)) Deno.removeSync(`${links}/${name}`);
-    });
-    await fault("bpffs unmounted", "map-pins", () => umount(`${a.directory}/bpf`, 2));
-    await fault(
-      "the tunnel device deleted",
-      "tunnel",
-      () => run(a, "ip", "link", "del", TUNNEL_DEVICE),
-    );
-    await fault(
-      "the tunnel device down",
-      "tunnel",
-      () => run(a, "ip", "link", "set", TUNNEL_DEVICE, "down"),
-    );
-    await fault(
-      "ip_forward off",
-      "sysctls",
-      () => run(a, "sysctl", "-qw", "net.ipv4.ip_forward=0"),
-    );
-    await fault(
-      "IPv6 forwarding off",
-      "sysctls",
-      () => run(a, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=0"),
-    );
-    await fault("the router address removed", "router-addresses", async () => {
-      const [address] = a.netlink((netlink) => listAddresses(netlink)).filter(({ cidr }) =>
-        web.ipv4.startsWith(formatIp(cidr.address).replace(/\.1$/, "."))
-      );
-      await run(a, "ip", "addr", "del", `${formatIp(address!.cidr.address)}/32`, "dev", "lo");
-    });
+    const socketPin = (pin: string) => pin === "socket-connect4";
+    const table: [name: string, reconciler: string, make: () => Promise<void> | void][] = [
+      ["links of a pod detached", "attachments", () => faults.detachDevice(a, web.hostDevice)],
+      ["links of the tunnel detached", "attachments", () => faults.detachDevice(a, "tunnel")],
+      ["links of the sockets detached", "attachments", () => faults.detachLinks(a, socketPin)],
+      ["pins removed", "attachments", () => faults.removePins(a)],
+      ["bpffs unmounted", "map-pins", () => faults.unmountBpffs(a)],
+      ["the tunnel device deleted", "tunnel", () => faults.deleteTunnel(a)],
+      ["the tunnel device down", "tunnel", () => faults.downTunnel(a)],
+      ["ip_forward off", "sysctls", () => faults.clearSysctl(a, "ipv4.ip_forward")],
+      ["IPv6 forwarding off", "sysctls", () => faults.clearSysctl(a, "ipv6.conf.all.forwarding")],
+      ["the router address removed", "router-addresses", () => faults.removeRouterAddress(a, 4)],
+    ];
+    for (const [name, reconciler, make] of table) await fault(name, reconciler, make);
 
     await t.step("the node's device made anew under its name", async () => {
       const device = () => a.netlink((netlink) => findLink(netlink, "eth0"));
       const before = device()!;
-      using namespace = openNamespace(a.netns);
-      lab.wire.netlink((netlink) => {
-        deleteLink(netlink, a.name);
-        createVeth(netlink, {
-          name: a.name,
-          mtu: 1500,
-          peer: { name: "eth0", netns: namespace.fd },
-        });
-        setLink(netlink, a.name, { master: getLink(netlink, "wire").ifindex, up: true });
-      });
-      // bonds and VLANs that are made anew keep their MAC; others' neighbour tables still have it
-      await run(a, "ip", "link", "set", "eth0", "address", formatMac(before.mac), "up");
-      await run(a, "ip", "addr", "add", `${a.ipv4}/24`, "dev", "eth0");
-      await run(a, "ip", "addr", "add", `${a.ipv6}/64`, "dev", "eth0", "nodad");
-      await run(a, "ip", "route", "add", "default", "via", GATEWAY.ipv4);
-      await run(a, "ip", "route", "add", "default", "via", GATEWAY.ipv6);
+      await faults.renewDevice(lab, a);
       const { ifindex } = device()!;
       assert(ifindex !== before.ifindex);
       const { devices } = await settle(
@@ -146,7 +91,7 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
 
     await t.step("a pod's veth deleted", async () => {
       const before = a.netlink((netlink) => getLink(netlink, web.hostDevice)).ifindex;
-      await run(a, "ip", "link", "del", web.hostDevice);
+      await faults.deletePodDevice(a, web);
       await settle(
         () => a.netlink((netlink) => findLink(netlink, web.hostDevice)?.ifindex),
         (ifindex) => ifindex !== undefined && ifindex !== before,

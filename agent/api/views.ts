@@ -19,6 +19,19 @@ export interface ReconcilerView {
   lastError?: { at: string; key: string; reason: string };
 }
 
+/** What of the kernel was changed behind the agent's back, and put right. */
+export interface LapseView {
+  reconciler: string;
+  /** When a comparison last found it right; ISO 8601. */
+  since: string;
+  /** When it was right again; missing while it is not. */
+  until?: string;
+  /** The first rows, by key. */
+  rows: string[];
+  /** All rows. */
+  count: number;
+}
+
 export interface MapView {
   name: string;
   type: string;
@@ -64,6 +77,8 @@ export interface StatusView {
   policies: number;
   nodes: number;
   reconcilers: ReconcilerView[];
+  /** The last ones of each reconciler, oldest first. */
+  lapses: LapseView[];
   /** Only the maps that are more than half full. */
   pressure: MapView[];
   /** What programs had no room for in the last minute. */

@@ -3,6 +3,7 @@
  * else writes to that thing.
  */
 
+import { type Lapse, Lapses } from "./lapses.ts";
 import type { Timer } from "./timer.ts";
 import { Runner } from "./runner.ts";
 import { settled } from "./schedule.ts";
@@ -88,6 +89,8 @@ export interface ReconcilerStatus {
   lastError: { at: Date; key: string; reason: string } | undefined;
   /** Rows that a comparison found changed behind our back, and that were put right. */
   repairs: number;
+  /** When that was, the last times, oldest first. */
+  lapses: readonly Lapse[];
 }
 
 /** Rows that could not be applied. */
@@ -138,6 +141,9 @@ export class Reconciler<Row> implements AsyncDisposable {
   #watch: Disposable | undefined;
   #stopped = false;
   #repairs = 0;
+  readonly #lapses = new Lapses();
+  /** When the comparison before this one began. */
+  #comparedAt = new Date();
   #lastSync: Date | undefined;
   #lastError: ReconcilerStatus["lastError"];
 
@@ -219,8 +225,11 @@ export class Reconciler<Row> implements AsyncDisposable {
     await settled();
     let found = 0;
     await this.#runner.enqueue(() => {
-      found = this.#adopt();
+      const since = this.#comparedAt;
+      const rows = this.#adopt();
+      found = rows.length;
       this.#repairs += found;
+      if (found > 0) this.#lapses.open(since, rows);
       return this.#pass();
     });
     return found;
@@ -235,6 +244,7 @@ export class Reconciler<Row> implements AsyncDisposable {
       lastSync: this.#lastSync,
       lastError: this.#lastError,
       repairs: this.#repairs,
+      lapses: this.#lapses.list(),
     };
   }
 
@@ -246,28 +256,29 @@ export class Reconciler<Row> implements AsyncDisposable {
     return this.#desired.has(key) ? { state: "done" } : undefined;
   }
 
-  /** Reads the kernel; marks what differs from the desired rows. Returns how many did unexpectedly. */
-  #adopt(): number {
-    let found = 0;
+  /** Reads the kernel; marks what differs from the desired rows. Returns the keys of those that did unexpectedly. */
+  #adopt(): string[] {
+    const found: string[] = [];
+    this.#comparedAt = new Date();
     const calm = () => this.#dirty.size === 0 && this.#failures.size === 0;
     // not at the start, which others wait for
     const fingerprint = this.#compared ? this.#fingerprint() : undefined;
     this.#compared = true;
-    if (fingerprint !== undefined && fingerprint === this.#known && calm()) return 0;
+    if (fingerprint !== undefined && fingerprint === this.#known && calm()) return found;
     const note = (key: string, right: boolean) => {
       if (right) {
         this.#dirty.delete(key);
         this.#failures.delete(key);
       } else if (!this.#dirty.has(key)) {
         this.#dirty.add(key);
-        found++;
+        found.push(key);
       }
     };
     const missing = new Set(this.#desired.keys());
     const strays = new Map<string, Row>();
     try {
       const rows = this.#target.read();
-      if (rows === null) return 0;
+      if (rows === null) return found;
       for (const row of rows) {
         const key = this.#desired.keyOf(row);
         const wanted = this.#desired.get(key);
@@ -277,7 +288,7 @@ export class Reconciler<Row> implements AsyncDisposable {
       }
     } catch (error) {
       this.#noteError("(reading)", reasonOf(error));
-      return 0;
+      return found;
     }
     for (const key of missing) note(key, false);
     for (const key of this.#strays.keys()) if (!strays.has(key)) note(key, true);
@@ -354,7 +365,9 @@ export class Reconciler<Row> implements AsyncDisposable {
   }
 
   #noteSync(): void {
-    if (this.#dirty.size === 0) this.#lastSync = new Date();
+    if (this.#dirty.size > 0) return;
+    this.#lastSync = new Date();
+    this.#lapses.close(this.#lastSync);
   }
 
   #noteError(key: string, reason: string): void {

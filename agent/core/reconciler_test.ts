@@ -1,4 +1,4 @@
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { type ApplyResult, ReconcileError, Reconciler, type Target } from "./reconciler.ts";
 import { settled } from "./schedule.ts";
 import { Table } from "./table.ts";
@@ -168,6 +168,35 @@ Deno.test("Reconciler repairs rows that were changed, lost or added behind its b
   await until(() => reconciler.status().repairs === 3);
   await reconciler.flush();
   assertEquals(target.read().sort((a, b) => a.value - b.value), desired.rows());
+});
+
+Deno.test("Reconciler says since when, until when and where the kernel was not as desired", async () => {
+  const { desired, target, reconciler } = setup();
+  await using _ = reconciler;
+  const rows = Array.from({ length: 20 }, (_, i) => ({ id: `row ${i}`, value: i }));
+  desired.replace(rows);
+  await reconciler.start();
+  const before = Date.now();
+  await reconciler.repair();
+  assertEquals(reconciler.status().lapses, []);
+  target.content.delete("row 7");
+  target.refuse.set("row 7", "not now");
+  await reconciler.repair();
+  const [open] = reconciler.status().lapses;
+  assertEquals([open!.rows, open!.count, open!.until], [["row 7"], 1, undefined]);
+  // the comparison that found it right, not the one that found it gone
+  assert(before <= open!.since.getTime() && open!.since <= reconciler.status().lastError!.at);
+  target.refuse.clear();
+  await reconciler.flush();
+  const [closed] = reconciler.status().lapses;
+  assertEquals(closed, { ...open!, until: reconciler.status().lastSync });
+
+  for (let i = 0; i < 20; i++) {
+    target.content.clear();
+    await reconciler.repair();
+  }
+  const { lapses } = reconciler.status();
+  assertEquals([lapses.length, lapses.at(-1)!.rows.length, lapses.at(-1)!.count], [16, 8, 20]);
 });
 
 Deno.test("Reconciler.stop() leaves the kernel alone from then on", async () => {

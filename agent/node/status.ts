@@ -3,7 +3,7 @@
 import { type MetricRow, METRICS_CONTENT_TYPE, metricsText } from "../api/metrics_text.ts";
 import { HttpResponse } from "../api/http/http_response.ts";
 import type { ApiRoutes } from "../api/server.ts";
-import type { Health, ReconcilerView, StatusView } from "../api/views.ts";
+import type { Health, LapseView, ReconcilerView, StatusView } from "../api/views.ts";
 import type { Problem } from "../core/problem.ts";
 import type { ReconcilerStatus } from "../core/reconciler.ts";
 import { type AgentConfig, VERSION } from "./config.ts";
@@ -57,6 +57,7 @@ export class AgentStatus {
       routing,
       masquerade,
       reconcilers: this.#reconcilers().map(reconcilerView),
+      lapses: this.#reconcilers().flatMap(lapseViews).sort((a, b) => a.since < b.since ? -1 : 1),
       problems: this.#problems(),
       ...(cniConfDir ? { cni: { config: cniConfDir, binary: cniBinDir } } : {}),
       memory: { rss: Deno.memoryUsage().rss },
@@ -101,10 +102,22 @@ export class AgentStatus {
   }
 }
 
-function reconcilerView({ lastSync, lastError, ...counts }: ReconcilerStatus): ReconcilerView {
+function reconcilerView(
+  { lastSync, lastError, lapses: _, ...counts }: ReconcilerStatus,
+): ReconcilerView {
   return {
     ...counts,
     ...(lastSync ? { lastSync: lastSync.toISOString() } : {}),
     ...(lastError ? { lastError: { ...lastError, at: lastError.at.toISOString() } } : {}),
   };
+}
+
+function lapseViews({ name, lapses }: ReconcilerStatus): LapseView[] {
+  return lapses.map(({ since, until, rows, count }) => ({
+    reconciler: name,
+    since: since.toISOString(),
+    ...(until ? { until: until.toISOString() } : {}),
+    rows,
+    count,
+  }));
 }

@@ -100,6 +100,13 @@ const status: StatusView = {
   services: 4,
   policies: 1,
   nodes: 2,
+  lapses: [{
+    reconciler: "attachments",
+    since: "2026-01-01T10:00:00.000Z",
+    until: "2026-01-01T10:00:01.000Z",
+    rows: ["tc lxc1", "tc lxc2"],
+    count: 2,
+  }],
   reconcilers: [
     {
       name: "endpoints",

@@ -17,7 +17,7 @@ import { mapPinTable, mapPinTarget } from "./pin_target.ts";
 import { NODE_SYSCTLS, type SysctlRow, sysctlTable, sysctlTarget } from "./sysctls.ts";
 
 /** Milliseconds between comparisons of what the kernel gives no notice of. */
-const COMPARE_INTERVAL_MS = 1000;
+const COMPARE_INTERVAL_MS = 500;
 
 /** What other parts need of it. */
 export interface AttachmentsPart extends Part {

@@ -1,6 +1,6 @@
 /** NetworkPolicy, with the fields of Kubernetes 1.34. */
 
-import { cidrContainsCidr, parseCidr } from "../../datapath/net/ip.ts";
+import { cidrContainsCidr, isIpv4Cidr, parseCidr } from "../../datapath/net/ip.ts";
 import {
   cidr,
   type Normalised,
@@ -15,8 +15,18 @@ import { type Infer, list, numberOrText, object, oneOf, refine } from "./schema.
 /** What is wrong with the exceptions of a prefix. */
 export function exceptOutside({ cidr, except }: { cidr?: string; except?: string[] }) {
   if (!cidr) return undefined;
-  const outside = except?.find((inner) => !cidrContainsCidr(parseCidr(cidr), parseCidr(inner)));
+  const outer = parseCidr(cidr);
+  const outside = except?.map((text) => [text, parseCidr(text)] as const).find(([, inner]) =>
+    isIpv4Cidr(inner) !== isIpv4Cidr(outer) || !cidrContainsCidr(outer, inner)
+  )?.[0];
   return outside === undefined ? undefined : `excepts ${outside}, which is not within ${cidr}`;
+}
+
+/** An exception must leave something of the prefix. */
+function exceptAll({ cidr, except }: { cidr: string; except?: string[] }) {
+  const { prefixLength } = parseCidr(cidr);
+  const all = except?.find((inner) => parseCidr(inner).prefixLength === prefixLength);
+  return all === undefined ? undefined : `excepts ${all}, which is all of ${cidr}`;
 }
 
 const networkPolicyPorts = list(refine(
@@ -33,7 +43,7 @@ const networkPolicyPeers = list(refine(
     namespaceSelector: selector,
     ipBlock: refine(
       object({ cidr, except: list(cidr) }, { required: ["cidr"] }),
-      exceptOutside,
+      (block) => exceptOutside(block) ?? exceptAll(block),
     ),
   }),
   ({ podSelector, namespaceSelector, ipBlock }) => {

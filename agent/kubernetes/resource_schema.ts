@@ -1,6 +1,6 @@
 /** What resources of all kinds have: names, labels, selectors, addresses. */
 
-import { tryParseCidr, tryParseIp } from "../../datapath/net/ip.ts";
+import { isSpecialIp, parseIp, tryParseCidr, tryParseIp } from "../../datapath/net/ip.ts";
 import {
   type Fields,
   type Infer,
@@ -33,6 +33,14 @@ export const portName = text(
 export const port = integer(1, 65535);
 export const portProtocol = oneOf("TCP", "UDP", "SCTP");
 export const ip = text("an IPv4 or IPv6 address", (value) => tryParseIp(value) !== undefined);
+/** What another host may have: the API server's rule for externalIPs and endpoints. */
+export const hostIp = refine(
+  ip,
+  (value) =>
+    isSpecialIp(parseIp(value))
+      ? `is ${value}: an unspecified, loopback or link-local address is no other host's`
+      : undefined,
+);
 export const cidr = text(
   "an IPv4 or IPv6 prefix such as 10.0.0.0/8",
   (value) => value.includes("/") && tryParseCidr(value) !== undefined,

@@ -1,9 +1,10 @@
 /** Services and their endpoints, with the fields of Kubernetes 1.34. */
 
-import { tryParseIp } from "../../datapath/net/ip.ts";
+import { isSpecialIp, tryParseIp } from "../../datapath/net/ip.ts";
 import {
   cidrOrIp,
   DNS_LABEL,
+  hostIp,
   ip,
   labels,
   name,
@@ -13,6 +14,7 @@ import {
   portProtocol,
   resource,
 } from "./resource_schema.ts";
+import { serviceFault } from "./service_rules.ts";
 import {
   boolean,
   type Infer,
@@ -31,34 +33,37 @@ const clusterIp = text(
 );
 const trafficPolicy = oneOf("Cluster", "Local");
 export const serviceSchema = resource({
-  spec: object({
-    type: oneOf("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"),
-    clusterIP: clusterIp,
-    clusterIPs: list(clusterIp),
-    selector: labels,
-    publishNotReadyAddresses: boolean,
-    ports: list(object({
-      name: text("a port name", (value) => DNS_LABEL.test(value)),
-      protocol: portProtocol,
-      port,
-      targetPort: numberOrText(port, portName),
-      nodePort: integer(0, 65535),
-    }, { required: ["port"], unused: ["appProtocol"] })),
-    externalIPs: list(ip),
-    loadBalancerIP: text(
-      "an IPv4 or IPv6 address",
-      (value) => value === "" || tryParseIp(value) !== undefined,
-    ),
-    loadBalancerClass: text(),
-    loadBalancerSourceRanges: list(cidrOrIp),
-    allocateLoadBalancerNodePorts: boolean,
-    externalTrafficPolicy: trafficPolicy,
-    internalTrafficPolicy: trafficPolicy,
-    healthCheckNodePort: integer(0, 65535),
-    sessionAffinity: oneOf("ClientIP", "None"),
-    sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: integer(1, 86400) }) }),
-    trafficDistribution: oneOf("PreferClose", "PreferSameZone", "PreferSameNode"),
-  }, { unused: ["externalName", "ipFamilies", "ipFamilyPolicy"] }),
+  spec: refine(
+    object({
+      type: oneOf("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"),
+      clusterIP: clusterIp,
+      clusterIPs: list(clusterIp),
+      selector: labels,
+      publishNotReadyAddresses: boolean,
+      ports: list(object({
+        name: text("a port name", (value) => DNS_LABEL.test(value)),
+        protocol: portProtocol,
+        port,
+        targetPort: numberOrText(port, portName),
+        nodePort: integer(0, 65535),
+      }, { required: ["port"], unused: ["appProtocol"] })),
+      externalIPs: list(hostIp),
+      loadBalancerIP: text(
+        "an IPv4 or IPv6 address",
+        (value) => value === "" || tryParseIp(value) !== undefined,
+      ),
+      loadBalancerClass: text(),
+      loadBalancerSourceRanges: list(cidrOrIp),
+      allocateLoadBalancerNodePorts: boolean,
+      externalTrafficPolicy: trafficPolicy,
+      internalTrafficPolicy: trafficPolicy,
+      healthCheckNodePort: integer(0, 65535),
+      sessionAffinity: oneOf("ClientIP", "None"),
+      sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: integer(1, 86400) }) }),
+      trafficDistribution: oneOf("PreferClose", "PreferSameZone", "PreferSameNode"),
+    }, { unused: ["externalName", "ipFamilies", "ipFamilyPolicy"] }),
+    serviceFault,
+  ),
   status: object({
     loadBalancer: object({ ingress: list(object({ ip }, { open: true })) }),
   }, { open: true }),
@@ -91,7 +96,11 @@ export const endpointSliceSchema = refine(
     if (addressType === "FQDN") return undefined;
     for (const address of (endpoints ?? []).flatMap((endpoint) => endpoint.addresses)) {
       const family = address.includes(":") ? "IPv6" : "IPv4";
-      if (tryParseIp(address) && family === addressType) continue;
+      const parsed = tryParseIp(address);
+      if (parsed && isSpecialIp(parsed)) {
+        return `has the address ${address}, which no other host has`;
+      }
+      if (parsed && family === addressType) continue;
       return `has addressType ${addressType} and the address ${JSON.stringify(address)}`;
     }
     return undefined;

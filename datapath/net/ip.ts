@@ -238,3 +238,16 @@ export function isLoopback(ip: Uint8Array): boolean {
 export function isLinkLocal(ip: Uint8Array): boolean {
   return ip[0] === 0xfe && (ip[1]! & 0xc0) === 0x80;
 }
+
+/**
+ * Whether no other host is reached by the address: unspecified, loopback, link-local, or multicast of
+ * the link (RFC 6890, RFC 4291).
+ */
+export function isSpecialIp(ip: Uint8Array): boolean {
+  const multicast = isIpv4(ip)
+    ? ip[12] === 224 && ip[13] === 0 && ip[14] === 0
+    : ip[0] === 0xff && (ip[1]! & 0x0f) === 2;
+  const rest = isIpv4(ip) ? ip.subarray(12) : ip;
+  const linkLocal = isIpv4(ip) ? ip[12] === 169 && ip[13] === 254 : isLinkLocal(ip);
+  return multicast || isLoopback(ip) || linkLocal || rest.every((byte) => byte === 0);
+}

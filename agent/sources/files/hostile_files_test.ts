@@ -113,7 +113,8 @@ Deno.test("FileSource starts without a file that takes long and is removed or re
     ]);
     await new Promise((resolve) => setTimeout(resolve, 200));
     Deno.removeSync(`${directory}/changed/gone.yaml`);
-    Deno.writeTextFileSync(`${directory}/changed/replaced.yaml`, pod('"spec":{}'));
+    Deno.writeTextFileSync(`${directory}/changed/.draft`, pod('"spec":{}'));
+    Deno.renameSync(`${directory}/changed/.draft`, `${directory}/changed/replaced.yaml`);
     assertEquals(await first, "the one whose files have changed");
     assertEquals(changed.tables.problems.rows(), []);
     assertEquals([...changed.tables.Pod.keys()], ["demo/e"]);

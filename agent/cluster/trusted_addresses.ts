@@ -5,6 +5,7 @@
 
 import { cidrContains, equalIp, formatIp, isIpv4, parseIp } from "../../datapath/net/ip.ts";
 import { deriveGroups, groupInput } from "../core/derive_groups.ts";
+import { GroupIndex } from "../core/group_index.ts";
 import { type Problem, problemTable } from "../core/problem.ts";
 import type { Table } from "../core/table.ts";
 import type { Pod } from "../kubernetes/resources.ts";
@@ -32,25 +33,27 @@ export function deriveTrustedAddresses(
 ): TrustedAddresses {
   const addresses = remoteAddressTable("trusted-addresses");
   const problems = problemTable("published-problems");
-  let byAddress = new Map<string, ClusterNode>();
+  const nodesByAddress = new GroupIndex<ClusterNode>(({ ipv4, ipv6 }) =>
+    [ipv4, ipv6].flatMap((ip) => ip ? [formatIp(ip)] : [])
+  );
+  const publishedByNode = new GroupIndex<RemoteAddress>(({ node }) => [node]);
+  const publishedByPod = new GroupIndex<RemoteAddress>(({ pod }) => [pod]);
   const derivation = deriveGroups<RemoteAddress>({
     inputs: [
-      groupInput(nodes, () => {
-        byAddress = new Map(
-          nodes.rows().flatMap((node) =>
-            [node.ipv4, node.ipv6].flatMap((ip) => ip ? [[formatIp(ip), node] as const] : [])
-          ),
-        );
-        return published.keys();
-      }),
+      groupInput(
+        nodes,
+        (change) => [...nodesByAddress.apply(change)].flatMap((ip) => publishedByNode.keys(ip)),
+      ),
       groupInput(pods, (change) => {
         const before = change.kind === "added" ? undefined : change.previous.spec?.nodeName;
         const now = change.kind === "deleted" ? undefined : change.row.spec?.nodeName;
-        if (before === now) return [];
-        return published.rows().filter(({ pod }) => pod === change.key)
-          .map((row) => published.keyOf(row));
+        return before === now ? [] : publishedByPod.keys(change.key);
       }),
-      groupInput(published, ({ key }) => [key]),
+      groupInput(published, (change) => {
+        publishedByNode.apply(change);
+        publishedByPod.apply(change);
+        return [change.key];
+      }),
     ],
     output: addresses,
     problems,
@@ -58,7 +61,7 @@ export function deriveTrustedAddresses(
       const row = published.get(key);
       if (!row) return { rows: [] };
       const nodeName = pods.get(row.pod)?.spec?.nodeName;
-      const wrong = fault(row, byAddress.get(row.node), nodeName);
+      const wrong = fault(row, nodesByAddress.rows(row.node).at(-1), nodeName);
       if (wrong === undefined) return { rows: [row] };
       const message = `${row.prefix} does not count: ${wrong}`;
       return { rows: [], problems: [{ source: `CiliumEndpoint ${row.pod}`, message }] };

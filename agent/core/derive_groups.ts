@@ -2,6 +2,7 @@
 
 import { FailureScope } from "./derivation_failures.ts";
 import { connect, disconnect, type Input } from "./derive.ts";
+import { GroupProblems } from "./group_problems.ts";
 import type { Problem } from "./problem.ts";
 import { schedule } from "./schedule.ts";
 import type { Change, Table } from "./table.ts";
@@ -96,7 +97,9 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   const ownerOf = new Map<string, string>();
   /** By key that several groups make, their rows; the owner's is the first. */
   const contested = new Map<string, Map<string, Row>>();
-  const problemsOf = new Map<string, readonly Problem[]>();
+  /** Keys whose conflicts may be others than they were. */
+  const disputed = new Set<string>();
+  const found = problems && new GroupProblems(problems);
   const failures = new FailureScope(output.name);
   const dirty = new Set<string>();
   let first = true;
@@ -110,12 +113,14 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
       contested.set(key, rows = new Map([[before, output.get(key)!]]));
     }
     rows?.set(group, row);
+    if (rows) disputed.add(key);
     if (before === undefined && key !== group) ownerOf.set(key, group);
     if (before === undefined || before === group) output.set(row, key);
   };
   const release = (group: string, key: string) => {
     const rows = contested.get(key);
     rows?.delete(group);
+    if (rows) disputed.add(key);
     if (rows?.size === 1) contested.delete(key);
     if (owner(key) !== group) return;
     ownerOf.delete(key);
@@ -141,8 +146,7 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     const plain = made.size === 0 || made.size === 1 && made.has(group) && owner(group) === group;
     if (plain) keysOf.delete(group);
     else keysOf.set(group, [...made.keys()]);
-    if (result.problems?.length) problemsOf.set(group, result.problems);
-    else problemsOf.delete(group);
+    found?.set(group, result.problems ?? []);
   };
   const run = () => {
     if (stopped) return;
@@ -152,15 +156,15 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     first = false;
     dirty.clear();
     for (const group of groups) failures.attempt(group, () => runGroup(group));
-    if (problems) failures.attempt("(problems)", () => problems.replace(findProblems()));
-  };
-  const findProblems = () => {
-    const found = [...problemsOf.values()].flat();
-    for (const rows of contested.values()) {
-      const [owner, ...losers] = [...rows.values()];
-      if (conflict) found.push(...losers.flatMap((loser) => conflict(loser, owner!) ?? []));
+    for (const key of disputed) {
+      // no group has a name that begins so
+      const name = `\0${key}`;
+      if (failures.attempt(name, () => found?.set(name, conflicts(key)))) disputed.delete(key);
     }
-    return found;
+  };
+  const conflicts = (key: string) => {
+    const [owner, ...losers] = contested.get(key)?.values() ?? [];
+    return losers.flatMap((loser) => conflict?.(loser, owner!) ?? []);
   };
   const touch = (group: string) => {
     dirty.add(group);

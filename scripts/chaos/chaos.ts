@@ -171,6 +171,7 @@ class Run {
       node: node.name,
       from: Date.now(),
       made: Infinity,
+      opens: kind.opens ?? false,
       cuts: [],
     };
     this.#faults.push(fault);

@@ -19,6 +19,8 @@ export interface Stage {
 /** A kind of fault. */
 export interface FaultKind {
   name: string;
+  /** Whether it may take programs off their hooks. */
+  opens?: true;
   /**
    * Resolves when it is made, or over where it is one that lasts; to the pods whose connections it
    * may cut.
@@ -89,29 +91,41 @@ const HOSTILE: Record<string, () => string> = {
 };
 
 export const FAULTS: readonly FaultKind[] = [
-  { name: "bpffs unmounted", make: faults.unmountBpffs },
+  { name: "bpffs unmounted", opens: true, make: faults.unmountBpffs },
   {
     name: "links of a pod detached",
+    opens: true,
     make: (node, stage) => faults.detachDevice(node, anyPod(node, stage).hostDevice),
   },
   {
     name: "links of all pods detached",
+    opens: true,
     make(node, { podsOf }) {
       for (const { hostDevice } of podsOf(node)) faults.detachDevice(node, hostDevice);
     },
   },
-  { name: "links of the tunnel detached", make: (node) => faults.detachDevice(node, "tunnel") },
-  { name: "links of the device detached", make: (node) => faults.detachDevice(node, "eth0") },
+  {
+    name: "links of the tunnel detached",
+    opens: true,
+    make: (node) => faults.detachDevice(node, "tunnel"),
+  },
+  {
+    name: "links of the device detached",
+    opens: true,
+    make: (node) => faults.detachDevice(node, "eth0"),
+  },
   {
     name: "links of XDP and sockets detached",
+    opens: true,
     make: (node) =>
       faults.detachLinks(node, (pin) => pin.endsWith("-xdp") || pin.startsWith("socket-")),
   },
   {
     name: "all links detached",
+    opens: true,
     make: (node) => faults.detachLinks(node, (pin) => !pin.includes("sockmap")),
   },
-  { name: "pins removed", make: faults.removePins },
+  { name: "pins removed", opens: true, make: faults.removePins },
   {
     name: "pins of maps removed",
     make(node) {

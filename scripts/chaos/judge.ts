@@ -8,6 +8,8 @@ export interface Fault {
   from: number;
   /** When it was made: the kernel's notice is not later. */
   made: number;
+  /** Whether it may take programs off, so that bytes of denied pods pass. */
+  opens: boolean;
   /** Addresses of pods whose connections it may cut by its nature. */
   cuts: readonly string[];
 }
@@ -51,6 +53,8 @@ export interface Opening {
   /** Whether the agent of the fault's node was away meanwhile. */
   away: boolean;
   faults: string[];
+  /** Senders and receivers. */
+  ways: string[];
 }
 
 /** How long something may be open after the kernel's notice, in milliseconds. */
@@ -75,38 +79,48 @@ export function deadline(fault: Fault, reports: readonly Report[]): { at: number
   return { at, away };
 }
 
-/** The openings, and in words what may not be. */
+/** The openings, and in words what of them may not be. */
 export function judgePassed(
   passed: readonly Passed[],
   faults: readonly Fault[],
   reports: readonly Report[],
 ): { openings: Opening[]; violations: string[] } {
   const openings: Opening[] = [];
-  const violations: string[] = [];
-  const spans = faults.map((fault) => ({ fault, ...deadline(fault, reports) }));
+  /** Frames that may not pass, by opening and reason. */
+  const wrong = new Map<string, Passed[]>();
+  const spans = faults.filter(({ opens }) => opens)
+    .map((fault) => ({ fault, ...deadline(fault, reports) }));
   for (const frame of [...passed].sort((a, b) => a.at - b.at)) {
-    const { at, from, to, what, bytes } = frame;
+    const { at, from, to, bytes } = frame;
     const causes = spans.filter((span) => span.fault.from - SLACK_MS <= at && at <= span.at);
-    const told = causes.some(({ fault }) =>
+    const reported = causes.some(({ fault }) =>
       reports.some((report) =>
         report.node === fault.node && report.from - SLACK_MS <= at && at <= report.to + SLACK_MS
       )
     );
-    const sentence = `${clock(at)} ${what} of ${from} (${bytes} bytes) arrived at ${to}`;
-    if (causes.length === 0) violations.push(`${sentence} without a fault`);
-    else if (!told) violations.push(`${sentence}, and status did not report it`);
-    const names = causes.map(({ fault }) => `${fault.kind} on ${fault.node}`);
     let opening = openings.at(-1);
     if (!opening || at - opening.to > APART_MS) {
-      opening = { from: at, to: at, frames: 0, bytes: 0, away: false, faults: [] };
+      opening = { from: at, to: at, frames: 0, bytes: 0, away: false, faults: [], ways: [] };
       openings.push(opening);
     }
     opening.to = at;
     opening.frames++;
     opening.bytes += bytes;
     opening.away ||= causes.some(({ away }) => away);
+    const names = causes.map(({ fault }) => `${fault.kind} on ${fault.node}`);
     opening.faults = [...new Set([...opening.faults, ...names])];
+    opening.ways = [...new Set([...opening.ways, `${from} → ${to}`])];
+    if (reported) continue;
+    const why = causes.length === 0 ? "without a fault" : "and status did not report it";
+    const key = `${openings.length} ${why}`;
+    wrong.set(key, [...wrong.get(key) ?? [], frame]);
   }
+  const violations = [...wrong].map(([key, frames]) => {
+    const [first, last] = [frames[0]!, frames.at(-1)!];
+    const kinds = [...new Set(frames.map(({ from, to, what }) => `${what} ${from} → ${to}`))];
+    return `${clock(first.at)}-${clock(last.at)} ${frames.length} frames arrived ` +
+      `${key.slice(key.indexOf(" ") + 1)}: ${kinds.join(", ")}`;
+  });
   return { openings, violations };
 }
 

@@ -100,8 +100,8 @@ ${all.length} violations`);
 
   /** The faults and what status said around the windows. */
   #explain(openings: readonly Opening[]): void {
-    for (const { from, to } of openings) {
-      console.log(`\nwindow ${clock(from)}-${clock(to)}`);
+    for (const { from, to, ways } of openings) {
+      console.log(`\nwindow ${clock(from)}-${clock(to)} ${ways.join(", ")}`);
       const near = (begin: number, end: number) =>
         begin <= to + AROUND_MS && end >= from - AROUND_MS;
       for (const { kind, node, from, made } of this.#faults.filter((f) => near(f.from, f.made))) {

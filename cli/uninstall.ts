@@ -22,7 +22,7 @@ export async function uninstall(invocation: Invocation): Promise<number> {
     return EXIT.ok;
   }
   if (removals.length === 0) {
-    print("There is nothing of pilus on this node.\n");
+    await printData(options, { removed: [], failed: [], left }, () => planText(removals));
     return EXIT.ok;
   }
   await refuseBesideAgent(`${installation.runDir}/pilus.sock`);
@@ -34,8 +34,21 @@ export async function uninstall(invocation: Invocation): Promise<number> {
   const failed = removeAll(chosen);
   const kept = removals.filter((removal) => !chosen.includes(removal))
     .map(({ what }) => ({ what, why: "pods need it, and were to be kept" }));
-  print(`${chosen.length - failed.length} of ${chosen.length} removed\n`);
-  print(leftText([...left, ...kept]));
+  const removed = chosen.filter((one) => !failed.some(({ removal }) => removal === one));
+  const view = {
+    removed: removed.map(({ kind, what }) => ({ kind, what })),
+    failed: failed.map(({ removal: { kind, what }, error }) => ({
+      kind,
+      what,
+      why: error.message,
+    })),
+    left: [...left, ...kept],
+  };
+  await printData(
+    options,
+    view,
+    () => `${removed.length} of ${chosen.length} removed\n${leftText(view.left)}`,
+  );
   if (failed.length === 0) return EXIT.ok;
   printError(formatTable([
     { title: "NOT REMOVED", value: ({ removal }) => removal.what },

@@ -138,6 +138,8 @@ Deno.test("pilus uninstall takes everything off the node, and only that", async 
     await t.step("a second time there is nothing", async () => {
       const { code, stdout } = await uninstall(a, "--yes");
       assertEquals([code, stdout], [0, "There is nothing of pilus on this node.\n"]);
+      const json = await uninstall(a, "--yes", "-o", "json");
+      assertEquals([json.code, JSON.parse(json.stdout).removed], [0, []]);
     });
 
     a.startAgent();

@@ -18,7 +18,7 @@ export function serveMetrics(
 ): AsyncDisposable {
   let counting: Promise<HttpResponse> | undefined;
   return new HttpServer({
-    listen: () => Deno.listen({ hostname, port }),
+    listen: () => listen({ hostname, port }),
     handler: ({ path }) =>
       path === "/metrics"
         ? counting ??= metrics().finally(() => counting = undefined)
@@ -28,4 +28,15 @@ export function serveMetrics(
     budget: new ConnectionBudget(MAX_CONNECTIONS),
     onError: (what, error) => log.error("metrics", { what, error: String(error) }),
   });
+}
+
+function listen(at: HostPort): Deno.Listener {
+  try {
+    return Deno.listen(at);
+  } catch (cause) {
+    throw new Error(
+      `Cannot listen on --metrics ${at.hostname}:${at.port}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
 }

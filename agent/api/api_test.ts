@@ -178,7 +178,7 @@ Deno.test("AgentClient says what to do when there is no agent, and stops at its 
     () => client.call("/v1/status"),
     AgentUnreachableError,
     "Cannot reach the agent at /run/pilus/no-such.sock: there is no such socket: is it running? " +
-      "Start it with `pilus agent`",
+      "Start it with `pilus agent`; one that is starting says in its log what it waits for",
   );
   const { promise: never, resolve } = Promise.withResolvers<void>();
   await withApi({ "GET /v1/slow": () => never }, async (slow) => {

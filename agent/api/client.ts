@@ -87,7 +87,7 @@ export class AgentClient {
         : (cause as Error).message;
       throw new AgentUnreachableError(
         `Cannot reach the agent at ${this.#socket}: ${reason}: is it running? ` +
-          "Start it with `pilus agent`",
+          "Start it with `pilus agent`; one that is starting says in its log what it waits for",
         { cause },
       );
     }

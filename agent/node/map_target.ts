@@ -73,7 +73,8 @@ function isFull(error: unknown): boolean {
 function fullMap<K, V>(map: TypedMap<K, V>, cause: unknown): Error {
   return new Error(
     `Map ${map.name} is full: it has room for ${map.maxEntries} rows; ` +
-      `restart the agent with --map-size ${map.name}=${map.maxEntries * 2}`,
+      `end the agent, remove the map's pin and start it with ` +
+      `--map-size ${map.name}=${map.maxEntries * 2}`,
     { cause },
   );
 }

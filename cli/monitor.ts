@@ -5,7 +5,7 @@ import { AgentUnreachableError } from "../agent/api/client.ts";
 import type { AgentEventView, FlowEnd, FlowView } from "../agent/api/views.ts";
 import { parseFlowQuery } from "../agent/api/flow_query.ts";
 import { agentClient } from "./ask.ts";
-import type { Invocation, OptionValues } from "./command.ts";
+import { type Invocation, type OptionValues, UsageError } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";
 import { queryOf } from "./filter.ts";
 import { hasColor, print, write } from "./output.ts";
@@ -48,7 +48,11 @@ export async function monitor({ options }: Invocation): Promise<void> {
 /** What the options ask of the agent. Throws UsageError for a wrong option. */
 export function monitorQuery(options: OptionValues): URLSearchParams {
   const query = queryOf(options, PARAMETERS, parseFlowQuery);
-  const types = options.drops ? ["drop"] : options.type as string[] | undefined ?? [];
+  const named = options.type as string[] | undefined ?? [];
+  if (options.drops && named.some((type) => type !== "drop")) {
+    throw new UsageError(`--drops is --type drop, and not --type ${named.join(",")}`);
+  }
+  const types = options.drops ? ["drop"] : named;
   if (types.length > 0) query.set("type", types.join(","));
   if (options.count !== undefined) query.set("limit", String(options.count));
   return query;

@@ -73,6 +73,7 @@ for (
     [{ "to-ip": "10.0.0" }, "--to-ip takes an IP address, not `10.0.0`"],
     [{ protocol: "tpc" }, "--protocol takes TCP, UDP, SCTP"],
     [{ since: "soon" }, "--since takes how long ago"],
+    [{ drops: true, type: ["trace"] }, "--drops is --type drop, and not --type trace"],
   ] as const
 ) {
   Deno.test(`monitorQuery() refuses ${JSON.stringify(options)}, which the agent would refuse`, () => {

@@ -20,7 +20,10 @@ const MONITOR: readonly Option[] = [
   PORT,
   { ...PORT, name: "from-port", summary: "From the port" },
   { ...PORT, name: "to-port", summary: "To the port" },
-  PROTOCOL,
+  {
+    ...PROTOCOL,
+    summary: `${PROTOCOL.summary}; non-ip: what is not IP`,
+  },
   { name: "identity", type: "number", summary: "From or to the identity" },
   { name: "from-identity", type: "number", summary: "From the identity" },
   { name: "to-identity", type: "number", summary: "To the identity" },

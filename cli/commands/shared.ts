@@ -32,7 +32,7 @@ export const PROTOCOL: Option = {
   name: "protocol",
   type: "string",
   placeholder: "NAME",
-  summary: "TCP, UDP, SCTP, ICMP or ICMPv6",
+  summary: "TCP, UDP, SCTP, ICMP, ICMPv6 or a number",
 };
 
 export const IP: Option = {

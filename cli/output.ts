@@ -73,6 +73,11 @@ function longestWord(text: string): number {
   return text.split(/ |(?<=,)/).reduce((longest, word) => Math.max(longest, word.length), 0);
 }
 
+/** A number and its noun: `1 row`, `2 rows`. */
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 /** Lines of at most `width` characters, broken at blanks, else after commas, else in a word. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];

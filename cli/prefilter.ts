@@ -3,7 +3,7 @@
 import type { PrefilterView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
-import { formatTable, printData } from "./output.ts";
+import { formatTable, plural, printData } from "./output.ts";
 
 export async function listPrefilter({ options }: Invocation): Promise<void> {
   await printData(options, await ask<PrefilterView>(options, "/v1/prefilter"), prefilterText);
@@ -11,7 +11,7 @@ export async function listPrefilter({ options }: Invocation): Promise<void> {
 
 /** The page that people see. */
 function prefilterText({ file, prefixes, dropped }: PrefilterView): string {
-  const count = `${dropped.packets} packets dropped, ${dropped.bytes} bytes\n`;
+  const count = `${plural(dropped.packets, "packet")} dropped, ${dropped.bytes} bytes\n`;
   if (prefixes.length === 0) {
     const where = file ? `${file} has none` : "start the agent with --prefilter FILE";
     return `No prefixes: ${where}\n${count}`;
@@ -19,5 +19,5 @@ function prefilterText({ file, prefixes, dropped }: PrefilterView): string {
   return formatTable([
     { title: "PREFIX", value: (p) => p.prefix },
     { title: "LINE", value: (p) => p.line || "-", align: "right" },
-  ], prefixes) + `\n${prefixes.length} prefixes of ${file}; ${count}`;
+  ], prefixes) + `\n${plural(prefixes.length, "prefix", "prefixes")} of ${file}; ${count}`;
 }

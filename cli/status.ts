@@ -10,6 +10,7 @@ import {
   formatTable,
   hasColor,
   oneLine,
+  plural,
   printData,
   TABLE_WIDTH,
   wrap,
@@ -47,10 +48,6 @@ function duration(seconds: number): string {
   const d = Math.floor(seconds / 86400), h = Math.floor(seconds / 3600) % 24;
   const m = Math.floor(seconds / 60) % 60, s = seconds % 60;
   return d > 0 ? `${d}d${h}h` : h > 0 ? `${h}h${m}m` : m > 0 ? `${m}m${s}s` : `${s}s`;
-}
-
-function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
 }
 
 /** What is wrong, the worst first. */

@@ -58,6 +58,7 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
           "Result: 10.60.1.2:8080",
           "Then:   SNAT",
         ]],
+        ["service trace 192.0.2.80:80 --from demo/web-7d5b9c7c4-x2x2", ["Result: 10.60.1.2:8080"]],
         ["prefilter list", ["203.0.113.0/24        2", "2 prefixes of /etc/pilus/denied; 17 pack"]],
         ["map list", ["pilus_ct       lru_hash   40     88   131  262144  0.1%"]],
         ["map dump ipcache", ["10.60.1.2      kind=1 identity=302"]],
@@ -117,6 +118,8 @@ Deno.test("every listing fits a terminal, and is valid JSON", async (t) => {
     await t.step("trace-level", async () => {
       const { stdout } = await pilus(socket, "trace-level", "packets");
       assertEquals(stdout, "tracing: packets\n");
+      const inForce = await pilus(socket, "trace-level");
+      assertEquals([inForce.code, inForce.stdout], [0, "tracing: connections\n"]);
     });
   });
 });

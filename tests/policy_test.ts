@@ -97,6 +97,14 @@ Deno.test("policies decide on live traffic", async (t) => {
       assertMatch(stdout, /ingress/i);
     });
 
+    await t.step("pilus trace-level shows the level in force", async () => {
+      const level = async () => (await a.cli("trace-level")).stdout;
+      assertEquals(await level(), "tracing: connections\n");
+      assertEquals((await a.cli("trace-level", "packets")).code, 0);
+      assertEquals(await level(), "tracing: packets\n");
+      assertEquals((await a.cli("trace-level", "connections")).code, 0);
+    });
+
     await t.step("pilus monitor shows what was dropped before, by its filters", async () => {
       const kept = async (...options: string[]) => {
         const { code, stdout } = await a.cli("monitor", "--no-follow", "-o", "json", ...options);

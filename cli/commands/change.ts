@@ -11,12 +11,11 @@ export const CHANGE: readonly Command[] = [
     summary: "What is traced: nothing, connections or every packet",
     arguments: [{
       name: "LEVEL",
-      summary: "none, connections or packets",
-      required: true,
+      summary: "none, connections or packets; without it, what is in force is printed",
       values: ["none", "connections", "packets"],
     }],
     options: AGENT_OPTIONS,
-    run: async (i) => (await import("../trace_level.ts")).setTraceLevel(i),
+    run: async (i) => (await import("../trace_level.ts")).traceLevel(i),
   },
   {
     words: "ct flush",

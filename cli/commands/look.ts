@@ -64,8 +64,8 @@ export const LOOK: readonly Command[] = [
       {
         name: "from",
         type: "string",
-        placeholder: "ADDRESS[:PORT]",
-        summary: "The client; a process of this node by default",
+        placeholder: "ADDRESS[:PORT]|NS/POD",
+        summary: "The client, or a pod of this node; a process of this node by default",
       },
       ...LIST_OPTIONS,
     ],

@@ -476,5 +476,6 @@ export const ROUTES: ApiRoutes = {
       (verdicts?.some((number) => VERDICT_NAMES.get(number) === verdict) ?? true)
     );
   },
+  "GET /v1/trace-level": () => ({ level: "connections" }),
   "POST /v1/trace-level": ({ json }) => json(),
 };

@@ -84,6 +84,10 @@ export function observerPart(
     name: "observer",
     routes: {
       "GET /v1/monitor": monitorRoute(flows, views),
+      "GET /v1/trace-level": () => {
+        const { traceLevel } = maps.pilus_runtime.get(0)!;
+        return { level: [...LEVELS].find(([, number]) => number === traceLevel)?.[0] };
+      },
       "POST /v1/trace-level": async ({ json }) => {
         const { level } = await json<{ level?: unknown }>();
         const number = LEVELS.get(String(level));

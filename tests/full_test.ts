@@ -120,7 +120,7 @@ Deno.test("services for which there is no room", async (t) => {
       assertMatch(
         health.reason ?? "",
         new RegExp(
-          `Map ${map} is full: it has room for \\d+ rows; restart the agent with --map-size ${map}=`,
+          `Map ${map} is full: it has room for \\d+ rows; end the agent, remove the map's pin and start it with --map-size ${map}=`,
         ),
       );
       assertEquals((await a.cli("status")).code, 1);

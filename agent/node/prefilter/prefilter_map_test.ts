@@ -70,6 +70,6 @@ Deno.test("prefilterTarget() makes room where there is none, and says which pref
   assertEquals(
     failure!.error.message,
     "Map pilus_prefilter is full: it has room for 2 rows; " +
-      "restart the agent with --map-size pilus_prefilter=4",
+      "end the agent, remove the map's pin and start it with --map-size pilus_prefilter=4",
   );
 });

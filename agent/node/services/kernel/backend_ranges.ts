@@ -169,6 +169,6 @@ export class BackendRanges {
 function full(map: string, rows: number): Error {
   return new Error(
     `Map ${map} is full: it has room for ${rows} rows; ` +
-      `restart the agent with --map-size ${map}=${rows * 2}`,
+      `end the agent, remove the map's pin and start it with --map-size ${map}=${rows * 2}`,
   );
 }

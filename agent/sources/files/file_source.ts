@@ -100,6 +100,8 @@ export class FileSource implements ResourceSource {
     while (this.#reading.size > 0) {
       await Promise.all(this.#reading.values().map(({ done }) => done));
     }
+    // what a scan has read, which has not ended
+    this.#publishChanges();
     this.#lastGood.prune(this.#files.keys());
   }
 

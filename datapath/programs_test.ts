@@ -295,6 +295,7 @@ both(
     // nobody may begin a connection to POD
     node.setPolicy(2, { INGRESS: { enforced: true, defaultCookie: 22 } });
     node.setEndpoint(POD, { policy: 2 });
+    assertEquals(node.fromPod(tcp(family, POD, OTHER_POD, TCP.syn)).verdict, VERDICT.redirect);
     assertEquals(there().verdict, VERDICT.redirect);
     assertEquals(back().verdict, VERDICT.redirect);
 
@@ -310,6 +311,37 @@ both(
     const row = node.connection(6, [POD[family], 40000], [OTHER_POD[family], 8080])!;
     assertEquals([row.initiatorRevision, row.responderRevision], [1, 3]);
     assertEquals(row.initiatorIdentity, POD.identity);
+  },
+);
+
+both(
+  "a TCP connection whose beginning was not seen goes on where either end may begin it",
+  (family) => {
+    using node = new TestNode();
+    let sourcePort = 41000;
+    /** The first packet that is seen, of POD or of the answer to it. */
+    const seen = (flags: number, answer: boolean) => {
+      const ports = { sourcePort: sourcePort++, destinationPort: 8080 };
+      const swapped = { sourcePort: ports.destinationPort, destinationPort: ports.sourcePort };
+      return answer
+        ? node.fromPod(tcp(family, OTHER_POD, POD, flags, swapped), OTHER_POD)
+        : node.fromPod(tcp(family, POD, OTHER_POD, flags, ports));
+    };
+    for (const answer of [false, true]) {
+      assertEquals(seen(TCP.ack, answer).verdict, VERDICT.redirect);
+    }
+    // the answer alone would be allowed, and POD's packets as answers to it
+    for (const side of ["INGRESS", "EGRESS"] as const) {
+      node.setPolicy(2, { [side]: { enforced: true, defaultCookie: 22 } });
+      node.setEndpoint(OTHER_POD, { policy: side === "INGRESS" ? 2 : 1 });
+      node.setEndpoint(POD, { policy: side === "EGRESS" ? 2 : 1 });
+      for (const flags of [TCP.ack, TCP.syn | TCP.ack]) {
+        for (const answer of [false, true]) {
+          assertDropped(node, seen(flags, answer), DropReason.POLICY_DENIED_BY_DEFAULT);
+        }
+      }
+      assertEquals(seen(TCP.syn, true).verdict, VERDICT.redirect);
+    }
   },
 );
 

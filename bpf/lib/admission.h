@@ -69,6 +69,30 @@ static __always_inline int evaluate_policy(struct __sk_buff *skb, const struct p
 	return err;
 }
 
+/* Evaluates the policies of the ends that are pods of this node for a connection of `initiator` to
+ * `responder`. Policy does not apply within a pod. Returns 0 or a negative drop reason. */
+static __always_inline int evaluate_ends(struct __sk_buff *skb, const struct packet *p,
+					 struct event_context *c, const struct endpoint *initiator,
+					 const struct endpoint *responder, __u32 initiator_identity,
+					 __u32 responder_identity, __be16 port, bool report,
+					 struct verdict *verdict)
+{
+	int err;
+
+	if (initiator == responder)
+		return 0;
+	if (initiator) {
+		err = evaluate_policy(skb, p, c, initiator, responder_identity, port, POLICY_EGRESS,
+				      report, verdict);
+		if (err)
+			return err;
+	}
+	if (!responder)
+		return 0;
+	return evaluate_policy(skb, p, c, responder, initiator_identity, port, POLICY_INGRESS,
+			       report, verdict);
+}
+
 /* Pods are no routers: they report only about packets that they received. */
 static __always_inline bool identity_may_route(__u32 identity)
 {
@@ -177,16 +201,15 @@ static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct
 		initiator_identity = direction ? ends->destination_identity : ends->source_identity;
 		responder_identity = direction ? ends->source_identity : ends->destination_identity;
 		port = policy_port(p, direction);
-		/* policy does not apply within a pod */
-		if (initiator && initiator != responder) {
-			err = evaluate_policy(skb, p, c, initiator, responder_identity, port,
-					      POLICY_EGRESS, report, &a->verdict);
-			if (err)
-				return err;
-		}
-		if (responder && initiator != responder) {
-			err = evaluate_policy(skb, p, c, responder, initiator_identity, port,
-					      POLICY_INGRESS, report, &a->verdict);
+		err = evaluate_ends(skb, p, c, initiator, responder, initiator_identity,
+				    responder_identity, port, report, &a->verdict);
+		if (err)
+			return err;
+		/* who began it is not known: it must be allowed to either */
+		if (!known && p->tuple.protocol == IPPROTO_TCP && !tcp_begins(p->tcp_flags)) {
+			err = evaluate_ends(skb, p, c, responder, initiator, responder_identity,
+					    initiator_identity, p->tuple.source_port, false,
+					    &a->verdict);
 			if (err)
 				return err;
 		}

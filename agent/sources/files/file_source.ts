@@ -99,6 +99,8 @@ export class FileSource implements ResourceSource {
     await this.#watched.start();
     while (this.#reading.size > 0) {
       await Promise.all(this.#reading.values().map(({ done }) => done));
+      // a file that was replaced meanwhile counts too
+      await this.#watched.scan();
     }
     // what a scan has read, which has not ended
     this.#publishChanges();

@@ -13,6 +13,8 @@
 #include "lib/nodeport.h"
 #include "lib/source_check.h"
 
+#define VLAN_ID_MASK 0x0fff /* of 0: the tag has a priority only (IEEE 802.1Q) */
+
 /* Reports an ingress drop; a separate function for its own stack frame. Returns the verdict. */
 __noinline int drop_on_arrival(struct __sk_buff *skb, const struct packet *p, int reason)
 {
@@ -35,6 +37,29 @@ static __always_inline struct ipcache_entry *ipcache_of_source(const struct pack
 __noinline int client_is_believed(struct __sk_buff *skb, const struct packet *p)
 {
 	return p && source_is_believed(skb, p, ipcache_of_source(p));
+}
+
+/*
+ * Leaves the packet to the stack, which would answer whatever source it has: not one that comes
+ * from elsewhere. Returns the verdict.
+ */
+__noinline int leave_to_stack(struct __sk_buff *skb, const struct packet *p)
+{
+	struct ipcache_entry *from;
+	struct address source;
+
+	if (!p)
+		return TC_ACT_UNSPEC;
+	/* the stack looks behind a tag that has a priority only, and what is there was not parsed
+	 */
+	if (skb->vlan_present &&
+	    (skb->protocol == bpf_htons(ETH_P_8021Q) || skb->protocol == bpf_htons(ETH_P_8021AD)))
+		return drop_on_arrival(skb, p, DROP(VLAN_FILTERED));
+	source = p->tuple.source;
+	from = ipcache_exact(&source);
+	if (!from || source_is_believed(skb, p, from))
+		return TC_ACT_UNSPEC;
+	return drop_on_arrival(skb, p, DROP(INVALID_SOURCE_IP));
 }
 
 /* A packet for the pod of `ifindex`, its service translated. Returns the verdict. */
@@ -153,7 +178,8 @@ int from_netdev(struct __sk_buff *skb)
 	int err;
 
 	/* frames of a VLAN are its device's, and those for another MAC nobody's */
-	if (skb->vlan_present || skb->pkt_type == PACKET_OTHERHOST)
+	if ((skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK) ||
+	    skb->pkt_type == PACKET_OTHERHOST)
 		return TC_ACT_UNSPEC;
 	err = parse_frame(skb, &p);
 	/* also checked by the XDP program, where one is attached */
@@ -164,41 +190,40 @@ int from_netdev(struct __sk_buff *skb)
 	}
 	/* a packet that is not for a pod is left to the host's stack: never lock the operator out
 	 */
-	if (err)
-		return TC_ACT_UNSPEC;
+	if (unlikely(err || skb->vlan_present))
+		return leave_to_stack(skb, &p);
 	to = ipcache_exact(&p.tuple.destination);
 	if (!to)
-		return TC_ACT_UNSPEC;
+		return leave_to_stack(skb, &p);
 	host = to->identity == IDENTITY_HOST;
 	if (host && tunnel_ifindex && is_to_tunnel_port(&p)) {
 		err = receive_from_tunnel(skb, &p);
-	} else if (to->flags & IPCACHE_LOCAL) {
+		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
+	}
+	if (to->flags & IPCACHE_LOCAL) {
 		err = receive_for_pod(skb, &p, to->ifindex);
-	} else if (to->flags & IPCACHE_SERVICE) {
-		if (fragment_track(&p))
-			return TC_ACT_UNSPEC;
-		/* answers come first: a translated flow may have the port of a service */
-		err = host ? receive_for_node(skb, &p) : TC_ACT_UNSPEC;
-		if (err != TC_ACT_UNSPEC)
-			return err < 0 ? drop_on_arrival(skb, &p, err) : err;
+		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
+	}
+	if (!(host || to->flags & IPCACHE_SERVICE) || fragment_track(&p))
+		return leave_to_stack(skb, &p);
+	/* answers come first: a translated flow may have the port of a service */
+	err = host ? receive_for_node(skb, &p) : TC_ACT_UNSPEC;
+	if (err == TC_ACT_UNSPEC && to->flags & IPCACHE_SERVICE) {
 		err = choose_backend(&p, SCOPE_EXTERNAL);
 		if (err > 0) {
 			err = receive_for_service(skb, &p);
-		} else if (err == 0 && host) {
-			err = TC_ACT_UNSPEC;
-		} else {
+			return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
+		}
+		if (err || !host) {
 			err = err ? err : DROP(SERVICE_BACKEND_NOT_FOUND);
 			drop_on_arrival(skb, &p, err);
 			return err == DROP(SERVICE_BACKEND_NOT_FOUND) ? reject(skb, &p)
 								      : TC_ACT_SHOT;
 		}
-	} else if (host) {
-		if (fragment_track(&p))
-			return TC_ACT_UNSPEC;
-		err = receive_for_node(skb, &p);
-	} else {
-		return TC_ACT_UNSPEC;
+		err = TC_ACT_UNSPEC;
 	}
+	if (err == TC_ACT_UNSPEC)
+		return leave_to_stack(skb, &p);
 	return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 }
 

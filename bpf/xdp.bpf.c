@@ -73,7 +73,8 @@ static __always_inline int load_balance(struct xdp_md *ctx, const struct flow *w
 	int err;
 
 	if (unlikely(!(s->flags & SERVICE_EXTERNAL) || s->flags & SERVICE_SOURCE_RANGES ||
-		     w->ttl <= 1 || !(HALF(own, 0) | HALF(own, 1))))
+		     w->ttl <= 1 || !(HALF(own, 0) | HALF(own, 1)) ||
+		     address_is_no_source(&w->tuple.source)))
 		return XDP_PASS;
 	err = balance(s, SCOPE_EXTERNAL, &w->tuple, begins);
 	if (err <= 0)

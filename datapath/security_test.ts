@@ -126,6 +126,26 @@ both("a router's ICMP error passes, one with another's quote does not", (family)
   assertEquals(dropped(node, error(POD[family], others)), DropReason.FORGED_ICMP_ERROR);
 });
 
+both("a router reports only about what can have passed it", (family) => {
+  for (const routing of ["vxlan", "native"] as const) {
+    using node = new TestNode(routing === "native" ? { routing_mode: 0, tunnel_ifindex: 0 } : {});
+    const flow = (destination: string) =>
+      udpFrame({ source: POD[family], destination, sourcePort: 1000, destinationPort: 53 });
+    const error = (destination: string) => {
+      const about = flow(destination);
+      node.fromPod(about);
+      node.takeEvents();
+      const made = unreachableFrame({ source: WORLD[family], destination: POD[family], about });
+      return dropped(node, node.run("from_netdev", made, { ifindex: DEVICE_IFINDEX }));
+    };
+    const { FORGED_ICMP_ERROR } = DropReason;
+    assertEquals(error(OTHER_POD[family]), FORGED_ICMP_ERROR, "within the node");
+    assertEquals(error(POD[family]), FORGED_ICMP_ERROR, "within the pod");
+    const between = routing === "native" ? undefined : FORGED_ICMP_ERROR;
+    assertEquals(error(REMOTE[family]), between, `between nodes, ${routing}`);
+  }
+});
+
 both("a policy that has changed holds for ICMP errors too", (family) => {
   using node = new TestNode();
   const sent = udpFrame({
@@ -157,7 +177,7 @@ Deno.test("neighbour discovery of a pod stays on its link", () => {
   assertEquals(dropped(node, advertise(POD.ipv6, "fe80::1", 64)), NEIGHBOUR_DISCOVERY_FROM_AFAR);
   assertEquals(dropped(node, advertise(OTHER_POD.ipv6, "fe80::1")), INVALID_SOURCE_IP);
   for (const type of [133, 134, 136, 137]) {
-    for (const destination of [OTHER_POD.ipv6, REMOTE.ipv6, WORLD.ipv6, NODE.ipv6]) {
+    for (const destination of [OTHER_POD.ipv6, REMOTE.ipv6, WORLD.ipv6, NODE.ipv6, "::"]) {
       assertEquals(advertise(POD.ipv6, destination, 255, type).verdict, VERDICT.shot);
     }
   }
@@ -411,8 +431,9 @@ both("a frame of the tunnel speaks for nobody but the pods of its node", (family
     takesOut(family) ? VERDICT.redirect : VERDICT.unspec,
   );
   // the device's program has the last word about what others send
-  for (const outer of [WORLD.ipv4, NODE.ipv4, POD.ipv4]) {
-    assertEquals(early(REMOTE[family], REMOTE.identity, outer), VERDICT.unspec);
+  assertEquals(early(REMOTE[family], REMOTE.identity, WORLD.ipv4), VERDICT.unspec);
+  for (const own of [NODE.ipv4, POD.ipv4]) {
+    assertEquals(early(REMOTE[family], REMOTE.identity, own), VERDICT.shot);
   }
   node.maps.pilus_ipcache.delete(parseIp(OTHER_NODE.ipv4));
   node.forgetSources();

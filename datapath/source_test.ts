@@ -6,6 +6,7 @@ import { addAddress } from "./net/address.ts";
 import { parseCidr, parseIp } from "./net/ip.ts";
 import { replaceNeighbour } from "./net/neighbour.ts";
 import { replaceRoute } from "./net/route.ts";
+import { balancerNode, PORTS, VIP } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
   NODE,
@@ -14,6 +15,7 @@ import {
   OTHER_POD,
   POD,
   REMOTE,
+  ROUTER,
   type RunResult,
   TestNode,
   VERDICT,
@@ -30,6 +32,8 @@ const PREFIX = { ipv4: 24, ipv6: 64 };
 const LOOPBACK = { ipv4: "127.0.0.1", ipv6: "::1" };
 const NATIVE = { routing_mode: 0, tunnel_ifindex: 0 };
 const PORT = 30080;
+/** include/uapi/linux/bpf.h */
+const XDP_PASS = 2;
 
 /** The reason of the drop since the last call; undefined: there was none. */
 function dropped(node: TestNode, { verdict }: RunResult): number | undefined {
@@ -123,6 +127,115 @@ both("the client of a service is none of this node's addresses or pods", (family
       DropReason.INVALID_SOURCE_IP,
       source,
     );
+  }
+});
+
+const NO_SOURCES = {
+  ipv4: ["127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0"],
+  ipv6: ["::1", "ff02::1", "ff0e::1", "::", "fe80::1"],
+} as const;
+
+both("sources that no host has reach neither pods nor services from the wire", (family) => {
+  using node = new TestNode();
+  // all of the world has a row where a policy is about it
+  for (const cidr of ["0.0.0.0/0", "::/0"]) {
+    const value = { identity: 2, flags: 0, ifindex: 0, node: new Uint8Array(16) };
+    node.maps.pilus_cidrs.set(parseCidr(cidr), value);
+  }
+  node.setService(NODE[family], PORT, 20, [
+    { address: REMOTE[family], port: 80, flags: BackendFlags.TUNNEL },
+  ], { id: 3, flags: ServiceFlags.EXTERNAL });
+  serveAtNode(node, family);
+  assertEquals(dropped(node, arrive(node, toPod(family, MAC, WORLD[family]))), undefined);
+  for (const source of NO_SOURCES[family]) {
+    for (const made of [toPod(family, MAC, source), syn(source, NODE[family])]) {
+      assertEquals(dropped(node, arrive(node, made)), DropReason.INVALID_SOURCE_IP, source);
+    }
+  }
+});
+
+both("XDP balances nothing whose source no host has", (family) => {
+  using node = balancerNode("snat");
+  const verdict = (source: string) =>
+    node.program("xdp_ingress").testRun({
+      data: udpFrame({
+        source,
+        destination: VIP[family],
+        sourcePort: 1,
+        destinationPort: PORTS.elsewhere,
+      }),
+    }).retval;
+  assertEquals(verdict(WORLD[family]) > XDP_PASS, true, "sent on");
+  for (const source of NO_SOURCES[family]) assertEquals(verdict(source), XDP_PASS, source);
+});
+
+both(
+  "what is left to the stack has no address of this node or its pods as its source",
+  (family) => {
+    using node = new TestNode();
+    const datagram = (source: string, destination: string, options = 0) =>
+      udpFrame({ source, destination, options, sourcePort: 9, destinationPort: 99 });
+    const unknown = { ipv4: "192.0.2.99", ipv6: "2001:db8::99" };
+    const left = (source: string) => [
+      datagram(source, NODE[family]),
+      datagram(source, OTHER_NODE[family]),
+      datagram(source, REMOTE[family]),
+      datagram(source, unknown[family]),
+      // more headers than the parser follows
+      datagram(source, NODE[family], family === "ipv6" ? 9 : 0),
+    ];
+    for (const source of [WORLD[family], OTHER_NODE[family], NO_SOURCES[family][3]]) {
+      for (const made of left(source)) {
+        assertEquals(
+          arrive(node, made).verdict,
+          VERDICT.unspec,
+          source,
+        );
+      }
+    }
+    for (const source of [POD[family], NODE[family], ROUTER[family], REMOTE[family]]) {
+      for (const made of left(source)) {
+        assertEquals(dropped(node, arrive(node, made)), DropReason.INVALID_SOURCE_IP, source);
+      }
+    }
+  },
+);
+
+both("an outer frame of the tunnel has none of this node's addresses as its source", (family) => {
+  using node = new TestNode();
+  const outer = (source: string) =>
+    vxlanFrame({
+      source,
+      destination: NODE[family],
+      vni: REMOTE.identity,
+      about: toPod(family, MAC),
+      checksum: true,
+    });
+  for (const source of [NODE[family], ROUTER[family], POD[family]]) {
+    const { TUNNEL_FROM_UNKNOWN_NODE } = DropReason;
+    assertEquals(dropped(node, arrive(node, outer(source))), TUNNEL_FROM_UNKNOWN_NODE, source);
+  }
+  assertEquals(arrive(node, outer(OTHER_NODE[family])).verdict, VERDICT.unspec);
+});
+
+Deno.test("a mapped address in IPv6 does not change what is known of the one in IPv4", () => {
+  using node = new TestNode(NATIVE);
+  link(node, "ipv4", OTHER_NODE.ipv4);
+  neighbour(node, OTHER_NODE.ipv4, MAC);
+  const mapped = udpFrame({
+    source: "fd00::1",
+    destination: NODE.ipv6,
+    sourcePort: 9,
+    destinationPort: 99,
+    sourceMac: STRANGER,
+  });
+  mapped.set(parseIp(REMOTE.ipv4), 14 + 8);
+  for (let tries = 0; tries < 2; tries++) {
+    arrive(node, mapped);
+    node.takeEvents();
+    const forged = arrive(node, toPod("ipv4", STRANGER));
+    assertEquals(dropped(node, forged), DropReason.INVALID_SOURCE_IP);
+    node.forgetSources();
   }
 });
 

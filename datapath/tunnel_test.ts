@@ -211,7 +211,6 @@ both("the tunnel's device gets what is out of the ordinary, untouched", (family)
   const part = { ...from, fragment: { id: 1, offset: 0, more: true } };
   const strange: Record<string, Bytes> = {
     "from nobody known": arriving(plain, { source: WORLD.ipv4 }),
-    "from the node itself": arriving(plain, { source: NODE.ipv4 }),
     "with a checksum": arriving(plain, { checksum: true }),
     "congested": mark(arriving(plain), 3),
     "with options": arriving(plain, { options: 1 }),

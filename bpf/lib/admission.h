@@ -110,6 +110,25 @@ static __always_inline bool identity_may_route(__u32 identity)
 }
 
 /*
+ * Whether a router with that identity can have seen a packet to the address: between pods of this
+ * node there is none but the node, and into the tunnel only nodes see.
+ */
+static __always_inline bool router_sees(__u32 identity, const struct address *to)
+{
+	struct ipcache_entry *e;
+
+	if (identity == IDENTITY_HOST)
+		return true;
+	e = ipcache_exact(to);
+	if (!e || e->flags & IPCACHE_NODE)
+		return true;
+	if (e->flags & IPCACHE_LOCAL)
+		return false;
+	return !(e->flags & IPCACHE_TUNNEL) || routing_mode != ROUTING_VXLAN ||
+	       identity == IDENTITY_REMOTE_NODE;
+}
+
+/*
  * Admits an ICMP error with the flow that it quotes. Returns 0, a negative drop reason, or 1 when
  * it is to be judged as a flow of its own: it quotes no known flow, and its sender is no pod. `key`
  * is room on the caller's stack.
@@ -124,8 +143,10 @@ static __always_inline int admit_error(struct packet *p, struct event_context *c
 	int direction;
 
 	/* a router may report what is to somebody else, a host only what came to itself */
-	if (!error_is_to_quoted_sender(p) ||
-	    (!router && !address_equal(&p->tuple.source, &p->inner.destination)))
+	if (!error_is_to_quoted_sender(p))
+		return DROP(FORGED_ICMP_ERROR);
+	if (!address_equal(&p->tuple.source, &p->inner.destination) &&
+	    (!router || !router_sees(ends->source_identity, &p->inner.destination)))
 		return DROP(FORGED_ICMP_ERROR);
 	quoted_high = ct_make_key(&p->inner, key);
 	e = bpf_map_lookup_elem(&pilus_ct, key);

@@ -29,9 +29,11 @@ static __always_inline int discover(struct __sk_buff *skb, struct packet *p, str
 		verdict = answer_neighbour(skb, p);
 		return verdict < 0 ? verdict : step_done(e, verdict);
 	}
-	/* the answer to the node's own question, which came from its link-local address */
+	/* the answer to the node's own question, which came from its link-local address; the stack
+	 * would forward what goes to the unspecified one */
 	if (p->icmp_type == ND_NEIGHBOUR_ADVERTISEMENT &&
-	    address_is_link_local(&p->tuple.destination))
+	    address_is_link_local(&p->tuple.destination) &&
+	    !address_is_unspecified(&p->tuple.destination))
 		return step_done(e, TC_ACT_OK);
 	return ignore(skb, e);
 }

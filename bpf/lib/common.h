@@ -74,11 +74,16 @@ static __always_inline bool address_is_multicast(const struct address *a)
 	return a->bytes[0] == 0xff;
 }
 
+/* :: */
+static __always_inline bool address_is_unspecified(const struct address *a)
+{
+	return HALF(a, 0) == 0 && HALF(a, 1) == 0;
+}
+
 /* fe80::/10 and the unspecified address */
 static __always_inline bool address_is_link_local(const struct address *a)
 {
-	return (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80) ||
-	       (HALF(a, 0) == 0 && HALF(a, 1) == 0);
+	return (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80) || address_is_unspecified(a);
 }
 
 /* 127.0.0.0/8 and ::1 */
@@ -87,6 +92,17 @@ static __always_inline bool address_is_loopback(const struct address *a)
 	if (address_is_v4(a))
 		return a->bytes[12] == 127;
 	return HALF(a, 0) == 0 && HALF(a, 1) == bpf_cpu_to_be64(1);
+}
+
+/*
+ * Addresses that no packet of another host has as its source: several hosts', the own one's, or
+ * none (RFC 1122 3.2.1.3); those of a link are not forwarded.
+ */
+static __always_inline bool address_is_no_source(const struct address *a)
+{
+	if (address_is_v4(a) && !a->bytes[12])
+		return true;
+	return address_is_multicast(a) || address_is_loopback(a) || address_is_link_local(a);
 }
 
 #ifndef barrier_var

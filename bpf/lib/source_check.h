@@ -17,7 +17,8 @@ struct sender {
 	struct address source;
 	__u64 expires; /* jiffies */
 	__u8 mac[6];   /* of its node; zero: unknown, or there is a router between */
-	__u8 pad[2];
+	__u8 own;      /* 1: this node has the address, or a pod of it */
+	__u8 pad;
 };
 
 /* Per CPU: one row per hash. */
@@ -48,10 +49,12 @@ __noinline int find_sender(struct __sk_buff *skb, const struct packet *p, struct
 	row->expires = bpf_jiffies64() + SENDER_JIFFIES;
 	__builtin_memset(row->mac, 0, sizeof(row->mac));
 	from = ipcache_exact(&address);
-	if (!from)
+	row->own = from && (from->identity == IDENTITY_HOST || from->flags & IPCACHE_LOCAL);
+	if (!from || row->own)
 		return 0;
 	fib.ifindex = skb->ifindex;
-	if (p->family == 4) {
+	/* the row is of the address, whatever header it was in */
+	if (address_is_v4(&address)) {
 		fib.family = AF_INET;
 		fib.ipv4_dst = WORD(&address, 3);
 	} else {
@@ -87,6 +90,8 @@ static __always_inline bool is_from_its_node(struct __sk_buff *skb, const struct
 		if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 			return false;
 	}
+	if (row->own)
+		return false;
 	return (*(__u32 *)eth->h_source == *(__u32 *)row->mac &&
 		*(__u16 *)&eth->h_source[4] == *(__u16 *)&row->mac[4]) ||
 	       mac_is_zero(row->mac);
@@ -97,12 +102,14 @@ static __always_inline bool source_is_believed(struct __sk_buff *skb, const stru
 					       const struct ipcache_entry *from)
 {
 	if (!from)
-		return true;
+		return !address_is_no_source(&p->tuple.source);
 	if (from->identity == IDENTITY_HOST || from->flags & IPCACHE_LOCAL)
 		return false;
 	/* in tunnel mode, packets of remote pods arrive through the overlay only */
 	if (from->flags & IPCACHE_TUNNEL && routing_mode == ROUTING_VXLAN)
 		return false;
+	if (from->flags & IPCACHE_TUNNEL)
+		return is_from_its_node(skb, p);
 	/* a node's own packets may come by a router that its way back does not have */
-	return !(from->flags & IPCACHE_TUNNEL) || is_from_its_node(skb, p);
+	return !address_is_no_source(&p->tuple.source);
 }

@@ -1182,6 +1182,7 @@ export interface Sender {
   source: Uint8Array;
   expires: bigint;
   mac: Uint8Array;
+  own: number;
 }
 
 export const sender: Codec<Sender> = {
@@ -1190,11 +1191,13 @@ export const sender: Codec<Sender> = {
     writeBytes(view, offset, 16, value.source);
     view.setBigUint64(offset + 16, value.expires, true);
     writeBytes(view, offset + 24, 6, value.mac);
+    view.setUint8(offset + 30, value.own);
   },
   decode: (view, offset) => ({
     source: readBytes(view, offset, 16),
     expires: view.getBigUint64(offset + 16, true),
     mac: readBytes(view, offset + 24, 6),
+    own: view.getUint8(offset + 30),
   }),
 };
 

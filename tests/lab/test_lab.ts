@@ -52,6 +52,8 @@ export interface StoryOptions extends Partial<Pick<LabOptions, "routing" | "outs
   agentArgs?: readonly string[];
   /** @default {2} */
   nodes?: number;
+  /** Keeps the last drops for the report of a failure; millions of them are not read. @default {true} */
+  followDrops?: boolean;
 }
 
 /**
@@ -59,7 +61,7 @@ export interface StoryOptions extends Partial<Pick<LabOptions, "routing" | "outs
  * expect, and of the lab nothing.
  */
 export async function withLab(
-  { nodes = 2, ...options }: StoryOptions,
+  { nodes = 2, followDrops = true, ...options }: StoryOptions,
   story: (story: Story) => Promise<void>,
 ): Promise<void> {
   const directory = Deno.makeTempDirSync({ dir: "/run", prefix: "pilus-lab-" });
@@ -71,7 +73,7 @@ export async function withLab(
   try {
     try {
       await lab.startAgents();
-      await using _events = await told.listen();
+      await using _events = followDrops ? await told.listen() : undefined;
       await story(told);
       await told.assertClean();
     } catch (error) {

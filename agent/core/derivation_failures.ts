@@ -60,6 +60,7 @@ export class FailureScope implements Disposable {
   }
 
   clear(key: string): void {
+    if (this.#reasons.size === 0) return; // as nearly always: the key's hash is not asked for
     const reason = this.#reasons.get(key);
     if (reason === undefined) return;
     this.#reasons.delete(key);

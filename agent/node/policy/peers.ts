@@ -6,6 +6,7 @@ import type { LabelMap } from "../../cluster/labels.ts";
 import type { NamedPort } from "../../kubernetes/resources.ts";
 import type { Peer, PolicyRule } from "./compile.ts";
 import { LabelIndex, SelectorIndex } from "./label_index.ts";
+import { PrefixIndex } from "./prefix_index.ts";
 import { type Selector, selects } from "./selector.ts";
 
 /** An identity as policies see it. */
@@ -80,7 +81,7 @@ function selectorOf(peer: Peer): Selector | undefined {
 export class Identities {
   #byId = new Map<number, PolicyIdentity>();
   #byLabel = new LabelIndex<number>();
-  #ofPrefixes = new Map<number, PolicyIdentity>();
+  #byPrefix = new PrefixIndex<PolicyIdentity>();
   #withPorts = new Map<number, PolicyIdentity>();
   /** Of rules, until an identity changes. */
   #found = new WeakMap<PolicyRule, readonly PolicyIdentity[]>();
@@ -93,7 +94,7 @@ export class Identities {
     const { id } = identity;
     this.delete(id);
     this.#byId.set(id, identity);
-    if (identity.cidr) this.#ofPrefixes.set(id, identity);
+    if (identity.cidr) this.#byPrefix.add(identity.cidr, identity);
     else this.#byLabel.add(identity.labels, id);
     if (identity.namedPorts?.length) this.#withPorts.set(id, identity);
   }
@@ -103,8 +104,8 @@ export class Identities {
     const before = this.#byId.get(id);
     if (!before) return;
     this.#byId.delete(id);
-    if (!before.cidr) this.#byLabel.delete(before.labels, id);
-    this.#ofPrefixes.delete(id);
+    if (before.cidr) this.#byPrefix.delete(before.cidr, before);
+    else this.#byLabel.delete(before.labels, id);
     this.#withPorts.delete(id);
   }
 
@@ -132,7 +133,7 @@ export class Identities {
   }
 
   *#candidates(peer: Peer): Iterable<PolicyIdentity> {
-    if (peer.kind === "cidr") return yield* this.#ofPrefixes.values();
+    if (peer.kind === "cidr") return yield* this.#byPrefix.within(peer.cidr);
     const selector = selectorOf(peer);
     const ids = selector && this.#byLabel.candidates(selector);
     if (!ids) return yield* this.#byId.values();
@@ -144,7 +145,7 @@ export class Identities {
 export class RulesByPeer {
   #ruleOf = new Map<Peer, PolicyRule>();
   #byLabel = new SelectorIndex<Peer>();
-  #prefixes = new Set<Peer>();
+  #byPrefix = new PrefixIndex<Peer>();
   #others = new Set<Peer>();
 
   add(rule: PolicyRule): void {
@@ -153,7 +154,7 @@ export class RulesByPeer {
       this.#ruleOf.set(peer, rule);
       const selector = selectorOf(peer);
       if (selector) this.#byLabel.add(selector, peer);
-      else if (peer.kind === "cidr") this.#prefixes.add(peer);
+      else if (peer.kind === "cidr") this.#byPrefix.add(peer.cidr, peer);
       else this.#others.add(peer);
     }
   }
@@ -163,7 +164,7 @@ export class RulesByPeer {
     for (const peer of rule.peers) {
       this.#ruleOf.delete(peer);
       this.#byLabel.delete(peer);
-      this.#prefixes.delete(peer);
+      if (peer.kind === "cidr") this.#byPrefix.delete(peer.cidr, peer);
       this.#others.delete(peer);
     }
   }
@@ -174,7 +175,7 @@ export class RulesByPeer {
     const test = (peers: Iterable<Peer>) => {
       for (const peer of peers) if (isPeer(peer, identity)) found.add(this.#ruleOf.get(peer)!);
     };
-    if (identity.cidr) test(this.#prefixes);
+    if (identity.cidr) test(this.#byPrefix.around(identity.cidr));
     else test(this.#byLabel.candidates(identity.labels));
     test(this.#others);
     return found;

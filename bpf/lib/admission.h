@@ -145,8 +145,10 @@ static __always_inline int admit_error(struct packet *p, struct event_context *c
 	/* a router may report what is to somebody else, a host only what came to itself */
 	if (!error_is_to_quoted_sender(p))
 		return DROP(FORGED_ICMP_ERROR);
-	if (!address_equal(&p->tuple.source, &p->inner.destination) &&
-	    (!router || !router_sees(ends->source_identity, &p->inner.destination)))
+	/* Linux before 6.4 takes keys of maps from the stack */
+	key->low = p->inner.destination;
+	if (!address_equal(&p->tuple.source, &key->low) &&
+	    (!router || !router_sees(ends->source_identity, &key->low)))
 		return DROP(FORGED_ICMP_ERROR);
 	quoted_high = ct_make_key(&p->inner, key);
 	e = bpf_map_lookup_elem(&pilus_ct, key);

@@ -281,7 +281,7 @@ Deno.test("CNI GC deletes what is not listed, and STATUS follows the agent", asy
   assertEquals([down.code, down.json.code], [1, 50]);
   assertMatch(
     down.json.msg,
-    /^Cannot reach the agent at .*pilus\.sock: .*Start it with `pilus agent`$/,
+    /^Cannot reach the agent at .*pilus\.sock: .*Start it with `pilus agent`; one that is starting says in its log what it waits for$/,
   );
 });
 

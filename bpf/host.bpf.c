@@ -108,7 +108,7 @@ static __always_inline int receive_for_pod(struct __sk_buff *skb, struct packet 
 	else if (unlikely(has_options(p)))
 		err = dsr_read_option(skb, p);
 	if (!err)
-		err = fragment_track(p);
+		err = fragment_track(p, 0);
 	return err ? err : ingress_to_pod(skb, p, ifindex);
 }
 
@@ -204,12 +204,12 @@ int from_netdev(struct __sk_buff *skb)
 		err = receive_for_pod(skb, &p, to->ifindex);
 		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 	}
-	if (!(host || to->flags & IPCACHE_SERVICE) || fragment_track(&p))
+	if (!(host || to->flags & IPCACHE_SERVICE) || fragment_track(&p, 0))
 		return leave_to_stack(skb, &p);
 	/* answers come first: a translated flow may have the port of a service */
 	err = host ? receive_for_node(skb, &p) : TC_ACT_UNSPEC;
 	if (err == TC_ACT_UNSPEC && to->flags & IPCACHE_SERVICE) {
-		err = choose_backend(&p, SCOPE_EXTERNAL);
+		err = choose_backend(&p, SCOPE_EXTERNAL, SHARE_OF_NODE);
 		if (err > 0) {
 			err = receive_for_service(skb, &p);
 			return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
@@ -243,7 +243,7 @@ int to_netdev(struct __sk_buff *skb)
 		struct node *node = this_node();
 
 		/* may be the reply of a service backend on this node */
-		if (!node || !node->host_backends || parse_frame(skb, &p) || fragment_track(&p))
+		if (!node || !node->host_backends || parse_frame(skb, &p) || fragment_track(&p, 0))
 			return TC_ACT_UNSPEC;
 		err = nat_reverse(skb, &p);
 		if (err < 0)
@@ -261,7 +261,7 @@ int to_netdev(struct __sk_buff *skb)
 	to = p.family == 4 ? device->ipv4 : device->ipv6;
 	if (HALF(&to, 0) == 0 && HALF(&to, 1) == 0)
 		return TC_ACT_UNSPEC;
-	err = fragment_track(&p);
+	err = fragment_track(&p, skb->ingress_ifindex);
 	if (err)
 		goto dropped;
 	err = nat_masquerade(skb, &p, &to);

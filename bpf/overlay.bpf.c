@@ -61,7 +61,7 @@ int from_overlay(struct __sk_buff *skb)
 	if (err < 0)
 		goto dropped;
 	identity = err;
-	err = fragment_track(&p);
+	err = fragment_track(&p, 0);
 	if (err)
 		goto dropped;
 	to = ipcache_exact(&p.tuple.destination);

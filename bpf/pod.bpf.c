@@ -67,7 +67,7 @@ int to_pod(struct __sk_buff *skb)
 		count(REASON_IGNORED_MULTICAST, METRIC_INGRESS, skb->len);
 		return TC_ACT_SHOT;
 	}
-	err = fragment_track(&p);
+	err = fragment_track(&p, 0);
 	if (err)
 		goto dropped;
 	from = ipcache_lookup(&p.tuple.source);

@@ -76,7 +76,7 @@ static __always_inline int load_balance(struct xdp_md *ctx, const struct flow *w
 		     w->ttl <= 1 || !(HALF(own, 0) | HALF(own, 1)) ||
 		     address_is_no_source(&w->tuple.source)))
 		return XDP_PASS;
-	err = balance(s, SCOPE_EXTERNAL, &w->tuple, begins);
+	err = balance(s, SCOPE_EXTERNAL, &w->tuple, begins, SHARE_OF_NODE);
 	if (err <= 0)
 		return XDP_PASS;
 	row = err;

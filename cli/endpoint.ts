@@ -29,6 +29,16 @@ function enforcing({ enforcing: { ingress, egress } }: EndpointView): string {
   return ingress ? egress ? "both" : "ingress" : egress ? "egress" : "none";
 }
 
+/** What it has of what all endpoints share. */
+function shares(
+  { shares: { started, accepted, mappings, choices, affinity } }: EndpointView,
+): string {
+  const refused = [started, accepted, mappings].reduce((sum, share) => sum + share.refused, 0);
+  return `${started.rows} connections begun and ${accepted.rows} accepted, ` +
+    `${mappings.rows} masqueraded, ${choices.rows + affinity.rows} choices` +
+    (refused > 0 ? `; refused ${refused} times` : "");
+}
+
 export async function listEndpoints({ options }: Invocation): Promise<void> {
   await printRows(options, await ask<EndpointView[]>(options, "/v1/endpoints"), [
     { title: "ID", value: (e) => e.id, align: "right" },
@@ -54,6 +64,7 @@ export async function getEndpoint({ args, options }: Invocation): Promise<void> 
       ["Labels", e.labels.join(" ")],
       ["Policy", e.policy ? `${e.policy}, revision ${e.revision}` : "none yet: nothing passes"],
       ["Enforced", enforcing(e)],
+      ["Shares", shares(e)],
       ["Container", e.containerId],
       ["Namespace", e.netns],
       ["In the pod", `${e.ifname}, ${e.podMac}, MTU ${e.mtu}`],

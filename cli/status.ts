@@ -63,9 +63,9 @@ function troubles(s: StatusView): { grave: boolean; text: string }[] {
       text: `Map ${m.name} is ${Math.floor(100 * (m.pressure ?? 0))}% full ` +
         `(${m.entries} of ${m.maxEntries} rows): make it larger with --map-size`,
     })),
-    ...s.shortages.map(({ reason, packets, lastAt, remedy }) => ({
+    ...s.shortages.map(({ endpoint, reason, packets, lastAt, remedy }) => ({
       grave: true,
-      text: `${reason}: ${plural(packets, "packet")} dropped, last at ${
+      text: `${endpoint ? `${endpoint}: ` : ""}${reason}: ${plural(packets, "packet")}, last at ${
         lastAt.slice(11, 19)
       }: ${remedy}`,
     })),

@@ -133,11 +133,20 @@ export function checkRequirements(bpffs: string | undefined): void {
   if (bpffs) requireBpffs(dirname(bpffs));
 }
 
+/** Rows that a pass of the garbage collector has deleted. */
+export interface Collected {
+  connections: number;
+  mappings: number;
+  /** Of flows to services and of clients with affinity. */
+  choices: number;
+}
+
 /** The loaded programs, their hooks and the directory of their maps. */
 export class Loader implements Disposable {
   readonly #links: string;
   readonly #programs = new Map<string, BpfProgram>();
   readonly mapDirectory: string;
+  #collecting: Promise<unknown> = Promise.resolve();
 
   /** Why there is no sockmap although one was wanted. */
   sockmapError: KernelError | undefined;
@@ -307,14 +316,23 @@ export class Loader implements Disposable {
     return `${this.#links}/sockmap`;
   }
 
-  /** Deletes what has run out of the tables of connections and mappings, without stopping this thread. */
-  async collectGarbage(): Promise<{ connections: number; mappings: number }> {
-    const result = await this.#program("collect_garbage").runElsewhere(new Uint8Array(24));
-    const view = new DataView(result.buffer);
-    return {
-      connections: Number(view.getBigUint64(8, true)),
-      mappings: Number(view.getBigUint64(16, true)),
+  /**
+   * Deletes what has run out of the tables that flows fill, and counts whose the rest is, without
+   * stopping this thread. One pass at a time: the next waits for the last.
+   */
+  collectGarbage(): Promise<Collected> {
+    const pass = async () => {
+      const result = await this.#program("collect_garbage").runElsewhere(new Uint8Array(24));
+      const [connections, mappings, choices] = new BigUint64Array(result.buffer);
+      return {
+        connections: Number(connections),
+        mappings: Number(mappings),
+        choices: Number(choices),
+      };
     };
+    const next = this.#collecting.then(pass, pass);
+    this.#collecting = next;
+    return next;
   }
 
   /** Takes the socket programs off. */

@@ -36,7 +36,7 @@ function slice(service: string, first: number, count: number): string {
 
 Deno.test("tables that are full say so", async (t) => {
   const agentArgs = ["--map-size", "pilus_ct=64,pilus_nat=64"];
-  await withLab({ nodes: 1, agentArgs }, async ({ lab, a, pod, expectDrops }) => {
+  await withLab({ nodes: 1, agentArgs }, async ({ lab, a, pod, serve, expectDrops }) => {
     let only: LabPod;
     await t.step("the pod range", async () => {
       await a.stopAgent();
@@ -53,26 +53,26 @@ Deno.test("tables that are full say so", async (t) => {
       assertMatch(msg, /Pod range 10\.60\.1\.0\/30 is exhausted: 1 of 1 addresses are in use/);
     });
 
-    await t.step(
-      "connections: the ones unused for longest give way, and status says it",
-      async () => {
-        expectDrops("Connection table is full", "No room in conntrack");
-        using map = BpfMap.openPinned(`${a.directory}/bpf/pilus/maps/pilus_ct`, "pilus_ct");
-        assertEquals(map.maxEntries, 64);
-        await flood(a, only.ipv4, 200);
-        const status = await settle(() => a.status(), ({ pressure }) => pressure.length > 0);
-        assertMatch(JSON.stringify(status.pressure), /pilus_ct/);
-        assertMatch((await a.cli("status")).stdout, /pilus_ct/);
-        assertEquals(await get(a, only.ipv4, "/"), "only");
-      },
-    );
+    await t.step("connections: who floods gets as many as are free", async () => {
+      expectDrops("Share of connections is spent");
+      using map = BpfMap.openPinned(`${a.directory}/bpf/pilus/maps/pilus_ct`, "pilus_ct");
+      assertEquals(map.maxEntries, 64);
+      await flood(a, only.ipv4, 200);
+      const [shortage] = (await a.status()).shortages;
+      assertEquals(shortage?.endpoint, "the node and clients outside");
+      assertMatch((await a.cli("status")).stdout, /as many connections as are free/);
+      // the others have their share, and it has room again when the idle ones have gone
+      await serve(lab.outside);
+      assertEquals((await peer(only, ["bound", OUTSIDE.ipv4, 7000, 5000])).ok, true);
+      await settle(() => get(a, only.ipv4, "/").catch(() => ""), (name) => name === "only");
+    });
   });
 });
 
-Deno.test("ports of the node that have run out", async () => {
-  const agentArgs = ["--nat-port-range", "40000-40003"];
+Deno.test("ports of the node that a pod has its share of", async () => {
+  const agentArgs = ["--nat-port-range", "40000-40007"];
   await withLab({ nodes: 1, agentArgs }, async ({ lab, a, pod, serve, expectDrops }) => {
-    expectDrops("No free port to masquerade with");
+    expectDrops("Share of masqueraded ports is spent");
     await serve(lab.outside);
     const one = await pod(a, "one"), two = await pod(a, "two");
     const from = (host: LabPod, port: number) => peer(host, ["bound", OUTSIDE.ipv4, 7000, port]);
@@ -80,13 +80,20 @@ Deno.test("ports of the node that have run out", async () => {
       assertEquals((await from(one, port)).ok, true, `port ${port}`);
     }
     assertEquals((await a.status()).shortages, []);
-    assertEquals((await from(two, 5000)).error, "timeout");
+    assertEquals((await from(one, 40004)).error, "timeout");
     const [shortage] = (await a.status()).shortages;
-    assertEquals(shortage?.reason, "No free port to masquerade with");
-    assertStringIncludes((await a.cli("status")).stdout, "widen --nat-port-range");
-    // whose own port is free is served, and so is another destination
-    assertEquals((await from(two, 5001)).ok, true);
-    assertEquals((await peer(two, ["bound", OUTSIDE.ipv6, 7000, 5000])).ok, true);
+    assertEquals(shortage?.endpoint, "demo/one");
+    const status = (await a.cli("status")).stdout;
+    assertStringIncludes(status, "demo/one: it has as many masqueraded ports as are free");
+    assertMatch(
+      (await a.cli("endpoint", "get", "demo/one")).stdout,
+      /5 masqueraded.*; refused \d+/s,
+    );
+    // whose own port is not of the range is served, and so are another destination and another pod
+    assertEquals((await from(one, 5001)).ok, true);
+    assertEquals((await peer(one, ["bound", OUTSIDE.ipv6, 7000, 40004])).ok, true);
+    assertEquals((await from(two, 5000)).ok, true);
+    assertEquals((await from(two, 40004)).ok, true);
   });
 });
 

@@ -52,4 +52,16 @@ export interface EndpointView extends Endpoint {
   /** Number of the policy that the kernel judges by; 0: none yet, and nothing passes. */
   policy: number;
   revision: number;
+  /** What it has of the tables that all endpoints share, by what the rows are of. */
+  shares: Record<ShareName, ShareView>;
+}
+
+/** What endpoints have a share of; started and accepted are connections. */
+export type ShareName = "started" | "accepted" | "mappings" | "choices" | "affinity";
+
+/** A share of a table. */
+export interface ShareView {
+  rows: number;
+  /** How often there was no more for it. */
+  refused: number;
 }

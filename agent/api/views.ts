@@ -51,6 +51,18 @@ export interface FeatureView {
   cost: string;
 }
 
+/** Something that there was no room for in the last minute. */
+export interface ShortageView {
+  /** Whose share is spent; undefined when all had none. */
+  endpoint?: string;
+  reason: string;
+  /** Packets since the maps exist, or the endpoint does. */
+  packets: number;
+  /** RFC 3339; when the counter was last seen to grow. */
+  lastAt: string;
+  remedy: string;
+}
+
 /** `GET /v1/status` */
 export interface StatusView {
   version: string;
@@ -82,7 +94,7 @@ export interface StatusView {
   /** Only the maps that are more than half full. */
   pressure: MapView[];
   /** What programs had no room for in the last minute. */
-  shortages: { reason: string; packets: number; lastAt: string; remedy: string }[];
+  shortages: ShortageView[];
   /** Frontends whose backends are chosen at random because pilus_maglev is full. */
   servicesWithoutTable: number;
   features: FeatureView[];

@@ -82,6 +82,8 @@ export const DROP_REASONS: ReadonlyMap<number, DropReasonWords> = new Map([
   [212, { text: "ICMP error that does not fit the packet it quotes" }],
   [213, { text: "Neighbour discovery from beyond the link" }],
   [214, { text: "Tunnel frame of no known node", more: "pilus node list" }],
+  [215, { text: "Share of connections is spent", more: "pilus endpoint get {}" }],
+  [216, { text: "Share of masqueraded ports is spent", more: "pilus endpoint get {}" }],
 ]);
 
 /** The drop reason in words, or its number. */

@@ -127,7 +127,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
       ...{ identity, policy, ipcache, attachments },
     })),
     stack.use(observerPart({ config, log, kernel, names, policy, endpoints })),
-    stack.use(conntrackPart({ log, kernel })),
+    stack.use(conntrackPart({ log, kernel, endpoints })),
     stack.use(mapsPart({ kernel, parts: () => parts })),
   ];
 

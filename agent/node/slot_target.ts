@@ -7,6 +7,9 @@ import { type MapRow, mapTarget } from "./map_target.ts";
 /** Slots of pilus_endpoints (bpf/lib/endpoint.h) and pilus_devices (bpf/lib/device.h). */
 export const SLOTS = 0x10000;
 
+/** No device has it: in pilus_shares (bpf/lib/share.h) it is the node itself. */
+export const SLOT_OF_NODE = 0;
+
 /** The slot of a device. */
 export function slotOf(ifindex: number): number {
   return ifindex % SLOTS;

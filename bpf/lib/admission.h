@@ -170,6 +170,20 @@ static __always_inline int admit_error(struct packet *p, struct event_context *c
 	return 0;
 }
 
+/*
+ * Whose row a new connection is: of the endpoint that begins it, else of the one that it is to.
+ * What the node itself begins is the node's.
+ */
+static __always_inline __u32 share_of_connection(const struct endpoint *initiator,
+						 const struct endpoint *responder, __u32 from)
+{
+	if (initiator)
+		return share_index(SHARE_STARTED, initiator->ifindex);
+	if (from == IDENTITY_HOST || !responder)
+		return share_index(SHARE_STARTED, SHARE_OF_NODE);
+	return share_index(SHARE_ACCEPTED, responder->ifindex);
+}
+
 /* Returns 0 with `a` filled, or a negative drop reason. */
 static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct event_context *c,
 				 const struct ends *ends, struct admission *a)
@@ -242,6 +256,7 @@ static __always_inline int admit(struct __sk_buff *skb, struct packet *p, struct
 			    .responder_identity = responder_identity,
 			    .initiator_revision = initiator_revision,
 			    .responder_revision = responder_revision,
+			    .share = share_of_connection(initiator, responder, initiator_identity),
 			};
 
 			err = ct_create(skb, p, &origin);

@@ -8,6 +8,7 @@
 #include "hash.h"
 #include "reasons.h"
 #include "service.h"
+#include "share.h"
 
 /*
  * Arguments, result and scratch space of balance_kept(), too large for the stack. Packet programs
@@ -18,10 +19,10 @@ struct balance {
 	struct service_side side;
 	__u32 service;
 	__u32 affinity_s;
-	__u32 slot;  /* with a table */
-	__u8 scope;  /* enum service_scope */
-	__u8 begins; /* the packet is the first of a TCP connection */
-	__u8 pad[2];
+	__u32 slot;	      /* with a table */
+	__u8 scope;	      /* enum service_scope */
+	__u8 begins;	      /* the packet is the first of a TCP connection */
+	__u16 owner;	      /* of the shares of what is remembered */
 	struct choice answer; /* `row` 0: the backend is in no set any more */
 	struct affinity_key client;
 	struct backend_index_key backend_index;
@@ -108,6 +109,19 @@ static __always_inline __u32 affinity_row(struct balance *q, __u64 now)
 	return row - q->side.set < q->side.count ? row : 0;
 }
 
+/* Without room in the owner's share a flow goes where its hash or the next draw leads. */
+static __always_inline void keep_choice(const struct balance *q, void *map, const void *key,
+					enum share_kind kind, enum shared_table table)
+{
+	__u32 share = share_index(kind, q->owner);
+	struct choice *old = bpf_map_lookup_elem(map, key);
+
+	if (old)
+		share_give(share_index(kind, old->owner), table);
+	if (share_take(share, table) && bpf_map_update_elem(map, key, &q->answer, BPF_ANY))
+		share_give(share, table);
+}
+
 /*
  * The rest of balance(): flows that have, or get, a memory. Returns 0 with the answer in the row of
  * pilus_balance, or a negative drop reason.
@@ -170,20 +184,21 @@ __noinline int balance_kept(__u32 zero)
 	q->answer.port = b->port;
 	q->answer.row = row;
 	q->answer.used = now;
+	q->answer.owner = q->owner;
 	if (q->affinity_s)
-		bpf_map_update_elem(&pilus_affinity, &q->client, &q->answer, BPF_ANY);
-	/* without room the flow goes where its hash or the next draw leads */
+		keep_choice(q, &pilus_affinity, &q->client, SHARE_AFFINITY, SHARED_AFFINITY);
 	if (remember || q->affinity_s)
-		bpf_map_update_elem(&pilus_choices, &q->flow, &q->answer, BPF_ANY);
+		keep_choice(q, &pilus_choices, &q->flow, SHARE_CHOICES, SHARED_CHOICES);
 	return 0;
 }
 
 /*
  * The backend of a packet from `t->source` to the frontend `t->destination`. Returns its row; 0
- * when it is in no set any more, with the answer in pilus_balance. Negative: a drop reason.
+ * when it is in no set any more, with the answer in pilus_balance. Negative: a drop reason. What is
+ * remembered of it is in the share of `owner`.
  */
 static __always_inline int balance(const struct service *s, int scope, const struct tuple *t,
-				   bool begins)
+				   bool begins, __u32 owner)
 {
 	const struct service_side *side = &s->side[scope];
 	__u32 slot = SLOT_ASK, zero = 0;
@@ -210,6 +225,7 @@ static __always_inline int balance(const struct service *s, int scope, const str
 	q->slot = slot;
 	q->scope = scope;
 	q->begins = begins;
+	q->owner = owner;
 	err = balance_kept(0);
 	if (err)
 		return err;

@@ -73,5 +73,5 @@ static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
 	if (address_is_loopback(&p->tuple.destination))
 		return DROP(UNROUTABLE);
 	e->hairpin = is_hairpin(&p->tuple.destination);
-	return fragment_track(p);
+	return fragment_track(p, ep->ifindex);
 }

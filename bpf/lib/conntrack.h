@@ -7,6 +7,7 @@
 #include "common.h"
 #include "config.h"
 #include "parse.h"
+#include "share.h"
 
 /* Both directions have the same key: the smaller address-port pair is `low`. */
 struct ct_key {
@@ -41,7 +42,7 @@ struct ct_entry {
 	__u8 tcp_flags[2]; /* seen */
 	__u8 pad[2];
 	__u32 acknowledged[2]; /* by TCP packets of that direction; with TCP_ACK in `tcp_flags` */
-	__u32 pad2;
+	__u32 share;	       /* whose row it is: of pilus_shares */
 };
 
 struct {
@@ -181,7 +182,17 @@ struct ct_origin {
 	__u32 responder_identity;
 	__u32 initiator_revision;
 	__u32 responder_revision;
+	__u32 share;
 };
+
+static __always_inline long ct_replace(struct ct_key *key, struct ct_entry *row)
+{
+	struct ct_entry *old = bpf_map_lookup_elem(&pilus_ct, key);
+
+	if (old)
+		share_give(old->share, SHARED_CONNECTIONS);
+	return bpf_map_update_elem(&pilus_ct, key, row, BPF_ANY);
+}
 
 /* Creates the entry of a new connection. Returns 0 or a negative drop reason. */
 __noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const struct ct_origin *o)
@@ -205,8 +216,16 @@ __noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const st
 		row.frontend_port = p->inner.destination_port;
 	}
 	ct_account(&row, p, 0, skb->len, bpf_ktime_get_coarse_ns());
-	err = bpf_map_update_elem(&pilus_ct, &key, &row, BPF_ANY);
-	if (err == -16) /* EBUSY: another CPU held the bucket */
+	row.share = o->share;
+	if (!share_take(row.share, SHARED_CONNECTIONS))
+		return DROP(CONNECTION_SHARE_SPENT);
+	err = bpf_map_update_elem(&pilus_ct, &key, &row, BPF_NOEXIST);
+	if (err == -17) /* EEXIST: a row that has run out */
+		err = ct_replace(&key, &row);
+	else if (err == -16) /* EBUSY: another CPU held the bucket */
 		err = bpf_map_update_elem(&pilus_ct, &key, &row, BPF_ANY);
-	return err ? DROP(CT_CREATE_FAILED) : 0;
+	if (!err)
+		return 0;
+	share_give(row.share, SHARED_CONNECTIONS);
+	return DROP(CT_CREATE_FAILED);
 }

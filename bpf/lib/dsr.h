@@ -176,7 +176,7 @@ __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 	if (parse_packet(skb, ETH_HLEN + outer, p->family, inner) ||
 	    (inner->flags & PACKET_ICMP_ERROR &&
 	     (parse_quote(skb, inner) || !error_is_to_quoted_sender(inner))) ||
-	    fragment_track(inner))
+	    fragment_track(inner, 0))
 		return 0;
 	if (inner->flags & PACKET_ICMP_ERROR) {
 		t->dsr_frontend.frontend = inner->inner.source;

@@ -1,51 +1,91 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Ports of fragmented datagrams: stored by the first fragment, looked up by the later ones. */
+/*
+ * Ports of fragmented datagrams: stored by the first fragment, looked up by the later ones. Each
+ * sender has cells of its own, so that the datagrams of one push out no other's.
+ */
 #pragma once
+#include "hash.h"
 #include "parse.h"
 
-struct fragment_key {
+/* Of one sender at the same time. */
+#define SENDER_DATAGRAMS 64
+/* Endpoints by the last bits of their slot, then others by a hash of their address. */
+#define LOCAL_SENDERS 256
+#define OTHER_SENDERS 128
+
+struct datagram {
 	struct address source;
 	struct address destination;
 	__u32 id; /* as in the packet */
 	__u8 protocol;
 	__u8 pad[3];
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 pad2;
 };
 
-struct fragment_ports {
-	__be16 source;
-	__be16 destination;
-};
-
+/* Key: sender * SENDER_DATAGRAMS + the last bits of the id. No array: rows change as a whole. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, (LOCAL_SENDERS + OTHER_SENDERS) * SENDER_DATAGRAMS);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
-	__type(key, struct fragment_key);
-	__type(value, struct fragment_ports);
-} pilus_fragments SEC(".maps");
+	__type(key, __u32);
+	__type(value, struct datagram);
+} pilus_datagrams SEC(".maps");
 
-/* Fills the ports of a later fragment, or remembers those of a first one. */
-static __always_inline int fragment_track(struct packet *p)
+static __always_inline __u32 datagram_cell(const struct packet *p, __u32 sender)
 {
-	struct fragment_key key = {};
-	struct fragment_ports *known, ports;
+	__u32 h = FLOW_HASH_SEED, id = bpf_ntohl(p->fragment_id);
 
-	if (likely(!(p->flags & PACKET_FRAGMENT)))
-		return 0;
-	key.source = p->tuple.source;
-	key.destination = p->tuple.destination;
-	key.id = p->fragment_id;
-	key.protocol = p->tuple.protocol;
+	if (sender) {
+		sender &= LOCAL_SENDERS - 1;
+	} else {
+		for (int i = 0; i < 4; i++)
+			h = hash_word(h, WORD(&p->tuple.source, i));
+		sender = LOCAL_SENDERS + ((h ^ h >> 15) & (OTHER_SENDERS - 1));
+	}
+	return sender * SENDER_DATAGRAMS + ((id ^ id >> 16) & (SENDER_DATAGRAMS - 1));
+}
+
+static __always_inline bool is_of_datagram(const struct packet *p, const struct datagram *d)
+{
+	return d->id == p->fragment_id && d->protocol == p->tuple.protocol &&
+	       address_equal(&d->source, &p->tuple.source) &&
+	       address_equal(&d->destination, &p->tuple.destination);
+}
+
+/* The rest of fragment_track(), with a stack frame of its own. */
+__noinline int track_datagram(struct packet *p, __u32 sender)
+{
+	struct datagram *known, row = {};
+	__u32 cell;
+
+	if (!p)
+		return DROP(FRAGMENT_NOT_FOUND);
+	cell = datagram_cell(p, sender);
 	if (p->flags & PACKET_FRAGMENT_LATER) {
-		known = bpf_map_lookup_elem(&pilus_fragments, &key);
-		if (!known)
+		known = bpf_map_lookup_elem(&pilus_datagrams, &cell);
+		if (!known || !is_of_datagram(p, known))
 			return DROP(FRAGMENT_NOT_FOUND);
-		p->tuple.source_port = known->source;
-		p->tuple.destination_port = known->destination;
+		p->tuple.source_port = known->source_port;
+		p->tuple.destination_port = known->destination_port;
 		return 0;
 	}
-	ports.source = p->tuple.source_port;
-	ports.destination = p->tuple.destination_port;
-	bpf_map_update_elem(&pilus_fragments, &key, &ports, BPF_ANY);
+	row.source = p->tuple.source;
+	row.destination = p->tuple.destination;
+	row.id = p->fragment_id;
+	row.protocol = p->tuple.protocol;
+	row.source_port = p->tuple.source_port;
+	row.destination_port = p->tuple.destination_port;
+	bpf_map_update_elem(&pilus_datagrams, &cell, &row, BPF_ANY);
 	return 0;
+}
+
+/*
+ * Fills the ports of a later fragment, or remembers those of a first one. `sender`: the ifindex of
+ * the endpoint that it came from, 0: of another. Returns 0 or a negative drop reason.
+ */
+static __always_inline int fragment_track(struct packet *p, __u32 sender)
+{
+	return likely(!(p->flags & PACKET_FRAGMENT)) ? 0 : track_datagram(p, sender);
 }

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "device.h"
 #include "hash.h"
+#include "nat_share.h"
 #include "parse.h"
 #include "reasons.h"
 
@@ -43,7 +44,8 @@ struct nat_entry {
 	__be16 port;
 	__be16 frontend_port;
 	__u8 flags; /* enum nat_flags */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 owner; /* of a share */
 	__u64
 	    used; /* CLOCK_MONOTONIC, ns; renewed at most once a second, and when it was answered */
 	__u32 acknowledged[2]; /* TCP, by enum nat_direction, to NAT_ACK_STEP bytes */
@@ -75,6 +77,7 @@ struct flow {
 	__u8 fixed;	 /* 1: the protocol has no port that could become another */
 	__be32 sequence; /* TCP */
 	__be32 acknowledgement;
+	__u32 owner; /* of its mapping's share */
 };
 
 /* The destination after translation: a backend, or the original one. */
@@ -83,11 +86,6 @@ struct target {
 	__be16 port;
 	__u8 pad[6];
 };
-
-static __always_inline bool is_icmp(__u8 protocol)
-{
-	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
-}
 
 /* An answer to the flow when it leaves with the address `own` and `port`. */
 static __always_inline void nat_key_in(struct nat_key *key, const struct flow *f,
@@ -210,6 +208,7 @@ __noinline int nat_claim(const struct flow *f, const struct target *t, const str
 	struct nat_entry *taken;
 	struct nat_key key;
 	__u64 lifetime;
+	__u32 owner;
 
 	if (!f || !t || !own)
 		return -1;
@@ -227,8 +226,12 @@ __noinline int nat_claim(const struct flow *f, const struct target *t, const str
 		       : nat_lifetime(key.protocol, taken->flags);
 	if (bpf_ktime_get_coarse_ns() - taken->used < lifetime)
 		return -1;
+	owner = taken->owner;
 	/* of two CPUs that take it over, one deletes and one inserts */
-	return bpf_map_delete_elem(&pilus_nat, &key) ? -1 : 0;
+	if (bpf_map_delete_elem(&pilus_nat, &key))
+		return -1;
+	nat_share_give(&t->address, t->port, f->tuple.protocol, port, owner);
+	return 0;
 }
 
 /* Inserts the entry of the reply direction. Returns 0 when the port is allocated. */
@@ -246,13 +249,29 @@ __noinline int nat_insert(const struct flow *f, const struct target *t, const st
 	row.frontend = f->tuple.destination;
 	row.frontend_port = f->tuple.destination_port;
 	row.used = bpf_ktime_get_coarse_ns();
+	row.owner = f->owner;
 	return bpf_map_update_elem(&pilus_nat, &key, &row, BPF_NOEXIST);
+}
+
+/*
+ * Takes a share and inserts the entry. Returns 1, 0 when another flow has the port, or a negative
+ * drop reason.
+ */
+static __always_inline int nat_allocate(const struct flow *f, const struct target *t,
+					const struct address *own, __u16 port)
+{
+	if (!nat_share_take(&t->address, t->port, f->tuple.protocol, port, f->owner))
+		return DROP(MAPPING_SHARE_SPENT);
+	if (!nat_insert(f, t, own, port))
+		return 1;
+	nat_share_give(&t->address, t->port, f->tuple.protocol, port, f->owner);
+	return 0;
 }
 
 /* The ports that a flow may get: its own, then those that its hash leads to. Network order. */
 static __always_inline __u16 nat_candidate(const struct flow *f, __u32 hash, __u32 i)
 {
-	__u32 span = nat_port_max - nat_port_min + 1;
+	__u32 span = nat_ports();
 
 	if (i == 0)
 		return f->tuple.source_port;
@@ -314,8 +333,12 @@ __noinline int nat_make(CONTEXT *ctx, const struct flow *f, const struct target 
 		__u16 port = nat_candidate(f, hash, i % NAT_TRIES);
 		int claim = nat_claim(f, t, own, port, i >= NAT_TRIES);
 
-		if (claim > 0 || (!claim && !nat_port_is_the_nodes(ctx, f, t, own, port) &&
-				  !nat_insert(f, t, own, port)))
+		if (!claim && !nat_port_is_the_nodes(ctx, f, t, own, port)) {
+			claim = nat_allocate(f, t, own, port);
+			if (claim < 0)
+				return claim;
+		}
+		if (claim > 0)
 			return port;
 		if (f->fixed && i < NAT_TRIES)
 			i = NAT_TRIES - 1; /* it has one candidate: on to the second round */

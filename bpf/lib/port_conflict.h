@@ -7,8 +7,8 @@
 #include "conntrack.h"
 #include "snat.h"
 
-/* Allocates another source port for a flow that keeps its address, network order; 0: none is free.
- */
+/* Allocates another source port for a flow that keeps its address, network order, or returns a
+ * negative drop reason. */
 static __always_inline int allocate_port(const struct flow *f, const struct target *t,
 					 const struct address *own)
 {
@@ -17,10 +17,15 @@ static __always_inline int allocate_port(const struct flow *f, const struct targ
 	for (__u32 i = 1; i < NAT_TRIES; i++) {
 		__u16 port = nat_candidate(f, hash, i);
 
-		if (!nat_claim(f, t, own, port, false) && !nat_insert(f, t, own, port))
-			return port;
+		int err;
+
+		if (nat_claim(f, t, own, port, false))
+			continue;
+		err = nat_allocate(f, t, own, port);
+		if (err)
+			return err < 0 ? err : port;
 	}
-	return 0;
+	return DROP(NO_NAT_MAPPING);
 }
 
 /*
@@ -35,6 +40,8 @@ __noinline int remap_port(struct __sk_buff *skb, struct packet *p, int existing)
 	if (!p || !t)
 		return DROP(NO_NAT_MAPPING);
 	flow_of(&t->flow, p);
+	if (endpoint_by_ifindex(skb->ifindex))
+		t->flow.owner = skb->ifindex & (SHARE_OWNERS - 1);
 	t->flow.tuple.destination = p->inner.destination;
 	t->flow.tuple.destination_port = p->inner.destination_port;
 	t->target.address = p->tuple.destination;
@@ -44,8 +51,8 @@ __noinline int remap_port(struct __sk_buff *skb, struct packet *p, int existing)
 		return 0;
 	if (!port)
 		port = allocate_port(&t->flow, &t->target, &t->flow.tuple.source);
-	if (!port)
-		return DROP(NO_NAT_MAPPING);
+	if (port < 0)
+		return port;
 	err = rewrite(skb, p, REWRITE_SOURCE, &t->flow.tuple.source, port);
 	if (err)
 		return err;

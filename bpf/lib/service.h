@@ -155,9 +155,9 @@ struct {
 struct choice {
 	struct address backend;
 	__be16 port;
-	__u8 pad[2];
-	__u32 row;  /* of pilus_backends; it may be another backend's by now */
-	__u64 used; /* CLOCK_MONOTONIC, ns; renewed at most once a second */
+	__u16 owner; /* of a share */
+	__u32 row;   /* of pilus_backends; it may be another backend's by now */
+	__u64 used;  /* CLOCK_MONOTONIC, ns; renewed at most once a second */
 };
 
 struct affinity_key {

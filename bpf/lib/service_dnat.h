@@ -20,9 +20,10 @@ static __always_inline bool in_source_ranges(__u32 service, const struct address
 
 /*
  * Finds the service and the backend of a packet, or of the flow that an error is about. Returns 1
- * with this_scratch() filled, 0 when it is no service, or a negative drop reason.
+ * with this_scratch() filled, 0 when it is no service, or a negative drop reason. `owner`: of a
+ * share.
  */
-__noinline int choose_backend(const struct packet *p, int scope)
+__noinline int choose_backend(const struct packet *p, int scope, __u32 owner)
 {
 	struct scratch *t = this_scratch();
 	const struct address *to;
@@ -58,9 +59,9 @@ __noinline int choose_backend(const struct packet *p, int scope)
 		if (s->flags & SERVICE_SOURCE_RANGES &&
 		    !in_source_ranges(s->id, &t->flow.tuple.source))
 			return DROP(NOT_IN_SOURCE_RANGES);
-		err = balance(s, SCOPE_EXTERNAL, &t->flow.tuple, begins);
+		err = balance(s, SCOPE_EXTERNAL, &t->flow.tuple, begins, owner);
 	} else {
-		err = balance(s, SCOPE_INTERNAL, &t->flow.tuple, begins);
+		err = balance(s, SCOPE_INTERNAL, &t->flow.tuple, begins, owner);
 	}
 	if (err < 0)
 		return err;

@@ -13,6 +13,7 @@ static __always_inline void flow_of(struct flow *f, const struct packet *p)
 	f->fixed = !has_port_to_change(p);
 	f->sequence = p->sequence;
 	f->acknowledgement = p->acknowledgement;
+	f->owner = SHARE_OF_NODE;
 }
 
 /* The flow whose reverse direction the quoted packet belongs to. */
@@ -28,6 +29,7 @@ static __always_inline void flow_against_quote(struct flow *f, const struct pack
 	f->fixed = 0;
 	f->sequence = 0;
 	f->acknowledgement = 0;
+	f->owner = SHARE_OF_NODE;
 }
 
 /*
@@ -59,7 +61,8 @@ __noinline int nat_translate(struct __sk_buff *skb, struct packet *p, const stru
 	return rewrite(skb, p, REWRITE_SOURCE, &to, port);
 }
 
-/* Translates the source of a pod's packet that leaves through a device of the node. */
+/* Translates the source of a pod's packet that leaves through a device of the node; it came by the
+ * pod's. */
 static __always_inline int nat_masquerade(struct __sk_buff *skb, struct packet *p,
 					  const struct address *own)
 {
@@ -71,6 +74,7 @@ static __always_inline int nat_masquerade(struct __sk_buff *skb, struct packet *
 		flow_against_quote(&t->flow, p);
 	else
 		flow_of(&t->flow, p);
+	t->flow.owner = skb->ingress_ifindex & (SHARE_OWNERS - 1);
 	t->target.address = t->flow.tuple.destination;
 	t->target.port = t->flow.tuple.destination_port;
 	return nat_translate(skb, p, own);

@@ -12,7 +12,7 @@ static __always_inline int translate_to_backend(struct __sk_buff *skb, struct pa
 						struct event_context *c, struct pod_egress *e)
 {
 	struct scratch *t;
-	int err = choose_backend(p, SCOPE_INTERNAL);
+	int err = choose_backend(p, SCOPE_INTERNAL, e->ep->ifindex);
 
 	/* ICMP errors are about replies and pass */
 	if (!err && !(e->to->flags & IPCACHE_NODE || p->flags & PACKET_ICMP_ERROR))

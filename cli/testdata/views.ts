@@ -58,6 +58,13 @@ const endpoint = (id: number, app: string, more: Partial<EndpointView> = {}): En
   enforcing: { ingress: id % 2 === 0, egress: false },
   policy: 2,
   revision: 1795411700,
+  shares: {
+    started: { rows: 120, refused: 0 },
+    accepted: { rows: 8, refused: 0 },
+    mappings: { rows: 40, refused: id === 3 ? 1100 : 0 },
+    choices: { rows: 2, refused: 0 },
+    affinity: { rows: 1, refused: 0 },
+  },
   ...more,
 });
 
@@ -168,6 +175,12 @@ export const unwell: StatusView = {
     packets: 1,
     lastAt: "2026-11-23T05:28:20.770Z",
     remedy: "widen --nat-port-range",
+  }, {
+    endpoint: "demo/client-7d5b9c7c4-x2x3",
+    reason: "it has as many masqueraded ports as are free, and gets no more",
+    packets: 1100,
+    lastAt: "2026-11-23T05:28:20.770Z",
+    remedy: "use --map-size pilus_nat",
   }],
   servicesWithoutTable: 12,
   events: { seen: 4711, lost: 3 },

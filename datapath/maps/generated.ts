@@ -82,6 +82,7 @@ export interface Balance {
   slot: number;
   scope: number;
   begins: number;
+  owner: number;
   answer: Choice;
   client: AffinityKey;
   backendIndex: BackendIndexKey;
@@ -97,6 +98,7 @@ export const balance: Codec<Balance> = {
     view.setUint32(offset + 64, value.slot, true);
     view.setUint8(offset + 68, value.scope);
     view.setUint8(offset + 69, value.begins);
+    view.setUint16(offset + 70, value.owner, true);
     choice.encode(view, offset + 72, value.answer);
     affinityKey.encode(view, offset + 104, value.client);
     backendIndexKey.encode(view, offset + 128, value.backendIndex);
@@ -109,6 +111,7 @@ export const balance: Codec<Balance> = {
     slot: view.getUint32(offset + 64, true),
     scope: view.getUint8(offset + 68),
     begins: view.getUint8(offset + 69),
+    owner: view.getUint16(offset + 70, true),
     answer: choice.decode(view, offset + 72),
     client: affinityKey.decode(view, offset + 104),
     backendIndex: backendIndexKey.decode(view, offset + 128),
@@ -119,6 +122,7 @@ export const balance: Codec<Balance> = {
 export interface Choice {
   backend: Uint8Array;
   port: number;
+  owner: number;
   row: number;
   used: bigint;
 }
@@ -128,12 +132,14 @@ export const choice: Codec<Choice> = {
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.backend);
     view.setUint16(offset + 16, value.port, false);
+    view.setUint16(offset + 18, value.owner, true);
     view.setUint32(offset + 20, value.row, true);
     view.setBigUint64(offset + 24, value.used, true);
   },
   decode: (view, offset) => ({
     backend: readBytes(view, offset, 16),
     port: view.getUint16(offset + 16, false),
+    owner: view.getUint16(offset + 18, true),
     row: view.getUint32(offset + 20, true),
     used: view.getBigUint64(offset + 24, true),
   }),
@@ -207,6 +213,7 @@ export interface CtEntry {
   flags: number;
   tcpFlags: Uint8Array;
   acknowledged: [number, number];
+  share: number;
 }
 
 export const ctEntry: Codec<CtEntry> = {
@@ -227,6 +234,7 @@ export const ctEntry: Codec<CtEntry> = {
     writeBytes(view, offset + 76, 2, value.tcpFlags);
     view.setUint32(offset + 80, value.acknowledged[0], true);
     view.setUint32(offset + 84, value.acknowledged[1], true);
+    view.setUint32(offset + 88, value.share, true);
   },
   decode: (view, offset) => ({
     expires: view.getBigUint64(offset, true),
@@ -241,6 +249,7 @@ export const ctEntry: Codec<CtEntry> = {
     flags: view.getUint16(offset + 74, true),
     tcpFlags: readBytes(view, offset + 76, 2),
     acknowledged: [view.getUint32(offset + 80, true), view.getUint32(offset + 84, true)],
+    share: view.getUint32(offset + 88, true),
   }),
 };
 
@@ -277,6 +286,36 @@ export const ctKey: Codec<CtKey> = {
     lowPort: view.getUint16(offset + 32, false),
     highPort: view.getUint16(offset + 34, false),
     protocol: view.getUint8(offset + 36),
+  }),
+};
+
+/** struct datagram, 48 bytes. */
+export interface Datagram {
+  source: Uint8Array;
+  destination: Uint8Array;
+  id: number;
+  protocol: number;
+  sourcePort: number;
+  destinationPort: number;
+}
+
+export const datagram: Codec<Datagram> = {
+  size: 48,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.source);
+    writeBytes(view, offset + 16, 16, value.destination);
+    view.setUint32(offset + 32, value.id, true);
+    view.setUint8(offset + 36, value.protocol);
+    view.setUint16(offset + 40, value.sourcePort, false);
+    view.setUint16(offset + 42, value.destinationPort, false);
+  },
+  decode: (view, offset) => ({
+    source: readBytes(view, offset, 16),
+    destination: readBytes(view, offset + 16, 16),
+    id: view.getUint32(offset + 32, true),
+    protocol: view.getUint8(offset + 36),
+    sourcePort: view.getUint16(offset + 40, false),
+    destinationPort: view.getUint16(offset + 42, false),
   }),
 };
 
@@ -338,6 +377,8 @@ export const DropReason = {
   FORGED_ICMP_ERROR: 212,
   NEIGHBOUR_DISCOVERY_FROM_AFAR: 213,
   TUNNEL_FROM_UNKNOWN_NODE: 214,
+  CONNECTION_SHARE_SPENT: 215,
+  MAPPING_SHARE_SPENT: 216,
   MAX: 256,
 } as const;
 
@@ -531,7 +572,7 @@ export const EventType = {
   VERDICT: 3,
 } as const;
 
-/** struct flow, 56 bytes. */
+/** struct flow, 64 bytes. */
 export interface Flow {
   tuple: Tuple;
   length: number;
@@ -541,10 +582,11 @@ export interface Flow {
   fixed: number;
   sequence: number;
   acknowledgement: number;
+  owner: number;
 }
 
 export const flow: Codec<Flow> = {
-  size: 56,
+  size: 64,
   encode(view, offset, value) {
     tuple.encode(view, offset, value.tuple);
     view.setUint32(offset + 40, value.length, true);
@@ -554,6 +596,7 @@ export const flow: Codec<Flow> = {
     view.setUint8(offset + 47, value.fixed);
     view.setUint32(offset + 48, value.sequence, false);
     view.setUint32(offset + 52, value.acknowledgement, false);
+    view.setUint32(offset + 56, value.owner, true);
   },
   decode: (view, offset) => ({
     tuple: tuple.decode(view, offset),
@@ -564,48 +607,7 @@ export const flow: Codec<Flow> = {
     fixed: view.getUint8(offset + 47),
     sequence: view.getUint32(offset + 48, false),
     acknowledgement: view.getUint32(offset + 52, false),
-  }),
-};
-
-/** struct fragment_key, 40 bytes. */
-export interface FragmentKey {
-  source: Uint8Array;
-  destination: Uint8Array;
-  id: number;
-  protocol: number;
-}
-
-export const fragmentKey: Codec<FragmentKey> = {
-  size: 40,
-  encode(view, offset, value) {
-    writeBytes(view, offset, 16, value.source);
-    writeBytes(view, offset + 16, 16, value.destination);
-    view.setUint32(offset + 32, value.id, true);
-    view.setUint8(offset + 36, value.protocol);
-  },
-  decode: (view, offset) => ({
-    source: readBytes(view, offset, 16),
-    destination: readBytes(view, offset + 16, 16),
-    id: view.getUint32(offset + 32, true),
-    protocol: view.getUint8(offset + 36),
-  }),
-};
-
-/** struct fragment_ports, 4 bytes. */
-export interface FragmentPorts {
-  source: number;
-  destination: number;
-}
-
-export const fragmentPorts: Codec<FragmentPorts> = {
-  size: 4,
-  encode(view, offset, value) {
-    view.setUint16(offset, value.source, false);
-    view.setUint16(offset + 2, value.destination, false);
-  },
-  decode: (view, offset) => ({
-    source: view.getUint16(offset, false),
-    destination: view.getUint16(offset + 2, false),
+    owner: view.getUint32(offset + 56, true),
   }),
 };
 
@@ -696,6 +698,7 @@ export interface NatEntry {
   port: number;
   frontendPort: number;
   flags: number;
+  owner: number;
   used: bigint;
   acknowledged: [number, number];
 }
@@ -708,6 +711,7 @@ export const natEntry: Codec<NatEntry> = {
     view.setUint16(offset + 32, value.port, false);
     view.setUint16(offset + 34, value.frontendPort, false);
     view.setUint8(offset + 36, value.flags);
+    view.setUint16(offset + 38, value.owner, true);
     view.setBigUint64(offset + 40, value.used, true);
     view.setUint32(offset + 48, value.acknowledged[0], true);
     view.setUint32(offset + 52, value.acknowledged[1], true);
@@ -718,6 +722,7 @@ export const natEntry: Codec<NatEntry> = {
     port: view.getUint16(offset + 32, false),
     frontendPort: view.getUint16(offset + 34, false),
     flags: view.getUint8(offset + 36),
+    owner: view.getUint16(offset + 38, true),
     used: view.getBigUint64(offset + 40, true),
     acknowledged: [view.getUint32(offset + 48, true), view.getUint32(offset + 52, true)],
   }),
@@ -1141,7 +1146,7 @@ export const runtime: Codec<Runtime> = {
   }),
 };
 
-/** struct scratch, 248 bytes. */
+/** struct scratch, 256 bytes. */
 export interface Scratch {
   flow: Flow;
   target: Target;
@@ -1154,26 +1159,26 @@ export interface Scratch {
 }
 
 export const scratch: Codec<Scratch> = {
-  size: 248,
+  size: 256,
   encode(view, offset, value) {
     flow.encode(view, offset, value.flow);
-    target.encode(view, offset + 56, value.target);
-    view.setUint32(offset + 80, value.row, true);
-    view.setUint32(offset + 84, value.service, true);
-    view.setUint16(offset + 88, value.flags, true);
-    view.setUint8(offset + 90, value.backend);
-    packet.encode(view, offset + 96, value.inner);
-    dsrFrontendKey.encode(view, offset + 208, value.dsrFrontend);
+    target.encode(view, offset + 64, value.target);
+    view.setUint32(offset + 88, value.row, true);
+    view.setUint32(offset + 92, value.service, true);
+    view.setUint16(offset + 96, value.flags, true);
+    view.setUint8(offset + 98, value.backend);
+    packet.encode(view, offset + 104, value.inner);
+    dsrFrontendKey.encode(view, offset + 216, value.dsrFrontend);
   },
   decode: (view, offset) => ({
     flow: flow.decode(view, offset),
-    target: target.decode(view, offset + 56),
-    row: view.getUint32(offset + 80, true),
-    service: view.getUint32(offset + 84, true),
-    flags: view.getUint16(offset + 88, true),
-    backend: view.getUint8(offset + 90),
-    inner: packet.decode(view, offset + 96),
-    dsrFrontend: dsrFrontendKey.decode(view, offset + 208),
+    target: target.decode(view, offset + 64),
+    row: view.getUint32(offset + 88, true),
+    service: view.getUint32(offset + 92, true),
+    flags: view.getUint16(offset + 96, true),
+    backend: view.getUint8(offset + 98),
+    inner: packet.decode(view, offset + 104),
+    dsrFrontend: dsrFrontendKey.decode(view, offset + 216),
   }),
 };
 
@@ -1286,6 +1291,74 @@ export const serviceSide: Codec<ServiceSide> = {
     total: view.getUint32(offset + 12, true),
   }),
 };
+
+/** struct share, 16 bytes. */
+export interface Share {
+  rows: number;
+  change: number;
+  refused: number;
+}
+
+export const share: Codec<Share> = {
+  size: 16,
+  encode(view, offset, value) {
+    view.setInt32(offset, value.rows, true);
+    view.setInt32(offset + 4, value.change, true);
+    view.setUint32(offset + 8, value.refused, true);
+  },
+  decode: (view, offset) => ({
+    rows: view.getInt32(offset, true),
+    change: view.getInt32(offset + 4, true),
+    refused: view.getUint32(offset + 8, true),
+  }),
+};
+
+/** enum share_kind: SHARE_… */
+export const ShareKind = {
+  STARTED: 0,
+  ACCEPTED: 1,
+  MAPPINGS: 2,
+  CHOICES: 3,
+  AFFINITY: 4,
+  PORTS: 5,
+  KINDS: 6,
+} as const;
+
+/** struct shared, 24 bytes. */
+export interface Shared {
+  rows: number;
+  change: number;
+  capacity: number;
+  pressed: number;
+  counted: bigint;
+}
+
+export const shared: Codec<Shared> = {
+  size: 24,
+  encode(view, offset, value) {
+    view.setInt32(offset, value.rows, true);
+    view.setInt32(offset + 4, value.change, true);
+    view.setInt32(offset + 8, value.capacity, true);
+    view.setUint32(offset + 12, value.pressed, true);
+    view.setBigUint64(offset + 16, value.counted, true);
+  },
+  decode: (view, offset) => ({
+    rows: view.getInt32(offset, true),
+    change: view.getInt32(offset + 4, true),
+    capacity: view.getInt32(offset + 8, true),
+    pressed: view.getUint32(offset + 12, true),
+    counted: view.getBigUint64(offset + 16, true),
+  }),
+};
+
+/** enum shared_table: SHARED_… */
+export const SharedTable = {
+  CONNECTIONS: 0,
+  MAPPINGS: 1,
+  CHOICES: 2,
+  AFFINITY: 3,
+  TABLES: 4,
+} as const;
 
 /** struct socket_key, 40 bytes. */
 export interface SocketKey {
@@ -1511,6 +1584,13 @@ export const maps = {
     key: ctKey,
     value: ctEntry,
   },
+  pilus_datagrams: {
+    name: "pilus_datagrams",
+    type: 1,
+    maxEntries: 24576,
+    key: u32,
+    value: datagram,
+  },
   pilus_devices: {
     name: "pilus_devices",
     type: 2,
@@ -1531,13 +1611,6 @@ export const maps = {
     maxEntries: 65536,
     key: u32,
     value: endpoint,
-  },
-  pilus_fragments: {
-    name: "pilus_fragments",
-    type: 9,
-    maxEntries: 8192,
-    key: fragmentKey,
-    value: fragmentPorts,
   },
   pilus_ipcache: {
     name: "pilus_ipcache",
@@ -1684,6 +1757,20 @@ export const maps = {
     maxEntries: 65536,
     key: serviceKey,
     value: service,
+  },
+  pilus_shared: {
+    name: "pilus_shared",
+    type: 2,
+    maxEntries: 4,
+    key: u32,
+    value: shared,
+  },
+  pilus_shares: {
+    name: "pilus_shares",
+    type: 2,
+    maxEntries: 393216,
+    key: u32,
+    value: share,
   },
   pilus_socket_refs: {
     name: "pilus_socket_refs",

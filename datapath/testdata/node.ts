@@ -116,6 +116,8 @@ export const MAGLEV_SIZE = 16381, MAGLEV_ROW_SLOTS = 512;
 const NO_MAC = new Uint8Array(6);
 const SKB_SIZE = 192; // struct __sk_buff
 const MAP_SIZE = 4096;
+/** Maps that are never small: their size has a meaning. */
+const WHOLE_MAPS = ["pilus_events", "pilus_shares"];
 
 /** Segments of a packet that has them. */
 export const GSO_SEGMENTS = 3;
@@ -156,7 +158,7 @@ export class TestNode implements Disposable {
     unshare(CLONE_NEWNET);
     failed.defer(() => setns(home.fd, CLONE_NEWNET, "home"));
     this.netlink = failed.use(NetlinkSocket.open());
-    for (const name of ["pod", "host", "overlay", "socket", "xdp"] as const) {
+    for (const name of ["pod", "host", "overlay", "socket", "xdp", "garbage"] as const) {
       this.#load(name, bpffs.path, constants, wholeMaps);
     }
     failed.defer(() => this.programs.forEach((program) => program[Symbol.dispose]()));
@@ -183,7 +185,7 @@ export class TestNode implements Disposable {
     object.setConstants(Object.fromEntries(Object.entries(all).filter(([key]) => known.has(key))));
     for (const map of wholeMaps ? [] : object.mapNames) {
       const { maxEntries } = object.mapLayout(map);
-      if (maxEntries > 65536 && map !== "pilus_events") object.setMaxEntries(map, MAP_SIZE);
+      if (maxEntries > 65536 && !WHOLE_MAPS.includes(map)) object.setMaxEntries(map, MAP_SIZE);
     }
     object.pinMaps(directory);
     object.load();

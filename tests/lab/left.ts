@@ -20,7 +20,7 @@ const HISTORY = new Set([
   "pilus_ct",
   "pilus_nat",
   "pilus_socket_revnat",
-  "pilus_fragments",
+  "pilus_datagrams",
   "pilus_affinity",
   "pilus_choices",
 ]);

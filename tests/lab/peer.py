@@ -5,6 +5,9 @@ tcp HOST PORT          one echo; says the peer's name as the socket has it
 udp HOST PORT SIZE     one datagram and its echo; port unreachable is ECONNREFUSED
 twice HOST HOST PORT   echoes of both from one port of each protocol, all open at once; says whose failed
 flood HOST PORT PORTS   a datagram from each of so many ports
+spray KIND SOURCE HOST PORT COUNT   packets from 65,536 ports to PORT, then to the next: syn, and what no stack answers:
+                        udp, fragment (the first of a datagram)
+keep HOST PORT          one TCP connection, silent but for an echo of each line of stdin, which it says
 sniff DEVICE SECONDS   says what is special about the headers of arriving packets: tunnels and options
 hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
 chat HOST PORT SECONDS  a datagram each 50 ms from one connected socket, whether or not an echo comes; counts echoes
@@ -17,6 +20,7 @@ import json
 import os
 import select
 import socket
+import struct
 import sys
 import threading
 import time
@@ -198,6 +202,36 @@ def flood(host, port, ports):
     for _ in range(int(ports)):
         with socket.socket(family, socket.SOCK_DGRAM) as s:
             s.sendto(b"x", (host, int(port)))
+
+
+def spray(kind, source, host, port, count):
+    """IPv4. The checksum of datagrams is wrong, so that the receiver's stack drops them."""
+    protocol = socket.IPPROTO_TCP if kind == "syn" else socket.IPPROTO_UDP
+    more = 0x2000 if kind == "fragment" else 0
+    ends = socket.inet_aton(source) + socket.inet_aton(host)
+    fixed = sum(struct.unpack("!4H", ends)) + protocol + 20 + 0x5002 + 0xFFFF
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+        for number in range(int(count)):
+            low, high = number & 0xFFFF, int(port) + (number >> 16)
+            if kind == "syn":
+                checksum = fixed + low + high
+                checksum = (checksum & 0xFFFF) + (checksum >> 16)
+                checksum = ~((checksum & 0xFFFF) + (checksum >> 16)) & 0xFFFF
+                l4 = struct.pack("!HHIIHHHH", low, high, 0, 0, 0x5002, 0xFFFF, checksum, 0)
+            else:
+                l4 = struct.pack("!HHHH8x", low, high, 16, 1)
+            ip = struct.pack("!HHHHBBH8s", 0x4500, 0, number % 65535 + 1, more, 64, protocol, 0, ends)
+            s.sendto(ip + l4, (host, 0))
+
+
+def keep(host, port):
+    with open_tcp(host, port, 5) as s:
+        s.settimeout(5)
+        say({"ok": True})
+        for line in sys.stdin:
+            s.sendall(line.encode())
+            say({"answer": s.recv(100).decode().strip()})
 
 
 def name_of(error):

@@ -17,6 +17,7 @@ const entry = {
   frontend: parseIp("192.0.2.80"),
   frontendPort: 80,
   flags: NatFlags.REPLIED,
+  owner: 0,
   used: 5_000_000_000n,
   acknowledged: [0, 0] as [number, number],
 };

@@ -10,7 +10,7 @@ import {
   openNamespace,
 } from "../../../datapath/net/netns.ts";
 import { type Endpoint, EndpointError } from "../../api/endpoint.ts";
-import { slotOf, SLOTS } from "../slot_target.ts";
+import { SLOT_OF_NODE, slotOf, SLOTS } from "../slot_target.ts";
 import type { EndpointDatapath } from "./endpoint_request.ts";
 import {
   addRouterAddresses,
@@ -83,6 +83,7 @@ export class EndpointDevices implements Disposable {
 
   #makePair(netns: FileDescriptor, endpoint: Endpoint): number {
     const taken = new Set(this.#endpoints().map(({ hostIfindex }) => slotOf(hostIfindex)));
+    taken.add(SLOT_OF_NODE);
     for (let attempt = 0; attempt < SLOT_ATTEMPTS; attempt++) {
       const { ifindex } = makePair(this.#host, netns, endpoint);
       const slot = slotOf(ifindex);

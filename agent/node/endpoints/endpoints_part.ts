@@ -20,6 +20,7 @@ import type { IpcachePart } from "../ipcache/ipcache_part.ts";
 import type { Kernel } from "../kernel.ts";
 import { mapTarget } from "../map_target.ts";
 import { gauge } from "../metrics.ts";
+import { sharesOf } from "../conntrack/shares.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
@@ -214,6 +215,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
       },
       policy: assignment?.policy ?? 0,
       revision: assignment?.revision ?? 0,
+      shares: sharesOf(kernel.maps, endpoint.hostIfindex),
     };
   };
 

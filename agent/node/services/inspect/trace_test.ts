@@ -150,7 +150,7 @@ Deno.test("traceService() knows source ranges, affinity, memory and changed slot
     const keep = (used: bigint) =>
       maps.pilus_affinity.set(
         { client: CLIENT, service: 7 },
-        { backend: parseIp("10.2.0.1"), port: 8080, row: 2, used },
+        { backend: parseIp("10.2.0.1"), port: 8080, row: 2, owner: 0, used },
       );
     keep(90_000_000_000n);
     const kept = traceService(maps, question({ clientPort: portFor(0) }));
@@ -178,7 +178,7 @@ Deno.test("traceService() knows source ranges, affinity, memory and changed slot
       clientPort: 40000,
       frontendPort: 80,
       protocol: TCP,
-    }, { backend: parseIp("10.2.0.1"), port: 8080, row: 2, used: 0n });
+    }, { backend: parseIp("10.2.0.1"), port: 8080, row: 2, owner: 0, used: 0n });
     const remembered = traceService(maps, question());
     assertEquals(remembered.backends[0]!.address, "10.2.0.1");
     assertStringIncludes(remembered.steps.at(-1)!, "at 10.2.0.1:8080: it stays there");

@@ -4,7 +4,7 @@ import { FailureScope } from "./derivation_failures.ts";
 import { connect, disconnect, type Input } from "./derive.ts";
 import { GroupProblems } from "./group_problems.ts";
 import type { Problem } from "./problem.ts";
-import { schedule } from "./schedule.ts";
+import { schedule, type Work } from "./schedule.ts";
 import type { Change, Table } from "./table.ts";
 
 /** What one group makes. */
@@ -101,7 +101,7 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   const disputed = new Set<string>();
   const found = problems && new GroupProblems(problems);
   const failures = new FailureScope(output.name);
-  const dirty = new Set<string>();
+  let dirty = new Set<string>();
   let first = true;
   let stopped = false;
 
@@ -148,14 +148,17 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     else keysOf.set(group, [...made.keys()]);
     found?.set(group, result.problems ?? []);
   };
-  const run = () => {
+  const run: Work = (slice) => {
     if (stopped) return;
-    const groups = [...dirty];
     // who is there when we begin has no age: the order of names decides
-    if (first) groups.sort();
+    if (first) dirty = new Set([...dirty].sort());
     first = false;
-    dirty.clear();
-    for (const group of groups) failures.attempt(group, () => runGroup(group));
+    for (const group of dirty) {
+      dirty.delete(group);
+      failures.attempt(group, () => runGroup(group));
+      if (slice.over) break;
+    }
+    if (dirty.size > 0) return schedule(output.level - 0.5, run);
     for (const key of disputed) {
       // no group has a name that begins so
       const name = `\0${key}`;

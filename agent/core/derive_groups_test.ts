@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { derive } from "./derive.ts";
 import { deriveGroups, groupInput, rowsOf } from "./derive_groups.ts";
 import type { Problem } from "./problem.ts";
 import { settled } from "./schedule.ts";
@@ -84,6 +85,35 @@ Deno.test("deriveGroups(): a key of two groups stays with the first, and the oth
   input.set({ id: "2", group: "b", makes: ["w"] });
   await settled();
   assertEquals([rows(), told()], [["w:b", "x:0"], []]);
+});
+
+Deno.test("deriveGroups() lets other work through, and what is derived from its rows sees all of them", async () => {
+  const input = new Table<{ id: string }>({ name: "long-input", key: ({ id }) => id });
+  for (let i = 0; i < 3_000; i++) input.set({ id: `${i}` });
+  const output = new Table<{ id: string }>({ name: "long-output", key: ({ id }) => id });
+  let computed = 0;
+  using _ = deriveGroups({
+    inputs: [groupInput(input, ({ key }) => [key])],
+    output,
+    compute(id) {
+      const end = performance.now() + 0.02;
+      while (performance.now() < end);
+      computed++;
+      return { rows: [{ id }] };
+    },
+  });
+  const behind = new Table<{ id: string }>({ name: "long-behind", key: ({ id }) => id });
+  const seen: number[] = [];
+  using _behind = derive([output], () => {
+    seen.push(output.size);
+    return output.rows();
+  }, behind);
+  let before = 0;
+  setTimeout(() => before = computed, 0);
+  await settled();
+  assertEquals([computed, behind.size], [3_000, 3_000]);
+  assert(before > 0 && before < 3_000, `${before} were computed before other work had its turn`);
+  assertEquals(seen, [0, 3_000]);
 });
 
 Deno.test("deriveGroups() stops when it is disposed of", async () => {

@@ -8,6 +8,7 @@ import type { Timer } from "./timer.ts";
 import { Runner } from "./runner.ts";
 import { settled } from "./schedule.ts";
 import type { Table } from "./table.ts";
+import { TimeSlice } from "./time_slice.ts";
 
 /** A row that a target could not apply. */
 export interface RowFailure<Row> {
@@ -51,7 +52,7 @@ export interface ReconcilerOptions<Row> {
   /**
    * Rows applied in one call.
    *
-   * @default {4096}
+   * @default {1024}
    */
   batchSize?: number;
   /**
@@ -148,7 +149,7 @@ export class Reconciler<Row> implements AsyncDisposable {
   #lastError: ReconcilerStatus["lastError"];
 
   constructor(options: ReconcilerOptions<Row>) {
-    const { name, desired, target, batchSize = 4096 } = options;
+    const { name, desired, target, batchSize = 1024 } = options;
     if (batchSize < 1) throw new RangeError(`A batch has at least one row, not ${batchSize}`);
     this.name = name;
     this.#runner = new Runner(name, () => this.#pass());
@@ -306,9 +307,10 @@ export class Reconciler<Row> implements AsyncDisposable {
   }
 
   async #pass(): Promise<void> {
-    const now = performance.now();
+    const now = performance.now(), slice = new TimeSlice();
     const due = [...this.#dirty].filter((key) => (this.#failures.get(key)?.retryAt ?? 0) <= now);
     for (let i = 0; i < due.length && !this.#stopped; i += this.#batchSize) {
+      if (slice.over) await slice.next();
       await this.#applyBatch(due.slice(i, i + this.#batchSize));
     }
     if (!this.#stopped) this.#armRetry();

@@ -14,8 +14,8 @@ export type Change<Row> =
   | { kind: "deleted"; key: string; previous: Row };
 
 /**
- * Gets the net changes of a microtask: a row that came and went is not among them. When it throws, it
- * gets the same changes again together with the next ones.
+ * Gets the net changes of a microtask, many of them in parts: a row that came and went is not among
+ * them. When it throws, it gets the same changes again together with the next ones.
  */
 export type Listener<Row> = (changes: readonly Change<Row>[]) => void;
 
@@ -32,6 +32,9 @@ export interface TableOptions<Row> {
    */
   equal?: (a: Row, b: Row) => boolean;
 }
+
+/** Changes of one delivery. */
+const DELIVERED = 1024;
 
 interface Watcher<Row> {
   listener: Listener<Row>;
@@ -139,7 +142,7 @@ export class Table<Row> {
    * read `rows()`.
    */
   watch(listener: Listener<Row>): Disposable {
-    this.#deliver();
+    while (this.#before.size > 0) this.#deliver();
     const watcher: Watcher<Row> = { listener };
     this.#watchers.add(watcher);
     return {
@@ -159,8 +162,9 @@ export class Table<Row> {
 
   #deliver = (): void => {
     if (this.#before.size === 0) return;
-    const before = this.#before;
-    this.#before = new Map();
+    const before = new Map(this.#before.entries().take(DELIVERED));
+    for (const key of before.keys()) this.#before.delete(key);
+    if (this.#before.size > 0) schedule(this.level, this.#deliver);
     const changes = this.#changesSince(before);
     for (const watcher of [...this.#watchers]) this.#deliverTo(watcher, before, changes);
   };

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { derive } from "./derive.ts";
 import { settled } from "./schedule.ts";
 import { type Change, Table } from "./table.ts";
@@ -11,6 +11,24 @@ interface Row {
 function newTable(name = "rows"): Table<Row> {
   return new Table<Row>({ name, key: (row) => row.id });
 }
+
+Deno.test("Table tells watchers many changes in parts, each once", async () => {
+  const table = newTable();
+  const seen: string[] = [];
+  using _watch = table.watch((changes) => {
+    assert(changes.length <= 1024);
+    for (const { kind, key } of changes) seen.push(`${kind} ${key}`);
+  });
+  for (let i = 0; i < 3_000; i++) table.set({ id: `${i}`, value: 1 });
+  // who comes in between gets what is changed from then on
+  const late: string[] = [];
+  using _late = table.watch((changes) => late.push(...changes.map(({ key }) => key)));
+  table.set({ id: "7", value: 2 });
+  await settled();
+  const added = Array.from({ length: 3_000 }, (_, i) => `added ${i}`);
+  assertEquals(seen, [...added, "updated 7"]);
+  assertEquals(late, ["7"]);
+});
 
 Deno.test("Table tells watchers the net changes of a burst, once", async () => {
   const table = newTable();

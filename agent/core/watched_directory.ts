@@ -3,6 +3,7 @@
 import { join, resolve } from "@std/path";
 import { readBounded } from "./bounded_file.ts";
 import type { Timer } from "./timer.ts";
+import { TimeSlice } from "./time_slice.ts";
 
 /** How a file came to be what it is. */
 export interface FileVersion {
@@ -39,9 +40,6 @@ export interface WatchedDirectoryOptions {
    */
   settleMs?: number;
 }
-
-/** Milliseconds of reading after which other work gets its turn. */
-const TURN_MS = 8;
 
 /** Manifests by their names; hidden files are not looked at. */
 const FILE = /^[^.].*\.(ya?ml|json)$/;
@@ -150,14 +148,13 @@ export class WatchedDirectory implements AsyncDisposable {
       this.#signatures.delete(path);
       onGone(path);
     }
-    let turn = performance.now();
+    const slice = new TimeSlice();
     for (const path of found) {
       const full = join(directory, path);
       this.#read(path, full, touched.has(full), renamed.has(full));
-      if (performance.now() - turn < TURN_MS) continue;
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      if (!slice.over) continue;
+      await slice.next();
       if (this.#stopped) return;
-      turn = performance.now();
     }
     onScanned(undefined);
   }

@@ -52,23 +52,46 @@ export interface Reader<Entry> {
 
 /** Reads the YAML or JSON documents of a manifest file. Never throws: what is wrong is in `problems`. */
 export function parseManifest(text: string): Manifest {
+  return readResources(text, manifestReader());
+}
+
+function manifestReader(): Reader<ManifestResource> {
   const interner = new Interner();
-  return readResources(text, {
+  return {
     kinds: KINDS,
     unknownFields: "problem",
     form: "yaml",
     normalise: (kind, value, line) =>
       ({ kind, resource: normalise(kind as ResourceKind, value, interner), line }) as //
       ManifestResource,
-  });
+  };
+}
+
+/** As {@linkcode parseManifest}; undefined for what is not JSON, or has something wrong. */
+export function parseJsonManifest(text: string): Manifest | undefined {
+  const contents = contentsOrProblems(() => tryJson(text, manifestReader()));
+  return contents?.problems.length === 0 ? contents : undefined;
 }
 
 /** Parses, checks and normalises the resources of a text. Never throws. */
 export function readResources<Entry>(text: string, reader: Reader<Entry>): Contents<Entry> {
-  try {
+  return contentsOrProblems(() => {
     if (reader.form === "json") return read(jsonDocuments(text), reader);
-    const json = /^\s*\{/.test(text) ? tryJson(text, reader) : undefined;
-    return json ?? read(yamlDocuments(text), reader);
+    const json = tryJson(text, reader);
+    if (json?.problems.length === 0) return json;
+    try {
+      return read(yamlDocuments(text), reader);
+    } catch (error) {
+      if (json && error instanceof TooMuchError) return json;
+      throw error;
+    }
+  });
+}
+
+/** What `work` returns, or what it throws as a problem. */
+function contentsOrProblems<Result>(work: () => Result): Result | Contents<never> {
+  try {
+    return work();
   } catch (error) {
     const tooMuch = error instanceof TooMuchError;
     const message = tooMuch ? error.message : `cannot be read: ${(error as Error).message}`;
@@ -77,11 +100,14 @@ export function readResources<Entry>(text: string, reader: Reader<Entry>): Conte
   }
 }
 
-/** JSON is a fraction of the work that YAML is. Undefined when a parser has to say what is wrong where. */
+/**
+ * JSON is a fraction of the work that YAML is, and knows the document's line alone. Undefined for what
+ * is not JSON.
+ */
 function tryJson<Entry>(text: string, reader: Reader<Entry>): Contents<Entry> | undefined {
+  if (!/^\s*\{/.test(text)) return undefined;
   try {
-    const contents = read(jsonDocuments(text), reader);
-    return contents.problems.length === 0 ? contents : undefined;
+    return read(jsonDocuments(text), reader);
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

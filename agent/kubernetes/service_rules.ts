@@ -47,6 +47,9 @@ function repeated(texts: readonly string[]): string | undefined {
   return texts.find((text) => seen.has(text) || !seen.add(text));
 }
 
+/** Of one service: all are computed at once. The API server has no limit but a resource's size. */
+const MAX_FRONTENDS = 10_000;
+
 /** Each is tried; the first that finds something wrong is reported. */
 const RULES: readonly Rule[] = [
   (service) =>
@@ -73,6 +76,13 @@ const RULES: readonly Rule[] = [
       clusterIPs.length > 1 && clusterIPs.includes("None")
       ? "has clusterIPs that are not at most one of each family, or None alone"
       : undefined,
+  ({ ports = [], clusterIPs = [], externalIPs = [] }) => {
+    const frontends = ports.length * (Math.max(1, clusterIPs.length) + externalIPs.length);
+    return frontends > MAX_FRONTENDS
+      ? `has ${frontends} frontends, each port at each address, and ${MAX_FRONTENDS} are the most ` +
+        "here; make it several services"
+      : undefined;
+  },
   ({ ports = [] }) =>
     ports.length > 1 && ports.some(({ name }) => !name)
       ? "has several ports, which must all have names"

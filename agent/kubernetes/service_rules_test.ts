@@ -15,6 +15,13 @@ const SERVICES: [spec: object, fault?: string][] = [
   [{ clusterIP: "10.96.0.1", ports: [{ port: 80 }] }],
   [{ clusterIP: "10.96.0.1", ports: [HTTP, DNS] }],
   [{ clusterIP: "10.96.0.1", ports: [] }, "has no ports"],
+  [
+    {
+      externalIPs: Array.from({ length: 100 }, (_, i) => `192.0.2.${i}`),
+      ports: Array.from({ length: 100 }, (_, i) => ({ name: `p${i}`, port: 1 + i })),
+    },
+    "has 10100 frontends",
+  ],
   [{ clusterIP: "None" }],
   [{ type: "ExternalName", externalName: "example.com" }],
   [{ type: "NodePort", clusterIP: "None", ports: [HTTP] }, "is headless"],

@@ -9,6 +9,7 @@ import type { ConnectionFilter } from "../../api/connection_query.ts";
 import { protocolName } from "../../core/protocols.ts";
 import { connectionFilter } from "./connection_filter.ts";
 import type { Row } from "./listing.ts";
+import { TimeSlice } from "../../core/time_slice.ts";
 
 const NS_PER_SECOND = 1e9;
 
@@ -62,11 +63,12 @@ export function* listConnections(
 
 /** Drops every connection; live ones are judged anew with their next packet. Returns how many. */
 export async function flushConnections({ raw }: TypedMap<CtKey, CtEntry>): Promise<number> {
+  const slice = new TimeSlice();
   let deleted = 0;
   for (const { keys, count } of raw.batches()) {
     raw.deleteBatch(keys, count);
     deleted += count;
-    await new Promise((resolve) => setTimeout(resolve, 0)); // other work gets its turn
+    if (slice.over) await slice.next();
   }
   return deleted;
 }

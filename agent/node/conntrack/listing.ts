@@ -2,9 +2,7 @@
 
 import { type ConnectionFilter, parseConnectionQuery } from "../../api/connection_query.ts";
 import type { Listing } from "../../api/views.ts";
-
-/** Rows that are looked at before other work gets its turn. */
-const ROWS_A_TURN = 4096;
+import { TimeSlice } from "../../core/time_slice.ts";
 
 /** A row that passes, or undefined. */
 export type Row<T> = (() => T) | undefined;
@@ -16,9 +14,9 @@ export async function listing<T>(
 ): Promise<Listing<T>> {
   const { filter, limit } = parseConnectionQuery(query);
   const result: Listing<T> = { rows: [], total: 0 };
-  let seen = 0;
+  const slice = new TimeSlice();
   for (const row of rows(filter)) {
-    if (++seen % ROWS_A_TURN === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (slice.over) await slice.next();
     if (!row) continue;
     result.total++;
     if (result.rows.length < limit) result.rows.push(row());

@@ -9,6 +9,7 @@ import { openNamespace } from "../../../datapath/net/netns.ts";
 import { type Backend, type BackendList, hasBackend, unpackBackends } from "./backend.ts";
 import type { ReadonlyTable } from "../../core/table.ts";
 import type { Timer } from "../../core/timer.ts";
+import { TimeSlice } from "../../core/time_slice.ts";
 
 /** Of a frontend what is needed here. */
 interface Served {
@@ -116,9 +117,10 @@ export class StaleSockets implements AsyncDisposable {
 
   /** The node's own sockets, then those of each pod; other work gets its turn in between. */
   async #destroy(peers: readonly SocketPeer[]): Promise<void> {
+    const slice = new TimeSlice();
     let sockets = destroySockets(peers);
     for (const path of this.#options.namespaces()) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      if (slice.over) await slice.next();
       sockets += destroyIn(path, peers);
     }
     this.#options.onDestroyed?.(peers, sockets);

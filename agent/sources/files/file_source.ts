@@ -7,15 +7,15 @@
 
 import { join } from "@std/path";
 import type { Problem } from "../../core/problem.ts";
-import type { Table } from "../../core/table.ts";
+import { Runner } from "../../core/runner.ts";
 import { type FileVersion, WatchedDirectory } from "../../core/watched_directory.ts";
-import { KINDS } from "../../kubernetes/kinds.ts";
 import type { Manifest, ManifestResource } from "../../kubernetes/manifest.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
-import { type Resource, resourceKey, type ResourceKind } from "../../kubernetes/resources.ts";
+import { resourceKey } from "../../kubernetes/resources.ts";
 import type { ResourceSource } from "../resource_source.ts";
 import { ManifestReader } from "./manifest_reader.ts";
 import { LastGood } from "./last_good.ts";
+import { type KnownFile, publish } from "./publication.ts";
 import { Settling, STILL_MS } from "./settling.ts";
 
 /** The most bytes of one file. */
@@ -35,19 +35,6 @@ export interface FileSourceOptions {
   rescanMs?: number;
 }
 
-/** A file as it was read. */
-interface KnownFile {
-  /** What is in force: this version's, or an earlier one's while this one is wrong. */
-  inForce: Manifest | undefined;
-  problems: Manifest["problems"];
-}
-
-/** A resource and the file that it is of. */
-interface Claim {
-  path: string;
-  entry: ManifestResource;
-}
-
 /** The reading of a large text. */
 interface Reading {
   /** Resolves at its end. */
@@ -64,6 +51,7 @@ export class FileSource implements ResourceSource {
   readonly #lastGood: LastGood;
   readonly #files = new Map<string, KnownFile>();
   readonly #reader = new ManifestReader();
+  readonly #publisher = new Runner("resources", () => this.#publish());
   /** By path, the reading of its newest version that has not ended. */
   readonly #reading = new Map<string, Reading>();
   /** Why the good version of a file could not be kept, by path. */
@@ -72,7 +60,7 @@ export class FileSource implements ResourceSource {
   readonly #settling = new Settling();
   readonly #gone = new Set<string>();
   #failure: string | undefined;
-  /** Whether the tables do not say yet what the files do. */
+  /** Whether the tables do not say what the files do, and have not been asked to. */
   #changed = true;
 
   constructor({ directory, stateDirectory, rescanMs }: FileSourceOptions) {
@@ -104,6 +92,7 @@ export class FileSource implements ResourceSource {
     }
     // what a scan has read, which has not ended
     this.#publishChanges();
+    await this.#publisher.idle();
     this.#lastGood.prune(this.#files.keys());
   }
 
@@ -112,6 +101,7 @@ export class FileSource implements ResourceSource {
     this.#settling[Symbol.dispose]();
     this.#reader[Symbol.dispose]();
     await this.#watched.stop();
+    await this.#publisher.stop();
   }
 
   #know(path: string, file: KnownFile): void {
@@ -221,46 +211,21 @@ export class FileSource implements ResourceSource {
   }
 
   #publishChanges(): void {
-    if (this.#changed) this.#publish();
+    if (this.#changed) this.#publisher.request();
     this.#changed = false;
   }
 
-  /** Makes the tables what the files in force say. */
-  #publish(): void {
+  #publish(): Promise<void> {
     const problems: Problem[] = [];
-    const rows = new Map<ResourceKind, Map<string, Claim>>();
-    for (const kind of Object.keys(KINDS) as ResourceKind[]) rows.set(kind, new Map());
     if (this.#failure !== undefined) {
       problems.push({ source: this.#directory, message: this.#failure });
     }
     for (const [source, message] of this.#unkept) problems.push({ source, message });
-    const byPath = [...this.#files].sort(([a], [b]) => a < b ? -1 : 1);
-    const isGone = ([path]: [string, KnownFile]) => this.#gone.has(path);
-    for (const [path, file] of [...byPath.filter((f) => !isGone(f)), ...byPath.filter(isGone)]) {
-      for (const { line, message } of file.problems) {
-        const effect = file.inForce
-          ? " (the last good version of the file stays in force)"
-          : " (nothing of the file is in force)";
-        problems.push({ source: path, line, message: message + effect });
-      }
-      for (const entry of file.inForce?.resources ?? []) {
-        const claims = rows.get(entry.kind)!;
-        const key = resourceKey(entry.resource);
-        const first = claims.get(key);
-        if (first && this.#gone.has(path)) continue; // it has moved there
-        if (first) problems.push(duplicate({ path, entry }, key, first));
-        else claims.set(key, { path, entry });
-      }
-    }
-    for (const [kind, claims] of rows) {
-      const table = this.tables[kind] as Table<Resource>;
-      table.replace(claims.values().map(({ entry }) => entry.resource));
-      // one that says the same as before is there once, not twice
-      for (const [key, { entry }] of claims) {
-        entry.resource = table.get(key) as typeof entry.resource;
-      }
-    }
-    this.tables.problems.replace(problems);
+    const files = Array.from(
+      this.#files,
+      ([path, file]) => ({ ...file, path, gone: this.#gone.has(path) }),
+    );
+    return publish(files, problems, this.tables);
   }
 }
 
@@ -270,16 +235,4 @@ function losesResources(inForce: Manifest | undefined, now: Manifest): boolean {
   const keyOf = ({ kind, resource }: ManifestResource) => `${kind} ${resourceKey(resource)}`;
   const there = new Set(now.resources.map(keyOf));
   return inForce.resources.some((entry) => !there.has(keyOf(entry)));
-}
-
-function duplicate({ path, entry: { kind, resource, line } }: Claim, key: string, first: Claim) {
-  const { namespace, name } = resource.metadata;
-  const owner = `${first.path}:${first.entry.line}`;
-  return {
-    source: path,
-    object: { kind, namespace, name },
-    line,
-    reason: "Duplicate",
-    message: `${kind} ${key} is in ${owner} already, and that one is used; remove one`,
-  };
 }

@@ -17,6 +17,13 @@ spec:
       ports: [{port: 80}]
 `;
 
+const JSON_POLICY = {
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  metadata: { name: "web" },
+  spec: { podSelector: {} },
+};
+
 interface Place extends AsyncDisposable {
   directory: string;
   state: string;
@@ -276,6 +283,28 @@ Deno.test("FileSource takes a loss when the file has been still, or was renamed 
   await using last = new FileSource({ directory: p.directory, stateDirectory: p.state });
   await last.start();
   assertEquals(last.tables.NetworkPolicy.size, 0);
+});
+
+Deno.test("FileSource has policies before the many pods of a file, and longer", async () => {
+  await using p = place();
+  await p.source.start();
+  const pods = Array.from(
+    { length: 20_000 },
+    (_, i) => `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p${i}"}}`,
+  );
+  const bare: number[] = [];
+  const check = () => {
+    if (p.tables.NetworkPolicy.size === 0 && p.tables.Pod.size > 0) bare.push(p.tables.Pod.size);
+  };
+  const timer = setInterval(check, 0);
+  p.write("a.yaml", `${pods.join("\n---\n")}\n---\n${JSON.stringify(JSON_POLICY)}`);
+  await until(() => p.tables.Pod.size === pods.length);
+  check();
+  Deno.removeSync(join(p.directory, "a.yaml"));
+  await until(() => p.tables.NetworkPolicy.size === 0);
+  check();
+  clearInterval(timer);
+  assertEquals(bare, []);
 });
 
 Deno.test("FileSource keeps what it has when the directory cannot be read", async () => {

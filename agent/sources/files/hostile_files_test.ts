@@ -12,7 +12,7 @@ const HOSTILE: [name: string, text: string | Uint8Array, said: string][] = [
   ["block lists in one another", "- ".repeat(20_000) + "a", "levels"],
   ["JSON in JSON", '{"a":'.repeat(1_000_000) + "1" + "}".repeat(1_000_000), "levels"],
   ["a list in a list", '{"kind":"List","items":['.repeat(9_000) + "]}".repeat(9_000), "levels"],
-  ["unknown fields", pod(`"spec":{${keys(200_000)}}`), "more than"],
+  ["unknown fields", pod(`"spec":{${keys(200_000)}}`), "not a field known here"],
   ["some unknown fields", pod(`"spec":{${keys(900)}}`), "not a field known here"],
   [
     "a long name of a field",
@@ -23,6 +23,25 @@ const HOSTILE: [name: string, text: string | Uint8Array, said: string][] = [
   ["a long list", "a:\n" + "- b\n".repeat(2_000_000), "parts"],
   ["documents", "---\n".repeat(150_000), "documents"],
   ["wrong documents", "a: 1\n---\n".repeat(20_000), "more may be wrong"],
+  [
+    "a service of many ports",
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "ports" },
+      spec: { ports: Array.from({ length: 60_000 }, (_, i) => ({ name: `p${i}`, port: i + 1 })) },
+    }),
+    "has 60000 frontends",
+  ],
+  [
+    "resources that are there already",
+    Array(5_000).fill(JSON.stringify({
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name: "twice" },
+    })).join("\n---\n"),
+    "has 4899 more resources that are there already",
+  ],
   ["a large file", "# x\n".repeat(5_000_000), "16777216 is the most"],
   ["zeros", new Uint8Array(1_000_000), ""],
 ];

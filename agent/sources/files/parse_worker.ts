@@ -2,6 +2,9 @@
 
 import { type Manifest, type ManifestResource, parseManifest } from "../../kubernetes/manifest.ts";
 
+/** A text to be read, or that the next part of the answer may come. */
+export type ParseRequest = { text: string } | "next";
+
 /** Resources, as JSON, or what ends the answer to a text. */
 export type ParseAnswer =
   | { resources: string }
@@ -11,15 +14,24 @@ export type ParseAnswer =
 const PART = 128 * 1024;
 
 const scope = self as unknown as {
-  onmessage: (event: { data: string }) => void;
+  onmessage: (event: { data: ParseRequest }) => void;
   postMessage: (answer: ParseAnswer) => void;
 };
 
+let answers: Iterator<ParseAnswer> = Iterator.from([]);
+
+// part by part: the agent would take in what has come already all at once
 scope.onmessage = ({ data }) => {
-  const { resources, ...rest } = parseManifest(data);
-  for (const part of parts(resources)) scope.postMessage({ resources: part });
-  scope.postMessage({ rest });
+  if (data !== "next") answers = answersTo(data.text);
+  const { value, done } = answers.next();
+  if (!done) scope.postMessage(value);
 };
+
+function* answersTo(text: string): Generator<ParseAnswer> {
+  const { resources, ...rest } = parseManifest(text);
+  for (const part of parts(resources)) yield { resources: part };
+  yield { rest };
+}
 
 function* parts(resources: readonly ManifestResource[]): Generator<string> {
   let texts: string[] = [], length = 0;

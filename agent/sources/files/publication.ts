@@ -1,0 +1,117 @@
+/** From what each file says to the tables: a resource of two files is the first one's. */
+
+import type { Problem } from "../../core/problem.ts";
+import type { Table } from "../../core/table.ts";
+import { TimeSlice } from "../../core/time_slice.ts";
+import type { Manifest, ManifestResource } from "../../kubernetes/manifest.ts";
+import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
+import { type Resource, resourceKey, type ResourceKind } from "../../kubernetes/resources.ts";
+
+/** A file as it was read. */
+export interface KnownFile {
+  /** What is in force: this version's, or an earlier one's while this one is wrong. */
+  inForce: Manifest | undefined;
+  problems: Manifest["problems"];
+}
+
+/** A file and where it is. */
+export interface PlacedFile extends KnownFile {
+  path: string;
+  /** It is there no more: what another file says, too, has moved there. */
+  gone: boolean;
+}
+
+/** A resource and the file that it is of. */
+interface Claim {
+  path: string;
+  entry: ManifestResource;
+}
+
+/** In parts, what restricts comes first and goes last. */
+const ORDER: readonly ResourceKind[] = [
+  "NetworkPolicy",
+  "CiliumNetworkPolicy",
+  "CiliumClusterwideNetworkPolicy",
+  "Namespace",
+  "Node",
+  "Pod",
+  "EndpointSlice",
+  "Service",
+];
+
+/** Duplicates of one file that are reported. */
+const MAX_DUPLICATES = 100;
+
+/**
+ * Makes the tables what the files say, in the order of their paths. `problems` are others than the
+ * files'. Many changes are made in parts, and other work gets its turn in between.
+ */
+export async function publish(
+  files: readonly PlacedFile[],
+  problems: Problem[],
+  tables: ResourceTables,
+): Promise<void> {
+  const slice = new TimeSlice();
+  const claims = new Map(ORDER.map((kind) => [kind, new Map<string, Claim>()]));
+  const byPath = files.toSorted((a, b) => a.path < b.path ? -1 : 1);
+  for (
+    const file of [
+      ...byPath.filter(({ gone }) => !gone),
+      ...byPath.filter(({ gone }) => gone),
+    ]
+  ) {
+    const { path, inForce, gone } = file;
+    problems.push(...problemsOf(file));
+    let duplicates = 0;
+    for (const entry of inForce?.resources ?? []) {
+      if (slice.over) await slice.next();
+      const ofKind = claims.get(entry.kind)!;
+      const key = resourceKey(entry.resource);
+      const first = ofKind.get(key);
+      if (!first) ofKind.set(key, { path, entry });
+      else if (!gone && ++duplicates <= MAX_DUPLICATES) {
+        problems.push(duplicate({ path, entry }, key, first));
+      }
+    }
+    if (duplicates > MAX_DUPLICATES) {
+      const more = duplicates - MAX_DUPLICATES;
+      problems.push({ source: path, message: `has ${more} more resources that are there already` });
+    }
+  }
+  const tableOf = (kind: ResourceKind) => tables[kind] as Table<Resource>;
+  for (const [kind, ofKind] of claims) {
+    const table = tableOf(kind);
+    for (const [key, { entry }] of ofKind) {
+      if (slice.over) await slice.next();
+      table.set(entry.resource, key);
+      // one that says the same as before is there once, not twice
+      entry.resource = table.get(key) as typeof entry.resource;
+    }
+  }
+  for (const kind of ORDER.toReversed()) {
+    for (const key of tableOf(kind).keys()) {
+      if (slice.over) await slice.next();
+      if (!claims.get(kind)!.has(key)) tableOf(kind).delete(key);
+    }
+  }
+  tables.problems.replace(problems);
+}
+
+function problemsOf({ path, problems, inForce }: PlacedFile): Problem[] {
+  const effect = inForce
+    ? " (the last good version of the file stays in force)"
+    : " (nothing of the file is in force)";
+  return problems.map(({ line, message }) => ({ source: path, line, message: message + effect }));
+}
+
+function duplicate({ path, entry: { kind, resource, line } }: Claim, key: string, first: Claim) {
+  const { namespace, name } = resource.metadata;
+  const owner = `${first.path}:${first.entry.line}`;
+  return {
+    source: path,
+    object: { kind, namespace, name },
+    line,
+    reason: "Duplicate",
+    message: `${kind} ${key} is in ${owner} already, and that one is used; remove one`,
+  };
+}

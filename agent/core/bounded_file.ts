@@ -8,17 +8,22 @@ export interface ReadBoundedOptions {
   maxBytes: number;
   /** Whether the path may be a link. */
   followLinks: boolean;
+  /** What the path is, when that has just been looked at. */
+  info?: Deno.FileInfo;
 }
+
+const decoder = new TextDecoder();
 
 /**
  * The text of a regular file. Throws Error for anything else, as a FIFO or a device, and for a file that
  * is too large, Deno.errors.NotFound,
  * otherwise what the file system says.
  */
-export function readBounded(path: string, { maxBytes, followLinks }: ReadBoundedOptions): string {
+export function readBounded(path: string, options: ReadBoundedOptions): string {
+  const { maxBytes, followLinks } = options;
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
   // looked at before it is opened, as older runtimes leave out the flags; they are for what comes between
-  const there = followLinks ? Deno.statSync(path) : Deno.lstatSync(path);
+  const there = options.info ?? (followLinks ? Deno.statSync(path) : Deno.lstatSync(path));
   if (!there.isFile) throw new Error("it is no regular file");
   const fd = open(path, O_RDONLY | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW));
   try {
@@ -39,7 +44,7 @@ export function readBounded(path: string, { maxBytes, followLinks }: ReadBounded
       length += read;
     }
     if (length > maxBytes) throw tooLarge(length, maxBytes);
-    return new TextDecoder().decode(bytes.subarray(0, length));
+    return decoder.decode(bytes.subarray(0, length));
   } finally {
     closeSync(fd);
   }

@@ -193,7 +193,7 @@ export class WatchedDirectory implements AsyncDisposable {
       if (known === signature && !touched) return;
       this.#signatures.set(path, signature);
       const age = Date.now() - (info.mtime?.getTime() ?? 0);
-      onChanged(path, readBounded(full, { maxBytes, followLinks }), { renamed, age });
+      onChanged(path, readBounded(full, { maxBytes, followLinks, info }), { renamed, age });
     } catch (error) {
       // Gone since the listing: the next scan deals with it.
       if (error instanceof Deno.errors.NotFound && known === undefined) {

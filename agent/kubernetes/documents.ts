@@ -47,20 +47,11 @@ export class TooMuchError extends Error {
 const TOO_DEEP = `has more than ${MAX_DEPTH} levels of maps and lists in one another`;
 
 /** Throws TooMuchError for a value with too many levels. */
-function checkDepth(value: unknown): void {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_DEPTH) throw new TooMuchError(TOO_DEEP);
-    const next: unknown[] = [];
-    for (const part of level) {
-      if (typeof part !== "object" || part === null) continue;
-      for (const key in part) {
-        const child = (part as Record<string, unknown>)[key];
-        if (typeof child === "object" && child !== null) next.push(child);
-      }
-    }
-    level = next;
-  }
+function checkDepth(value: unknown, depth = 0): void {
+  if (typeof value !== "object" || value === null) return;
+  if (depth > MAX_DEPTH) throw new TooMuchError(TOO_DEEP);
+  if (Array.isArray(value)) { for (const item of value) checkDepth(item, depth + 1); }
+  else for (const key in value) checkDepth((value as Record<string, unknown>)[key], depth + 1);
 }
 
 /** Throws SyntaxError for what is not JSON, and TooMuchError. */

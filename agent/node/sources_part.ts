@@ -36,8 +36,8 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
   let ended = false;
   let finding: Promise<ClusterNode> | undefined;
   const find = async ({ nodes }: NodeTables) => {
-    await Promise.all(sources.map((source) => source.start()));
-    await store.start();
+    // together, as sources wait for threads that parse
+    await Promise.all([...sources, store].map((each) => each.start()));
     await settled();
     for (let warned = false; !ended; warned = true) {
       const self = nodes.get(config.nodeName);

@@ -139,9 +139,12 @@ const manifests = (documents: unknown[]) =>
 
 const octets = (first: string, n: number) => `${first}.${n >> 8 & 255}.${n & 255}`;
 
-function services(): string {
+/** In one file: all of them would be more than a file may have. */
+const SERVICES_A_FILE = 500;
+
+function services(first: number): string {
   return manifests(
-    Array.from({ length: SERVICES }, (_, i) => [
+    Array.from({ length: SERVICES_A_FILE }, (_, k) => first + k).map((i) => [
       {
         apiVersion: "v1",
         kind: "Service",
@@ -312,7 +315,9 @@ async function memory(): Promise<void> {
     node.startAgent();
     await node.ready();
     report("no pods", "RSS", await residentMB(node), "MB", { limit: 120 });
-    node.lab.apply("services", services());
+    for (let i = 0; i < SERVICES; i += SERVICES_A_FILE) {
+      node.lab.apply(`services-${i}`, services(i));
+    }
     await synced(node, { services: SERVICES });
     const many = `${SERVICES.toLocaleString("en")} services x ${BACKENDS}`;
     report(many, "RSS", await residentMB(node), "MB", { limit: 200 });

@@ -60,6 +60,8 @@ export class FileSource implements ResourceSource {
   readonly #settling = new Settling();
   readonly #gone = new Set<string>();
   #failure: string | undefined;
+  /** At the start, the files are published when all have been read. */
+  #started = false;
   /** Whether the tables do not say what the files do, and have not been asked to. */
   #changed = true;
 
@@ -91,6 +93,7 @@ export class FileSource implements ResourceSource {
       await this.#watched.scan();
     }
     // what a scan has read, which has not ended
+    this.#started = true;
     this.#publishChanges();
     await this.#publisher.idle();
     this.#lastGood.prune(this.#files.keys());
@@ -211,8 +214,9 @@ export class FileSource implements ResourceSource {
   }
 
   #publishChanges(): void {
-    if (this.#changed) this.#publisher.request();
+    if (!this.#started || !this.#changed) return;
     this.#changed = false;
+    this.#publisher.request();
   }
 
   #publish(): Promise<void> {

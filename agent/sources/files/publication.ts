@@ -39,6 +39,9 @@ const ORDER: readonly ResourceKind[] = [
   "Service",
 ];
 
+/** Rows between looks at the clock. */
+const ROWS = 32;
+
 /** Duplicates of one file that are reported. */
 const MAX_DUPLICATES = 100;
 
@@ -52,6 +55,8 @@ export async function publish(
   tables: ResourceTables,
 ): Promise<void> {
   const slice = new TimeSlice();
+  let rows = 0;
+  const isOver = () => ++rows % ROWS === 0 && slice.over;
   const claims = new Map(ORDER.map((kind) => [kind, new Map<string, Claim>()]));
   const byPath = files.toSorted((a, b) => a.path < b.path ? -1 : 1);
   for (
@@ -64,7 +69,7 @@ export async function publish(
     problems.push(...problemsOf(file));
     let duplicates = 0;
     for (const entry of inForce?.resources ?? []) {
-      if (slice.over) await slice.next();
+      if (isOver()) await slice.next();
       const ofKind = claims.get(entry.kind)!;
       const key = resourceKey(entry.resource);
       const first = ofKind.get(key);
@@ -82,7 +87,7 @@ export async function publish(
   for (const [kind, ofKind] of claims) {
     const table = tableOf(kind);
     for (const [key, { entry }] of ofKind) {
-      if (slice.over) await slice.next();
+      if (isOver()) await slice.next();
       table.set(entry.resource, key);
       // one that says the same as before is there once, not twice
       entry.resource = table.get(key) as typeof entry.resource;
@@ -90,7 +95,7 @@ export async function publish(
   }
   for (const kind of ORDER.toReversed()) {
     for (const key of tableOf(kind).keys()) {
-      if (slice.over) await slice.next();
+      if (isOver()) await slice.next();
       if (!claims.get(kind)!.has(key)) tableOf(kind).delete(key);
     }
   }

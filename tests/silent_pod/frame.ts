@@ -7,6 +7,12 @@ export interface Address {
   readonly bytes: Uint8Array;
 }
 
+/** Whom a packet says it is from and for. */
+export interface Ends {
+  readonly source: Address;
+  readonly destination: Address;
+}
+
 /** An IP packet as it was made, for an oracle that must not parse. */
 export interface Packet {
   family: 4 | 6;
@@ -102,7 +108,7 @@ export function fold(sum: number): number {
 }
 
 /** Adds up the pseudo-header of a checksum. */
-export function pseudo(source: Address, destination: Address, protocol: number, length: number) {
+export function pseudo({ source, destination }: Ends, protocol: number, length: number): number {
   let sum = protocol + length;
   for (const { bytes } of [source, destination]) {
     for (let i = 0; i < bytes.length; i += 2) sum += bytes[i]! << 8 | bytes[i + 1]!;

@@ -103,8 +103,9 @@ export class Prober implements AsyncDisposable {
       bytes.set(frame, at + 3);
       at += 3 + frame.length;
     }
-    await this.#writer.write(bytes);
-    return await this.#result();
+    // both at once: the prober reports while it reads
+    const [result] = await Promise.all([this.#result(), this.#writer.write(bytes)]);
+    return result;
   }
 
   async #result(): Promise<BatchResult> {

@@ -6,7 +6,7 @@ import { getLink, listLinks } from "../../datapath/net/link.ts";
 import { parseMac } from "../../datapath/net/mac.ts";
 import { type Cast, frontendsOf, OPEN_PORTS, SECONDARY, SERVICE_NAMES, STRANGER } from "./cast.ts";
 import type { Address } from "./frame.ts";
-import type { Flow, Sender, Surroundings } from "./grammar.ts";
+import type { Flow, Sender, Surroundings } from "./draft.ts";
 
 /** Addresses that nobody has, and those that mean something else than a host. */
 const ODD = {

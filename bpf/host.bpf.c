@@ -40,10 +40,11 @@ __noinline int client_is_believed(struct __sk_buff *skb, const struct packet *p)
 }
 
 /*
- * Leaves the packet to the stack, which would answer whatever source it has: not one that comes
- * from elsewhere. Returns the verdict.
+ * Leaves the packet to the stack, which would answer whatever source it has, and decapsulate what
+ * is to the tunnel's port: not what comes from elsewhere. `err` is the parser's. Returns the
+ * verdict.
  */
-__noinline int leave_to_stack(struct __sk_buff *skb, const struct packet *p)
+__noinline int leave_to_stack(struct __sk_buff *skb, const struct packet *p, int err)
 {
 	struct ipcache_entry *from;
 	struct address source;
@@ -57,9 +58,13 @@ __noinline int leave_to_stack(struct __sk_buff *skb, const struct packet *p)
 		return drop_on_arrival(skb, p, DROP(VLAN_FILTERED));
 	source = p->tuple.source;
 	from = ipcache_exact(&source);
-	if (!from || source_is_believed(skb, p, from))
+	if (!from)
 		return TC_ACT_UNSPEC;
-	return drop_on_arrival(skb, p, DROP(INVALID_SOURCE_IP));
+	if (!source_is_believed(skb, p, from))
+		return drop_on_arrival(skb, p, DROP(INVALID_SOURCE_IP));
+	if (tunnel_ifindex && may_be_tunnel_frame(p, err) && !is_from_its_node(skb, p))
+		return drop_on_arrival(skb, p, DROP(TUNNEL_FROM_UNKNOWN_NODE));
+	return TC_ACT_UNSPEC;
 }
 
 /* A packet for the pod of `ifindex`, its service translated. Returns the verdict. */
@@ -191,10 +196,10 @@ int from_netdev(struct __sk_buff *skb)
 	/* a packet that is not for a pod is left to the host's stack: never lock the operator out
 	 */
 	if (unlikely(err || skb->vlan_present))
-		return leave_to_stack(skb, &p);
+		return leave_to_stack(skb, &p, err);
 	to = ipcache_exact(&p.tuple.destination);
 	if (!to)
-		return leave_to_stack(skb, &p);
+		return leave_to_stack(skb, &p, 0);
 	host = to->identity == IDENTITY_HOST;
 	if (host && tunnel_ifindex && is_to_tunnel_port(&p)) {
 		err = receive_from_tunnel(skb, &p);
@@ -205,7 +210,7 @@ int from_netdev(struct __sk_buff *skb)
 		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 	}
 	if (!(host || to->flags & IPCACHE_SERVICE) || fragment_track(&p, 0))
-		return leave_to_stack(skb, &p);
+		return leave_to_stack(skb, &p, 0);
 	/* answers come first: a translated flow may have the port of a service */
 	err = host ? receive_for_node(skb, &p) : TC_ACT_UNSPEC;
 	if (err == TC_ACT_UNSPEC && to->flags & IPCACHE_SERVICE) {
@@ -223,7 +228,7 @@ int from_netdev(struct __sk_buff *skb)
 		err = TC_ACT_UNSPEC;
 	}
 	if (err == TC_ACT_UNSPEC)
-		return leave_to_stack(skb, &p);
+		return leave_to_stack(skb, &p, 0);
 	return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 }
 

@@ -134,11 +134,6 @@ static __always_inline int reverse_snat(struct xdp_md *ctx, const struct flow *w
 	return transmit(ctx, &hop);
 }
 
-static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
-{
-	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)&a[4] == *(__u16 *)&b[4];
-}
-
 /* Whether the frame is to the device's own MAC: switches flood those for others, too. */
 static __always_inline bool is_for_device(struct xdp_md *ctx, const struct node *node)
 {

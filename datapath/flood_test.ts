@@ -373,6 +373,35 @@ Deno.test("who has as many ports as are free gets no more, until what it left un
   assertEquals(left(), 48);
 });
 
+Deno.test("a flow finds a port beside those that others have taken one after the other", () => {
+  using f = new Flooded("ipv4");
+  const first = 32_768, taken = 16_384, flows = 4_000;
+  const row = {
+    address: parseIp(OTHER_POD.ipv4),
+    frontend: parseIp(WORLD.ipv4),
+    frontendPort: 53,
+    flags: NatFlags.REPLIED,
+    owner: OTHER_POD.ifindex & 0xffff,
+    used: monotonicNs(),
+    acknowledged: [0, 0] as [number, number],
+  };
+  for (let port = first; port < first + taken; port++) {
+    const key = {
+      source: parseIp(WORLD.ipv4),
+      destination: parseIp(NODE.ipv4),
+      sourcePort: 53,
+      destinationPort: port,
+      protocol: PROTOCOL.udp,
+    };
+    f.node.maps.pilus_nat.set(key, { ...row, port });
+  }
+  for (let port = first; port < first + flows; port++) {
+    f.leave(POD, f.datagram(POD, WORLD, port));
+  }
+  assertEquals(f.drops(), []);
+  assertEquals(f.share(ShareKind.MAPPINGS, POD).rows, flows);
+});
+
 Deno.test("a pass counts each owner's rows as they are", async () => {
   using f = new Flooded("ipv4");
   const rows = (kind: number, pod?: TestPod) => f.share(kind, pod).rows;

@@ -79,6 +79,8 @@ export interface LoaderOptions {
   bpffs: string;
   routing: RoutingMode;
   masquerade: boolean;
+  /** Whether other nodes on the link are known by their MAC, too. @default {true} */
+  nodeMacCheck?: boolean;
   /** ifindex of the tunnel device, 0 without one. */
   tunnelIfindex: number;
   /** UDP port of the tunnel. */
@@ -170,6 +172,7 @@ export class Loader implements Disposable {
     const constants: Record<string, ConstantValue> = {
       routing_mode: ROUTING_MODES[options.routing],
       masquerade: options.masquerade ? 1 : 0,
+      node_mac_check: options.nodeMacCheck === false ? 0 : 1,
       tunnel_ifindex: options.tunnelIfindex,
       tunnel_port: options.tunnelPort,
       ...(options.maglevSize ? { maglev_size: options.maglevSize } : {}),

@@ -18,15 +18,29 @@ import {
   ROUTER,
   type RunResult,
   TestNode,
+  TUNNEL_IFINDEX,
+  TUNNEL_MAC,
   VERDICT,
   WORLD,
 } from "./testdata/node.ts";
-import { PROTOCOL, readFrame, TCP, tcpFrame, udpFrame, vxlanFrame } from "./testdata/packets.ts";
+import {
+  frame,
+  ipPacket,
+  PROTOCOL,
+  readFrame,
+  TCP,
+  tcpFrame,
+  udpFrame,
+  unreachableFrame,
+  vxlanFrame,
+} from "./testdata/packets.ts";
 import { both, type Family } from "./testdata/families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 const MAC = Uint8Array.of(2, 9, 9, 9, 9, 9), STRANGER = Uint8Array.of(2, 6, 6, 6, 6, 6);
 const ROUTER_MAC = Uint8Array.of(2, 7, 7, 7, 7, 7);
+/** Another device of the node, and the MAC of the other one there. */
+const SECOND_IFINDEX = TUNNEL_IFINDEX, SECOND_MAC = Uint8Array.of(2, 8, 8, 8, 8, 8);
 const GATEWAY = { ipv4: "192.0.2.254", ipv6: "2001:db8::fe" };
 const PREFIX = { ipv4: 24, ipv6: 64 };
 const LOOPBACK = { ipv4: "127.0.0.1", ipv6: "::1" };
@@ -112,6 +126,86 @@ both("tunnel frames of a node on the link have its MAC", (family) => {
     );
   assertEquals(verdict(STRANGER), DropReason.TUNNEL_FROM_UNKNOWN_NODE);
   assertEquals(verdict(MAC), undefined);
+});
+
+const GROUPS = {
+  ipv4: ["255.255.255.255", "224.0.0.1", "192.0.2.255"],
+  ipv6: ["ff02::1", "ff05::1"],
+} as const;
+
+both(
+  "what the stack may take for a tunnel frame has the node's MAC, wherever it goes",
+  (family) => {
+    using node = new TestNode();
+    link(node, family, OTHER_NODE[family]);
+    neighbour(node, OTHER_NODE[family], MAC);
+    const frames = (sourceMac: Bytes, destination: string) => {
+      const source = OTHER_NODE[family];
+      const about = toPod(family, MAC);
+      const options = family === "ipv6" ? 9 : 0;
+      const envelope = { source, destination, sourceMac };
+      const part = { ...envelope, fragment: { id: 7, offset: 16, more: false } };
+      return [
+        vxlanFrame({ ...envelope, vni: REMOTE.identity, about, checksum: true }),
+        // more headers than the parser follows
+        vxlanFrame({ ...envelope, vni: REMOTE.identity, about, checksum: true, options }),
+        frame(part, ipPacket(part, PROTOCOL.udp, new Uint8Array(16))),
+      ];
+    };
+    for (const destination of [...GROUPS[family], NODE[family]]) {
+      for (const made of frames(STRANGER, destination)) {
+        assertEquals(
+          dropped(node, arrive(node, made)),
+          DropReason.TUNNEL_FROM_UNKNOWN_NODE,
+          destination,
+        );
+      }
+      for (const made of frames(MAC, destination)) {
+        assertEquals(dropped(node, arrive(node, made)), undefined, destination);
+      }
+    }
+    // what the tunnel does not take the stack gets, whatever way it came
+    const other = { source: OTHER_NODE[family], destination: NODE[family], sourceMac: STRANGER };
+    const made = udpFrame({ ...other, sourcePort: 9, destinationPort: 99 });
+    assertEquals(dropped(node, arrive(node, made)), undefined);
+  },
+);
+
+both("without the check any MAC may be a node's", (family) => {
+  using node = new TestNode({ ...NATIVE, node_mac_check: 0 });
+  link(node, family, OTHER_NODE[family]);
+  neighbour(node, OTHER_NODE[family], MAC);
+  assertEquals(dropped(node, arrive(node, toPod(family, STRANGER))), undefined);
+  const own = arrive(node, toPod(family, STRANGER, OTHER_POD[family]));
+  assertEquals(dropped(node, own), DropReason.INVALID_SOURCE_IP, "a pod of this node");
+});
+
+both("a node on two links has a MAC on each", (family) => {
+  using node = new TestNode(NATIVE);
+  link(node, family, OTHER_NODE[family]);
+  const second = { ipv4: "203.0.113.2", ipv6: "2001:db8:2::2" }[family];
+  const row = node.maps.pilus_ipcache.get(parseIp(OTHER_NODE[family]))!;
+  node.maps.pilus_ipcache.set(parseIp(second), row);
+  replaceRoute(node.netlink, { destination: parseCidr(second), ifindex: SECOND_IFINDEX });
+  neighbour(node, OTHER_NODE[family], MAC);
+  replaceNeighbour(node.netlink, { ifindex: SECOND_IFINDEX, ip: parseIp(second), mac: SECOND_MAC });
+  const hops = [[OTHER_NODE[family], DEVICE_IFINDEX], [second, SECOND_IFINDEX]]
+    .flatMap(([via, ifindex]) => ["nexthop", "via", `${via}`, "dev", `d${ifindex}`]);
+  const { success } = new Deno.Command("ip", {
+    args: ["route", "replace", OTHER_CIDR[family], ...hops],
+  }).outputSync();
+  assertEquals(success, true);
+  const verdict = (ifindex: number, mac: Bytes) => {
+    const made = toPod(family, mac);
+    if (ifindex === SECOND_IFINDEX) made.set(TUNNEL_MAC);
+    return dropped(node, node.run("from_netdev", made, { ifindex }));
+  };
+  for (let turn = 0; turn < 2; turn++) {
+    assertEquals(verdict(DEVICE_IFINDEX, MAC), undefined);
+    assertEquals(verdict(SECOND_IFINDEX, SECOND_MAC), undefined);
+    assertEquals(verdict(SECOND_IFINDEX, STRANGER), DropReason.INVALID_SOURCE_IP);
+    assertEquals(verdict(DEVICE_IFINDEX, SECOND_MAC), DropReason.INVALID_SOURCE_IP);
+  }
 });
 
 both("the client of a service is none of this node's addresses or pods", (family) => {
@@ -321,8 +415,14 @@ both("a client on a node whose port is a node port gets its answers", (family) =
     ],
     [udpFrame({ ...question, destinationPort: 53 }), udpFrame({ ...answer, sourcePort: 53 })],
   ] as const;
-  for (const [there, back] of pairs) {
-    assertEquals(dropped(node, arrive(node, there)), undefined);
-    assertEquals(readFrame(node.fromPod(back).frame).destination, OTHER_NODE[family]);
+  for (const [asked, back] of pairs) {
+    assertEquals(dropped(node, arrive(node, asked)), undefined);
+    assertEquals(readFrame(node.fromPod(back).frame).destination, there);
+    const error = node.fromPod(
+      unreachableFrame({ source: POD[family], destination: there, about: asked }),
+    );
+    assertEquals(dropped(node, error), undefined);
+    const { destination, quoted } = readFrame(error.frame);
+    assertEquals([destination, quoted?.source, quoted?.sourcePort], [there, there, PORT]);
   }
 });

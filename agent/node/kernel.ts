@@ -51,6 +51,7 @@ export async function openKernel(config: AgentConfig, facts: KernelFacts): Promi
         bpffs: config.bpffs,
         routing: config.routing,
         masquerade: config.masquerade,
+        nodeMacCheck: config.nodeMacCheck,
         tunnelIfindex: tunnel,
         tunnelPort: config.tunnelPort,
         maglevSize: config.maglevSize,

@@ -115,6 +115,12 @@ export const OPTIONS = {
     summary: "Masquerade pods to the world; --no-masquerade: they keep their addresses",
     default: true,
   }),
+  nodeMacCheck: toggle({
+    name: "node-mac-check",
+    summary: "What another node on the link sends must have the MAC that it is known by; " +
+      "--no-node-mac-check for bonds that send by several (balance-tlb, balance-alb)",
+    default: true,
+  }),
   lbMode: choice(["snat", "dsr", "hybrid"], {
     name: "lb-mode",
     summary: "How external clients reach remote backends; hybrid: DSR for TCP, SNAT for UDP",

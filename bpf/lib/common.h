@@ -49,6 +49,11 @@ struct address {
 #define HALF(addr, i) (((__u64 *)(addr)->bytes)[i])
 #define WORD(addr, i) (((__u32 *)(addr)->bytes)[i])
 
+static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
+{
+	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)&a[4] == *(__u16 *)&b[4];
+}
+
 static __always_inline bool address_equal(const struct address *a, const struct address *b)
 {
 	return HALF(a, 0) == HALF(b, 0) && HALF(a, 1) == HALF(b, 1);

@@ -275,7 +275,11 @@ static __always_inline __u16 nat_candidate(const struct flow *f, __u32 hash, __u
 
 	if (i == 0)
 		return f->tuple.source_port;
-	return bpf_htons(nat_port_min + (hash + i * (hash >> 16 | 1)) % (span ? span : 1));
+	/* each as if at random: the ports that a sender has taken lie side by side */
+	hash += i * 0x9e3779b1;
+	hash ^= hash >> 16;
+	hash *= 0x85ebca6b;
+	return bpf_htons(nat_port_min + ((__u64)hash * span >> 32));
 }
 
 /* Whether the flow has `port`. */

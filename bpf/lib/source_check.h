@@ -16,9 +16,10 @@
 struct sender {
 	struct address source;
 	__u64 expires; /* jiffies */
+	__u32 ifindex; /* where its packets arrive */
 	__u8 mac[6];   /* of its node; zero: unknown, or there is a router between */
 	__u8 own;      /* 1: this node has the address, or a pod of it */
-	__u8 pad;
+	__u8 pad[5];
 };
 
 /* Per CPU: one row per hash. */
@@ -32,13 +33,38 @@ struct {
 
 static __always_inline bool mac_is_zero(const __u8 *mac)
 {
-	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+	return !(*(__u32 *)mac | *(__u16 *)&mac[4]);
+}
+
+/* Finds the next hop to `to`: on the device of the packet, or on another when it has no route. */
+static __always_inline long find_way_back(struct __sk_buff *skb, struct bpf_fib_lookup *fib,
+					  const struct address *to)
+{
+	__u32 flags = BPF_FIB_LOOKUP_OUTPUT;
+	long err;
+
+	for (int i = 0; i < 2; i++, flags = 0) {
+		__builtin_memset(fib, 0, sizeof(*fib));
+		fib->ifindex = skb->ifindex;
+		/* the row is of the address, whatever header it was in */
+		if (address_is_v4(to)) {
+			fib->family = AF_INET;
+			fib->ipv4_dst = WORD(to, 3);
+		} else {
+			fib->family = AF_INET6;
+			__builtin_memcpy(fib->ipv6_dst, to->bytes, 16);
+		}
+		err = bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
+		if (err == BPF_FIB_LKUP_RET_SUCCESS || err == BPF_FIB_LKUP_RET_NO_NEIGH)
+			break;
+	}
+	return err;
 }
 
 /* Fills the row of a source by the routes and neighbours of the way back. */
 __noinline int find_sender(struct __sk_buff *skb, const struct packet *p, struct sender *row)
 {
-	struct bpf_fib_lookup fib = {};
+	struct bpf_fib_lookup fib;
 	struct ipcache_entry *from, *next;
 	struct address address, hop;
 
@@ -46,22 +72,14 @@ __noinline int find_sender(struct __sk_buff *skb, const struct packet *p, struct
 		return 0;
 	address = p->tuple.source;
 	row->source = address;
+	row->ifindex = skb->ifindex;
 	row->expires = bpf_jiffies64() + SENDER_JIFFIES;
 	__builtin_memset(row->mac, 0, sizeof(row->mac));
 	from = ipcache_exact(&address);
 	row->own = from && (from->identity == IDENTITY_HOST || from->flags & IPCACHE_LOCAL);
 	if (!from || row->own)
 		return 0;
-	fib.ifindex = skb->ifindex;
-	/* the row is of the address, whatever header it was in */
-	if (address_is_v4(&address)) {
-		fib.family = AF_INET;
-		fib.ipv4_dst = WORD(&address, 3);
-	} else {
-		fib.family = AF_INET6;
-		__builtin_memcpy(fib.ipv6_dst, address.bytes, 16);
-	}
-	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+	if (find_way_back(skb, &fib, &address) != BPF_FIB_LKUP_RET_SUCCESS)
 		return 0;
 	if (fib.family == AF_INET)
 		address_from_v4(&hop, fib.ipv4_dst);
@@ -84,7 +102,8 @@ static __always_inline bool is_from_its_node(struct __sk_buff *skb, const struct
 	row = bpf_map_lookup_elem(&pilus_senders, &slot);
 	if (!row || (void *)(eth + 1) > (void *)(long)skb->data_end)
 		return false;
-	if (row->expires < bpf_jiffies64() || !address_equal(&row->source, &p->tuple.source)) {
+	if (row->expires < bpf_jiffies64() || row->ifindex != skb->ifindex ||
+	    !address_equal(&row->source, &p->tuple.source)) {
 		find_sender(skb, p, row);
 		eth = (void *)(long)skb->data;
 		if ((void *)(eth + 1) > (void *)(long)skb->data_end)
@@ -92,9 +111,7 @@ static __always_inline bool is_from_its_node(struct __sk_buff *skb, const struct
 	}
 	if (row->own)
 		return false;
-	return (*(__u32 *)eth->h_source == *(__u32 *)row->mac &&
-		*(__u16 *)&eth->h_source[4] == *(__u16 *)&row->mac[4]) ||
-	       mac_is_zero(row->mac);
+	return mac_equal(eth->h_source, row->mac) || mac_is_zero(row->mac) || !node_mac_check;
 }
 
 /* Whether the packet may have its source, whose ipcache entry is `from`. */

@@ -33,18 +33,23 @@ static __always_inline int translate_to_backend(struct __sk_buff *skb, struct pa
 	return STEP_NEXT;
 }
 
-/* Whether the packet answers a client on a node, whose port may be that of a service by chance. */
+/*
+ * Whether the packet answers a client on a node, whose port may be that of a service by chance: it
+ * goes to the initiator of a connection, or is an error about a packet from it.
+ */
 __noinline int is_answer(const struct packet *p)
 {
 	struct ct_entry *e;
 	struct ct_key key;
-	bool high;
+	bool is_error, high;
 
-	if (!p || p->flags & PACKET_ICMP_ERROR)
+	if (!p)
 		return false;
-	high = ct_make_key(&p->tuple, &key);
+	is_error = p->flags & PACKET_ICMP_ERROR;
+	high = ct_make_key(is_error ? &p->inner : &p->tuple, &key);
 	e = bpf_map_lookup_elem(&pilus_ct, &key);
-	return e && ct_direction(e, high) && !ct_is_stale(e, p, bpf_ktime_get_coarse_ns());
+	return e && !!ct_direction(e, high) != is_error &&
+	       !ct_is_stale(e, p, bpf_ktime_get_coarse_ns());
 }
 
 /* Whether some port of the address is a service's; of other nodes the node ports are. */

@@ -55,6 +55,12 @@ static __always_inline bool is_to_tunnel_port(const struct packet *p)
 	       p->tuple.destination_port == bpf_htons(tunnel_port);
 }
 
+/* Whether the stack may take it for one; `err`: the parser could not follow it to the end. */
+static __always_inline bool may_be_tunnel_frame(const struct packet *p, int err)
+{
+	return p->family && (err || p->flags & PACKET_FRAGMENT_LATER || is_to_tunnel_port(p));
+}
+
 /* The identity for the VNI: the host's own number is local to the node. */
 static __always_inline __u32 identity_to_vni(__u32 identity)
 {

@@ -1182,27 +1182,30 @@ export const scratch: Codec<Scratch> = {
   }),
 };
 
-/** struct sender, 32 bytes. */
+/** struct sender, 40 bytes. */
 export interface Sender {
   source: Uint8Array;
   expires: bigint;
+  ifindex: number;
   mac: Uint8Array;
   own: number;
 }
 
 export const sender: Codec<Sender> = {
-  size: 32,
+  size: 40,
   encode(view, offset, value) {
     writeBytes(view, offset, 16, value.source);
     view.setBigUint64(offset + 16, value.expires, true);
-    writeBytes(view, offset + 24, 6, value.mac);
-    view.setUint8(offset + 30, value.own);
+    view.setUint32(offset + 24, value.ifindex, true);
+    writeBytes(view, offset + 28, 6, value.mac);
+    view.setUint8(offset + 34, value.own);
   },
   decode: (view, offset) => ({
     source: readBytes(view, offset, 16),
     expires: view.getBigUint64(offset + 16, true),
-    mac: readBytes(view, offset + 24, 6),
-    own: view.getUint8(offset + 30),
+    ifindex: view.getUint32(offset + 24, true),
+    mac: readBytes(view, offset + 28, 6),
+    own: view.getUint8(offset + 34),
   }),
 };
 

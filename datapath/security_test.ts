@@ -172,13 +172,16 @@ Deno.test("neighbour discovery of a pod stays on its link", () => {
     node.fromPod(
       icmpFrame({ source, destination, type, ttl, rest: new Uint8Array(24) }),
     );
-  assertEquals(dropped(node, advertise(POD.ipv6, "fe80::1")), undefined);
   const { FORWARDED, INVALID_SOURCE_IP, NEIGHBOUR_DISCOVERY_FROM_AFAR } = DropReason;
   assertEquals(dropped(node, advertise(POD.ipv6, "fe80::1", 64)), NEIGHBOUR_DISCOVERY_FROM_AFAR);
   assertEquals(dropped(node, advertise(OTHER_POD.ipv6, "fe80::1")), INVALID_SOURCE_IP);
   for (const type of [133, 134, 136, 137]) {
-    for (const destination of [OTHER_POD.ipv6, REMOTE.ipv6, WORLD.ipv6, NODE.ipv6, "::"]) {
-      assertEquals(advertise(POD.ipv6, destination, 255, type).verdict, VERDICT.shot);
+    for (
+      const destination of [OTHER_POD.ipv6, REMOTE.ipv6, WORLD.ipv6, NODE.ipv6, "::", "fe80::1"]
+    ) {
+      for (const source of [POD.ipv6, "fe80::1", "fe80::2"]) {
+        assertEquals(advertise(source, destination, 255, type).verdict, VERDICT.shot);
+      }
     }
   }
   assertEquals(node.counted(FORWARDED), { ingress: 0, egress: 0 });

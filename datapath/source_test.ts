@@ -295,6 +295,48 @@ both(
   },
 );
 
+both(
+  "parts of datagrams whose source is not their sender's reach no stack that answers",
+  (family) => {
+    using node = new TestNode();
+    serveAtNode(node, family);
+    node.setService(NODE[family], PORT, 20, [{ address: POD[family], port: 80 }], {
+      id: 3,
+      flags: ServiceFlags.EXTERNAL,
+    });
+    let id = 0;
+    /** The first part of a datagram, one that comes after it, and one whose first never came. */
+    const parts = (source: string, destination: string, destinationPort: number, ttl: number) => {
+      const part = (datagram: number, offset: number) =>
+        udpFrame({
+          ...{ source, destination, ttl, sourcePort: 9, destinationPort },
+          fragment: { id: datagram, offset, more: offset === 0 },
+          payload: new Uint8Array(56),
+        });
+      return [part(++id, 0), part(id, 64), part(++id, 64)];
+    };
+    const ways = [
+      [NODE[family], 99, 64],
+      [NODE[family], PORT, 64],
+      [OTHER_NODE[family], 99, 64],
+      [WORLD[family], 99, 64],
+      // time exceeded
+      [WORLD[family], 99, 1],
+      [POD[family], 99, 1],
+    ] as const;
+    for (const [destination, port, ttl] of ways) {
+      for (const source of [OTHER_POD[family], NODE[family], ROUTER[family], REMOTE[family]]) {
+        for (const made of parts(source, destination, port, ttl)) {
+          assertEquals(arrive(node, made).verdict, VERDICT.shot, `${source} to ${destination}`);
+        }
+      }
+    }
+    for (const made of parts(OTHER_NODE[family], NODE[family], 99, 64)) {
+      assertEquals(arrive(node, made).verdict, VERDICT.unspec);
+    }
+  },
+);
+
 both("an outer frame of the tunnel has none of this node's addresses as its source", (family) => {
   using node = new TestNode();
   const outer = (source: string) =>

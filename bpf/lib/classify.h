@@ -15,7 +15,10 @@ static __always_inline int ignore(struct __sk_buff *skb, struct pod_egress *e)
 	return step_done(e, TC_ACT_SHOT);
 }
 
-/* A message of neighbour discovery: a question is answered, an answer is the stack's affair. */
+/*
+ * A message of neighbour discovery: a question is answered. The node asks nothing, as its neighbour
+ * entries of pods are permanent, and its stack would forward an answer that is to somebody else.
+ */
 static __always_inline int discover(struct __sk_buff *skb, struct packet *p, struct pod_egress *e)
 {
 	int verdict;
@@ -25,17 +28,10 @@ static __always_inline int discover(struct __sk_buff *skb, struct packet *p, str
 	if (!address_is_link_local(&p->tuple.source) &&
 	    !address_equal(&p->tuple.source, &e->ep->ipv6))
 		return DROP(INVALID_SOURCE_IP);
-	if (p->icmp_type == ND_NEIGHBOUR_SOLICITATION) {
-		verdict = answer_neighbour(skb, p);
-		return verdict < 0 ? verdict : step_done(e, verdict);
-	}
-	/* the answer to the node's own question, which came from its link-local address; the stack
-	 * would forward what goes to the unspecified one */
-	if (p->icmp_type == ND_NEIGHBOUR_ADVERTISEMENT &&
-	    address_is_link_local(&p->tuple.destination) &&
-	    !address_is_unspecified(&p->tuple.destination))
-		return step_done(e, TC_ACT_OK);
-	return ignore(skb, e);
+	if (p->icmp_type != ND_NEIGHBOUR_SOLICITATION)
+		return ignore(skb, e);
+	verdict = answer_neighbour(skb, p);
+	return verdict < 0 ? verdict : step_done(e, verdict);
 }
 
 /* Answers ARP and neighbour discovery, parses, verifies the source address. */

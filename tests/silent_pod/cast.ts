@@ -169,6 +169,13 @@ function introduce(lab: Lab): void {
   }
 }
 
+/** Stacks give up on datagrams, and say so to whatever source they have, while the test runs. */
+function reassembleBriefly(lab: Lab): void {
+  for (const node of lab.nodes) {
+    node.sysctl([["ipv4/ipfrag_time", "1"], ["ipv6/ip6frag_time", "1"]]);
+  }
+}
+
 /** Makes all of it in a lab whose agents run. */
 export async function makeCast(story: Story): Promise<Cast> {
   const { lab, a, b } = story;
@@ -186,6 +193,7 @@ export async function makeCast(story: Story): Promise<Cast> {
   const stranger = await plugStranger(lab);
   routeToPods(lab);
   introduce(lab);
+  reassembleBriefly(lab);
   await announce(lab, a);
   await inKernel(a, b);
   return { story, pods, stranger };

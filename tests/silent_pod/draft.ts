@@ -43,6 +43,13 @@ export const SOURCE_PORTS = [40000, 40001, 40002, 40003];
 /** Frames stay below the wire's MTU. */
 const ROOM = 1200;
 
+/** Frames, one after the other, whose fragments are of few datagrams. */
+const NEIGHBOURS = 64;
+
+function mix(seed: number, number: number): number {
+  return Math.imul(seed ^ Math.imul(number, 0x85ebca6b), 0x9e3779b1);
+}
+
 /** A frame that is being made: its bytes so far, and the dice that decide what comes next. */
 export class Draft {
   readonly w = new Writer();
@@ -52,6 +59,7 @@ export class Draft {
   id = 0;
   /** A number below the bound. */
   random: (below: number) => number = () => 0;
+  #shared = 0;
   /** By the address of either end. */
   readonly #flows = new Map<string, Flow[]>();
 
@@ -64,12 +72,22 @@ export class Draft {
     }
   }
 
-  /** Begins a frame. */
+  /** Begins a frame of the sender's, whose number and the seed decide what it is. */
   begin(seed: number, sender: Sender, id: number): void {
-    this.random = generator(seed);
+    this.random = generator(mix(seed, id));
+    this.#shared = mix(~seed, Math.floor(id / NEIGHBOURS));
     this.sender = sender;
     this.id = id;
     this.w.length = 0;
+  }
+
+  /** Does the same with what decides it as in this frame's neighbours, for one of `ways`. */
+  asNeighbours<T>(ways: number, make: () => T): T {
+    const own = this.random;
+    this.random = generator(mix(this.#shared, own(ways)));
+    const made = make();
+    this.random = own;
+    return made;
   }
 
   chance(percent: number): boolean {

@@ -13,6 +13,16 @@ export interface Ends {
   readonly destination: Address;
 }
 
+/** Which part of a datagram a packet is. */
+export interface Fragment {
+  id: number;
+  /** Not the first. */
+  later: boolean;
+  /** Where it begins, in words of 8 bytes. */
+  words: number;
+  last: boolean;
+}
+
 /** An IP packet as it was made, for an oracle that must not parse. */
 export interface Packet {
   family: 4 | 6;
@@ -24,7 +34,7 @@ export interface Packet {
   protocol: number;
   /** Of UDP, TCP and SCTP; a later fragment has none. */
   ports?: [source: number, destination: number];
-  fragment?: { id: number; later: boolean };
+  fragment?: Fragment;
   /** Numbers of IPv6's extension headers, and how many bytes IPv4's options have. */
   headers: number[];
   icmp?: { type: number; quote?: Packet };

@@ -5,7 +5,7 @@
 
 import { PROTOCOL } from "../../datapath/testdata/packets.ts";
 import { Draft, type Family, type Sender, SOURCE_PORTS, type Surroundings } from "./draft.ts";
-import { type Ends, type Frame, macText, type Packet } from "./frame.ts";
+import { type Ends, type Fragment, type Frame, macText, type Packet } from "./frame.ts";
 import { finishHeader, putChecksum, putHeader4, putHeader6 } from "./headers.ts";
 import { putIcmp } from "./icmp.ts";
 
@@ -13,6 +13,10 @@ const { icmp: ICMP, icmpv6: ICMPV6, tcp: TCP, udp: UDP } = PROTOCOL;
 const IPIP = 4, IPV6 = 41, GRE = 47, SCTP = 132;
 const OTHER_PROTOCOLS = [0, 2, 3, 50, 51, 59, 89, 94, 103, 108, 112, SCTP, 135, 136, 253, 255];
 const VXLAN_PORTS = [8472, 8472, 8472, 8472, 4789];
+/** Datagrams whose parts are sent at about the same time. */
+const DATAGRAMS = 2;
+/** Where later fragments begin, in words of 8 bytes; first ones often end there. */
+const PARTS = [8, 8, 8, 1, 4, 185];
 const ETHERTYPES = [0x0800, 0x86dd, 0x0806, 0x8847, 0x8864, 0x88cc, 0x88e5, 0x9000, 0x0026];
 
 /** What of a packet is decided before it is begun. */
@@ -39,8 +43,7 @@ export class Grammar {
   /** Frame `number` of that sender. */
   frame(sender: number, number: number): Frame {
     const id = (sender << 28 | number) >>> 0;
-    const seed = Math.imul(this.#seed ^ number, 0x9e3779b1) ^ Math.imul(sender + 1, 0x85ebca6b);
-    this.#draft.begin(seed, this.#senders[sender]!, id);
+    this.#draft.begin(this.#seed, this.#senders[sender]!, id);
     const frame = { id, sender, number, ...putEthernet(this.#draft) };
     const { bytes, length } = this.#draft.w;
     return { ...frame, bytes: bytes.slice(0, length) };
@@ -98,20 +101,20 @@ function putArp(d: Draft): void {
 
 /** An IP packet; the innermost of a tunnel is of at least depth 1. */
 function putPacket(d: Draft, family: Family, depth: number): Packet {
-  const plan = planPacket(d, family, depth);
-  const { protocol } = plan;
+  const fragment = d.chance(15) ? planFragment(d) : undefined;
+  // parts of a datagram, in the order of sending, in another, twice, some of them, or with others
+  const plan = fragment && d.chance(80)
+    ? d.asNeighbours(DATAGRAMS, () => planPacket(d, family, depth))
+    : planPacket(d, family, depth);
   const packet: Packet = {
     family,
     source: plan.source.text,
     destination: plan.destination.text,
     ttl: d.chance(80) ? 64 : d.pick([0, 1, 2, 255, 255, 255]),
-    protocol,
+    protocol: plan.protocol,
     headers: [],
+    ...fragment ? { fragment } : {},
   };
-  if (d.chance(12)) {
-    const id = d.chance(80) ? d.random(8) : d.random(0xffff);
-    packet.fragment = { id, later: d.chance(50) };
-  }
   const start = d.w.length;
   if (family === 4) putHeader4(d, packet, plan);
   else putHeader6(d, packet, plan);
@@ -120,6 +123,12 @@ function putPacket(d: Draft, family: Family, depth: number): Packet {
   else putBody(d, packet, plan, depth);
   finishHeader(d, packet, start, body);
   return packet;
+}
+
+function planFragment(d: Draft): Fragment {
+  const id = d.chance(80) ? d.random(4) : d.random(0xffff);
+  const words = d.chance(50) ? 0 : d.pick(PARTS);
+  return { id, later: words > 0, words, last: words > 0 && d.chance(50) };
 }
 
 function planPacket(d: Draft, family: Family, depth: number): Plan {

@@ -4,6 +4,8 @@ import { PROTOCOL } from "../../datapath/testdata/packets.ts";
 import type { Draft } from "./draft.ts";
 import { type Ends, fold, type Packet, pseudo } from "./frame.ts";
 
+/** Bytes that most first fragments have. */
+const FIRST = 64;
 const EXTENSIONS = [0, 43, 44, 51, 60];
 
 export function putHeader4(d: Draft, packet: Packet, ends: Ends): void {
@@ -13,7 +15,7 @@ export function putHeader4(d: Draft, packet: Packet, ends: Ends): void {
   w.u8(d.chance(90) ? 0 : d.random(256));
   w.u16(0);
   w.u16(fragment?.id ?? d.random(0xffff));
-  if (fragment) w.u16(fragment.later ? d.pick([0x2001, 0x2004, 0x0008, 0x00b9]) : 0x2000);
+  if (fragment) w.u16(fragment.words | (fragment.last ? 0 : 0x2000));
   else w.u16(d.chance(50) ? 0x4000 : 0);
   w.u8(0);
   w.u8(packet.protocol);
@@ -52,8 +54,7 @@ export function putHeader6(d: Draft, packet: Packet, ends: Ends): void {
     w.u8(kinds[i + 1] ?? packet.protocol);
     if (kind === 44) {
       w.u8(0);
-      const later = fragment?.later;
-      w.u16(fragment ? (later ? d.pick([9, 33, 64, 1480]) : 1) : 0);
+      w.u16(fragment ? fragment.words << 3 | (fragment.last ? 0 : 1) : 0);
       w.u32(fragment?.id ?? d.random(8));
     } else if (kind === 43) {
       w.u8(2);
@@ -86,8 +87,13 @@ export function putChecksum(
 /** What of the header is known when all is there: TTL, length and checksum, at times wrong ones. */
 export function finishHeader(d: Draft, packet: Packet, start: number, body: number): void {
   const w = d.w;
-  // all fragments but the last are of whole words
-  if (packet.fragment) { while ((w.length - body) % 8) w.u8(0); }
+  const { fragment } = packet;
+  if (fragment && !fragment.last) {
+    // whole words; of a first one, often up to where a later one begins
+    while ((w.length - body) % 8) w.u8(0);
+    const length = w.length - body;
+    if (!fragment.later && length < FIRST && d.chance(80)) w.zeros(FIRST - length);
+  }
   w.bytes[start + (packet.family === 4 ? 8 : 7)] = packet.ttl;
   const lie = d.chance(1) ? d.random(40) - 20 : 0;
   if (packet.family === 4) {

@@ -113,7 +113,7 @@ export class Oracle {
             : this.#isReport(frame, pod, sighting));
     }
     return frame.sender < 3
-      ? this.#onWayOfPod(frame, receivers, sighting)
+      ? this.#onWayOfPod(receivers, sighting)
       : this.#inStack(frame, receivers, sighting);
   }
 
@@ -161,17 +161,14 @@ export class Oracle {
 
   /** The tunnel and the wire between nodes carry what goes to another node; a router hears its link. */
   #onWayOfPod(
-    { packet, tags }: Frame,
     receivers: Set<string>,
     { place, device, source, protocol }: Sighting,
   ): boolean {
     const { nodeOf, nodes } = this.#known;
     const between = [...receivers].some((pod) => nodeOf.get(pod) !== "node-a");
     if (device !== "stack") return between && device !== "lo" && place !== "outside";
-    // frames of the tunnel are for nodes, and discovery is between the pod and its own
-    return between && protocol === UDP && nodes.has(source ?? "") ||
-      packet !== undefined && tags.length === 0 && isDiscovery(packet) && packet.ttl === 255 &&
-        place === "node-a" && packet.destination.startsWith("fe80:");
+    // frames of the tunnel are for nodes
+    return between && protocol === UDP && nodes.has(source ?? "");
   }
 
   #ofOutsider(frame: Frame): Set<string> {

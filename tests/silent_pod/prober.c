@@ -45,7 +45,7 @@
 #define FRAME_MAX     2048
 #define SNAP	      256
 #define RECEIVE_BYTES (64 << 20)
-#define SETTLES	      100
+#define SETTLES	      200
 #define SETTLE_US     10000
 
 struct sighting {

@@ -985,6 +985,16 @@ both("two pods with the same port take different ones", (family) => {
   }
 });
 
+both("a port of a service is given to no flow", (family) => {
+  using node = new TestNode({ nat_port_min: 30302, nat_port_max: 30303 });
+  node.setService("::", 30303, 20, [], { id: 5 });
+  const ports = { sourcePort: 30303, destinationPort: 53 };
+  const made = udpFrame({ source: POD[family], destination: WORLD[family], ...ports });
+  assertEquals(readFrame(leave(node, made).frame).sourcePort, 30302);
+  const other = udpFrame({ source: OTHER_POD[family], destination: WORLD[family], ...ports });
+  assertDropped(node, leave(node, other, OTHER_POD), DropReason.NO_NAT_MAPPING);
+});
+
 both("when all ports are taken there is a reason, and abandoned ports are taken over", (family) => {
   using node = new TestNode({ nat_port_min: 100, nat_port_max: 103 });
   const make = (sourcePort: number) =>

@@ -200,6 +200,16 @@ Deno.test("services do what their fields ask for", async (t) => {
         const bind = "import socket;socket.create_server(('', 8099))";
         const { stderr } = await a.exec(["/usr/bin/python3", "-c", bind]);
         assertStringIncludes(stderr, "Address already in use");
+        // 8100 is the only one that the kernel may give
+        const any = [
+          "import socket",
+          "open('/proc/sys/net/ipv4/ip_local_port_range','w').write('8099 8100')",
+          "print(socket.create_server(('', 0)).getsockname()[1])",
+          `s = socket.create_connection(('${here.ipv4}', 7000)); print(s.getsockname()[1])`,
+        ];
+        const given = await a.exec(["/usr/bin/python3", "-c", any.join("\n")]);
+        assertEquals([given.stdout, given.stderr], ["8100\n8100\n", ""]);
+        await a.exec(["sysctl", "-qw", "net.ipv4.ip_local_port_range=32768 60999"]);
       },
     );
 

@@ -6,6 +6,7 @@ import { listAddresses } from "../datapath/net/address.ts";
 import { formatCidr } from "../datapath/net/ip.ts";
 import { listLinks } from "../datapath/net/link.ts";
 import { listNeighbours } from "../datapath/net/neighbour.ts";
+import { readSysctl } from "../datapath/net/netns.ts";
 import { formatRoute, listRoutes } from "../datapath/net/route.ts";
 import { tcp } from "./lab/clients.ts";
 import { pilus, withLab } from "./lab/test_lab.ts";
@@ -13,6 +14,7 @@ import { pilus, withLab } from "./lab/test_lab.ts";
 /** The node's network and its directories. */
 function networkOf(node: LabNode) {
   return node.netlink((netlink) => ({
+    reservedPorts: readSysctl("ipv4/ip_local_reserved_ports", 4096),
     links: listLinks(netlink).map(({ name }) => name).sort(),
     addresses: listAddresses(netlink).filter(({ scope }) => scope !== 253)
       .map(({ ifindex, cidr }) => `${ifindex} ${formatCidr(cidr)}`).sort(),
@@ -80,7 +82,7 @@ Deno.test("pilus uninstall takes everything off the node, and only that", async 
       };
       assertEquals(
         [...new Set(remove.map(({ kind }) => kind))],
-        ["program", "pod", "device", "route", "address", "map", "file"],
+        ["program", "pod", "device", "route", "address", "sysctl", "map", "file"],
       );
       assertEquals(remove.filter(({ kind }) => kind === "pod").map(({ what }) => what), [
         `${here.hostDevice} (demo/here)`,

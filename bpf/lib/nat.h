@@ -13,6 +13,7 @@
 #include "nat_share.h"
 #include "parse.h"
 #include "reasons.h"
+#include "service.h"
 
 enum nat_direction {
 	NAT_OUT = 0,
@@ -161,7 +162,9 @@ static __always_inline void nat_account(struct nat_entry *e, __u8 tcp_flags, __b
 		e->used = now;
 }
 
-/* Whether a socket of the node itself already has this address-port pair towards the destination.
+/*
+ * Whether the port is the node's own: a service has it, or a socket with this address-port pair
+ * towards the destination.
  */
 __noinline int nat_port_is_the_nodes(CONTEXT *ctx, const struct flow *f, const struct target *to,
 				     const struct address *own, __u16 port)
@@ -170,7 +173,7 @@ __noinline int nat_port_is_the_nodes(CONTEXT *ctx, const struct flow *f, const s
 	struct bpf_sock *sk;
 	__u32 size;
 
-	if (!f || !to || !own)
+	if (!f || !to || !own || is_service_port(port, f->tuple.protocol))
 		return 1;
 	/* as the node would receive the reply */
 	if (f->family == 4) {

@@ -222,6 +222,14 @@ static __always_inline struct service *service_lookup(const struct address *addr
 	return bpf_map_lookup_elem(&pilus_services, &key);
 }
 
+/* Whether a service has the port at all of the node's addresses. */
+static __always_inline bool is_service_port(__be16 port, __u8 protocol)
+{
+	struct address any = {};
+
+	return service_lookup(&any, port, protocol);
+}
+
 static __always_inline struct backend *backend_at(const struct service_side *side, __u32 index)
 {
 	__u32 row = side->set + index;

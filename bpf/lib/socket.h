@@ -150,9 +150,8 @@ static __always_inline struct socket_revnat *live_frontend_of(struct bpf_sock_ad
 /* Whether a socket of the node has bound a port of the node that is a service's. */
 static __always_inline bool has_service_port(struct bpf_sock *ctx)
 {
-	struct address any = {};
 	__u8 protocol = socket_protocol(ctx->type, ctx->protocol);
 
 	return protocol && bpf_get_netns_cookie(ctx) == host_netns_cookie &&
-	       service_lookup(&any, bpf_htons(ctx->src_port), protocol);
+	       is_service_port(bpf_htons(ctx->src_port), protocol);
 }

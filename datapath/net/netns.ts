@@ -135,9 +135,10 @@ function sysctlPath(name: string): string {
  */
 export function writeSysctls(sysctls: Iterable<NetSysctl>): void {
   for (const [name, value] of sysctls) {
-    if (readSysctl(name) === value) continue;
+    if (readSysctl(name, value.length + 2) === value) continue;
     try {
-      Deno.writeTextFileSync(sysctlPath(name), value, { create: false });
+      // the line's end, so that an empty value is written, too
+      Deno.writeTextFileSync(sysctlPath(name), `${value}\n`, { create: false });
     } catch (cause) {
       throw new Error(
         `Cannot set sysctl net/${name} to ${value}: ${(cause as Error).message}`,
@@ -147,10 +148,16 @@ export function writeSysctls(sysctls: Iterable<NetSysctl>): void {
   }
 }
 
-/** A sysctl's value in the calling thread's namespace; undefined when there is none of that name. */
-export function readSysctl(name: string): string | undefined {
+/**
+ * A sysctl's value in the calling thread's namespace, cut off after `maxBytes`; undefined when there
+ * is none of that name.
+ */
+export function readSysctl(name: string, maxBytes = 4096): string | undefined {
   try {
-    return Deno.readTextFileSync(sysctlPath(name)).trim();
+    using file = Deno.openSync(sysctlPath(name));
+    // the kernel answers the first read only
+    const bytes = new Uint8Array(maxBytes);
+    return new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0)).trim();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;

@@ -23,6 +23,7 @@ import { MemberMap } from "./kernel/member_map.ts";
 import { ServiceMaps } from "./kernel/service_maps.ts";
 import { sameService } from "./kernel/service_row.ts";
 import { deriveServiceRows } from "./kernel/service_rows.ts";
+import { deriveReservedPorts, ReservedPorts } from "./reserved_ports.ts";
 import { StaleSockets } from "./stale_sockets.ts";
 
 /** See the module. */
@@ -117,6 +118,16 @@ export function servicesPart(
       repairIntervalMs,
     }),
   );
+  const { reserved, derivation } = deriveReservedPorts(frontends, config.nodePortRange);
+  stack.use(derivation);
+  const reserving = stack.use(
+    new Reconciler({
+      name: "reserved-ports",
+      desired: reserved,
+      target: new ReservedPorts(config.runDir, reserved),
+      repairIntervalMs,
+    }),
+  );
   const tunnelling = stack.use(
     new Reconciler({
       name: "dsr-frontends",
@@ -154,7 +165,7 @@ export function servicesPart(
     name: "services",
     addresses,
     hostFrontends,
-    reconcilers: [installing, members, ranges, tunnelling],
+    reconcilers: [installing, members, ranges, tunnelling, reserving],
     problems: [problems],
     routes: {
       "GET /v1/services": () => serviceViews({ frontends, services, serviceMaps }),

@@ -4,6 +4,7 @@ import { join } from "@std/path";
 import { PUBLISHED } from "../../cluster/files/paths.ts";
 import { COPIES } from "../endpoints/endpoint_copies.ts";
 import { CNI_CONFIG_NAME } from "../endpoints/cni_config.ts";
+import { RESERVED_PORTS } from "../services/reserved_ports.ts";
 import { fileInfo } from "../../core/missing_files.ts";
 import { ownDirectory, pathRemoval } from "./paths.ts";
 import type { Left, Removal, UninstallPlan } from "./removal.ts";
@@ -28,7 +29,10 @@ export function filesPlan(installed: InstalledFiles): UninstallPlan {
   const parts = [
     cniFiles(installed),
     publications(installed),
-    ownDirectory(installed.runDir, (name) => name === "pilus.sock" || name === COPIES),
+    ownDirectory(
+      installed.runDir,
+      (name) => ["pilus.sock", COPIES, RESERVED_PORTS].includes(name),
+    ),
     ownDirectory(installed.stateDir, (name) => STATE.test(name)),
   ];
   return {

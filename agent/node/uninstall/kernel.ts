@@ -19,6 +19,7 @@ import { deleteRoute, listRoutes } from "../../../datapath/net/route.ts";
 import { withExpeditedGracePeriods } from "../../../datapath/rcu.ts";
 import { TUNNEL_DEVICE } from "../config.ts";
 import { HOST_IFNAME } from "../endpoints/plumbing.ts";
+import { reservation } from "../services/reserved_ports.ts";
 import { ROUTE_PROTOCOL } from "../nodes/route_target.ts";
 import { fileInfo, namesIn } from "../../core/missing_files.ts";
 import { directoryRemoval } from "./paths.ts";
@@ -36,6 +37,7 @@ export function kernelPlan(
   netlink: NetlinkSocket,
   bpffs: string,
   podOf: (device: string) => string | undefined,
+  runDir: string,
 ): UninstallPlan {
   const ours = isBpffs(bpffs);
   const filters = ours ? clsactFilters(`${bpffs}/maps`) : [];
@@ -46,6 +48,7 @@ export function kernelPlan(
     ...tunnel(netlink),
     ...routes(netlink),
     ...routerAddresses(netlink, `${bpffs}/maps`),
+    ...reservedPorts(runDir),
     ...ours ? pinnedMaps(`${bpffs}/maps`) : [],
     ...ours ? pinDirectories(bpffs) : [],
   ];
@@ -59,6 +62,14 @@ export function kernelPlan(
 
 function pathOf(sysctl: string): string {
   return sysctl.replace("net.", "").replaceAll(".", "/");
+}
+
+function reservedPorts(runDir: string): Removal[] {
+  const reserved = reservation(runDir);
+  if (!reserved) return [];
+  const { ports, release } = reserved;
+  const what = `net.ipv4.ip_local_reserved_ports: ${ports}`;
+  return [{ kind: "sysctl", what, remove: release }];
 }
 
 function links(directory: string): Removal[] {

@@ -23,7 +23,8 @@ export function planUninstall(installation: Installation): Uninstall {
   const netlink = NetlinkSocket.open();
   try {
     const pods = podNames(installation.runDir);
-    const kernel = kernelPlan(netlink, installation.bpffs, (device) => pods.get(device));
+    const { bpffs, runDir } = installation;
+    const kernel = kernelPlan(netlink, bpffs, (device) => pods.get(device), runDir);
     const files = filesPlan(installation);
     return {
       removals: [...kernel.removals, ...files.removals],

@@ -7,7 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { isErrno } from "./kernel_error.ts";
 import { DropReason, EventType, IpcacheFlags } from "./maps/generated.ts";
 import { parseCidr, parseIp } from "./net/ip.ts";
-import { balancerNode, type Mode, MODES, VIP } from "./testdata/balancer.ts";
+import { balancerNode, type Mode, MODES, PORTS, VIP } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
   MARK,
@@ -65,6 +65,14 @@ function corpus(random: (below: number) => number): Bytes[] {
   const frames: Bytes[] = [];
   const pick = <T>(values: readonly T[]): T => values[random(values.length)]!;
   for (const family of FAMILIES) {
+    // what dice may leave out: each service is asked
+    for (const destinationPort of Object.values(PORTS)) {
+      const question = { source: WORLD[family], destination: VIP[family], destinationPort };
+      frames.push(
+        tcpFrame({ ...question, sourcePort: 40000, flags: TCP.syn }),
+        udpFrame({ ...question, sourcePort: 40000 }),
+      );
+    }
     for (const from of ADDRESSES) {
       for (const to of ADDRESSES) {
         const envelope = {

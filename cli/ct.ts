@@ -1,12 +1,12 @@
 /** `pilus ct …` */
 
+import { formatSocketAddress } from "../datapath/net/ip.ts";
 import type { ConnectionView, Listing } from "../agent/api/views.ts";
 import { parseConnectionQuery } from "../agent/api/connection_query.ts";
 import { ask } from "./ask.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { queryOf } from "./filter.ts";
 import { print, printError, printRows } from "./output.ts";
-import { endText } from "./service.ts";
 
 export async function listConnections({ options }: Invocation): Promise<void> {
   const query = queryOf(options, ["ip", "port", "protocol", "limit"], parseConnectionQuery);
@@ -16,7 +16,9 @@ export async function listConnections({ options }: Invocation): Promise<void> {
     {
       title: "CONNECTION",
       value: (c) =>
-        `${endText(c.initiator, c.initiatorPort)} -> ${endText(c.responder, c.responderPort)}` +
+        `${formatSocketAddress(c.initiator, c.initiatorPort)} -> ${
+          formatSocketAddress(c.responder, c.responderPort)
+        }` +
         (c.service ? ` (as ${c.service})` : ""),
     },
     { title: "STATE", value: (c) => c.state },

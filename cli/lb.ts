@@ -1,5 +1,6 @@
 /** `pilus lb list`: the load balancer as the kernel has it. */
 
+import { formatSocketAddress } from "../datapath/net/ip.ts";
 import type { SourceRangeView } from "../agent/api/views.ts";
 import type {
   BackendUseView,
@@ -10,7 +11,6 @@ import type {
 import { ask } from "./ask.ts";
 import { type Invocation, type OptionValues, UsageError } from "./command.ts";
 import { printRows } from "./output.ts";
-import { endText } from "./service.ts";
 
 const VIEWS = ["frontends", "backends", "source-ranges", "maglev"] as const;
 
@@ -34,7 +34,8 @@ export async function listBalancer({ options }: Invocation): Promise<void> {
 }
 
 const mark = ({ index, address, port, flags }: KernelBackendView) =>
-  `${endText(address, port)} (${index})` + (flags.length > 0 ? ` ${flags.join(",")}` : "");
+  `${formatSocketAddress(address, port)} (${index})` +
+  (flags.length > 0 ? ` ${flags.join(",")}` : "");
 
 async function listAll(options: OptionValues): Promise<void> {
   const rows = await ask<KernelFrontendView[]>(options, "/v1/lb/frontends");
@@ -68,7 +69,7 @@ async function listFrontends(options: OptionValues): Promise<void> {
 
 async function listBackends(options: OptionValues): Promise<void> {
   await printRows(options, await ask<BackendUseView[]>(options, "/v1/lb/backends"), [
-    { title: "BACKEND ADDRESS", value: (b) => endText(b.address, b.port) },
+    { title: "BACKEND ADDRESS", value: (b) => formatSocketAddress(b.address, b.port) },
     { title: "FLAGS", value: (b) => b.flags.join(",") },
     { title: "HITS", value: (b) => b.hits, align: "right" },
     { title: "SERVICES", value: (b) => b.services.join(", ") },

@@ -1,5 +1,6 @@
 /** `pilus monitor` */
 
+import { formatSocketAddress } from "../datapath/net/ip.ts";
 import { bold, cyan, dim, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { AgentUnreachableError } from "../agent/api/client.ts";
 import type { AgentEventView, FlowEnd, FlowView } from "../agent/api/views.ts";
@@ -9,7 +10,6 @@ import { type Invocation, type OptionValues, UsageError } from "./command.ts";
 import { shortLabels } from "./endpoint.ts";
 import { queryOf } from "./filter.ts";
 import { hasColor, print, write } from "./output.ts";
-import { endText } from "./service.ts";
 
 type Row = FlowView | AgentEventView;
 
@@ -60,7 +60,7 @@ export function monitorQuery(options: OptionValues): URLSearchParams {
 
 function endName({ ip, port, pod, identity, labels }: FlowEnd): string {
   const name = pod ?? (labels?.length ? shortLabels(labels) : `identity ${identity}`);
-  return `${endText(ip, port)} ${dim(`(${name})`)}`;
+  return `${formatSocketAddress(ip, port)} ${dim(`(${name})`)}`;
 }
 
 function word({ type, verdict }: FlowView): string {

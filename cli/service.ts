@@ -1,16 +1,11 @@
 /** `pilus service …` */
 
+import { formatSocketAddress } from "../datapath/net/ip.ts";
 import { AgentError } from "../agent/api/client.ts";
 import type { ServiceBackendView, ServiceView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import type { Invocation } from "./command.ts";
 import { formatFields, formatTable, printData, printRows } from "./output.ts";
-
-/** Address and port in one text. */
-export function endText(ip: string, port: number | undefined): string {
-  if (port === undefined) return ip;
-  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
-}
 
 function serviceName({ namespace, name, portName }: ServiceView): string {
   return `${namespace}/${name}${portName ? `:${portName}` : ""}`;
@@ -39,7 +34,7 @@ export async function listServices({ options }: Invocation): Promise<void> {
   await printRows(options, await ask<ServiceView[]>(options, "/v1/services"), [
     { title: "ID", value: (s) => s.id, align: "right" },
     { title: "SERVICE", value: serviceName },
-    { title: "FRONTEND", value: (s) => `${endText(s.frontend, s.port)}/${s.protocol}` },
+    { title: "FRONTEND", value: (s) => `${formatSocketAddress(s.frontend, s.port)}/${s.protocol}` },
     { title: "TYPE", value: (s) => s.type },
     { title: "BACKENDS", value: backendsText },
     {
@@ -80,7 +75,7 @@ function serviceText(s: ServiceView): string {
   const head = formatFields([
     ["Service", `${serviceName(s)} (${s.id})`],
     ["Type", s.type],
-    ["Frontend", `${endText(s.frontend, s.port)}/${s.protocol}`],
+    ["Frontend", `${formatSocketAddress(s.frontend, s.port)}/${s.protocol}`],
     ["Forwarding", s.forwarding],
     ["Algorithm", s.algorithm],
     ["Affinity", s.affinitySeconds ? `by client address, ${s.affinitySeconds} s` : undefined],
@@ -90,7 +85,7 @@ function serviceText(s: ServiceView): string {
   ]);
   if (s.backends.length === 0) return head;
   return `${head}\n` + formatTable([
-    { title: "BACKEND", value: (b) => endText(b.address, b.port) },
+    { title: "BACKEND", value: (b) => formatSocketAddress(b.address, b.port) },
     { title: "STATE", value: (b) => b.state },
     { title: "CLIENTS", value: (b) => clientsText(b, external) },
     { title: "WEIGHT", value: (b) => b.weight, align: "right" },

@@ -2,11 +2,10 @@
 
 import type { EndpointView } from "../agent/api/types.ts";
 import type { ServiceTraceView } from "../agent/api/views.ts";
-import { formatIp, tryParseIp } from "../datapath/net/ip.ts";
+import { formatIp, formatSocketAddress, tryParseIp } from "../datapath/net/ip.ts";
 import { ask } from "./ask.ts";
 import { EXIT, type Invocation, type OptionValues, UsageError } from "./command.ts";
 import { formatFields, printData } from "./output.ts";
-import { endText } from "./service.ts";
 
 /** Exit code 1 when the flow gets no backend. */
 export async function traceService({ args: [wanted], options }: Invocation): Promise<number> {
@@ -59,7 +58,9 @@ export function parseEnd(text: string, what: string): { ip: string; port?: numbe
 
 /** The page that people see. */
 function traceText(t: ServiceTraceView): string {
-  const names = t.backends.map(({ address, port }) => endText(address, port)).join(", ");
+  const names = t.backends.map(({ address, port }) => formatSocketAddress(address, port)).join(
+    ", ",
+  );
   const verdict = {
     "backend": names,
     "one of several": `one of ${names}`,

@@ -99,7 +99,8 @@ function buildProgram(): void {
           "--no-check",
           "--no-code-cache",
           "-A",
-          "--v8-flags=--expose-gc,--heap-growing-percent=25",
+          // while an agent starts, what it allocates stays; `keepMemorySmall` collects afterwards
+          "--v8-flags=--expose-gc,--heap-growing-percent=25,--min-semi-space-size=16,--initial-old-space-size=400",
         ],
         ...[
           "--include",

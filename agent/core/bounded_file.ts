@@ -40,8 +40,9 @@ export function readBounded(path: string, options: ReadBoundedOptions): string {
         bytes = more;
       }
       const read = readSync(fd, bytes, length, bytes.length - length, null);
-      if (read === 0) break;
       length += read;
+      // all of it, with room for more: no second read only to find the end
+      if (read === 0 || length === info.size && length < bytes.length) break;
     }
     if (length > maxBytes) throw tooLarge(length, maxBytes);
     return decoder.decode(bytes.subarray(0, length));

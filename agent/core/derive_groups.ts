@@ -133,9 +133,19 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     }
   };
   const runGroup = (group: string) => {
-    const result = compute(group);
+    const { rows, problems = [] } = compute(group);
+    const [only] = rows;
+    // a group that has the row of its name and no other, as most do, and had no other before
+    if (
+      rows.length === 1 && !keysOf.has(group) && !ownerOf.has(group) && !contested.has(group) &&
+      output.keyOf(only!) === group
+    ) {
+      output.set(only!, group);
+      found?.set(group, problems);
+      return;
+    }
     const made = new Map<string, Row>();
-    for (const row of result.rows) {
+    for (const row of rows) {
       const key = output.keyOf(row);
       if (!made.has(key)) made.set(key, row);
     }
@@ -146,7 +156,7 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     const plain = made.size === 0 || made.size === 1 && made.has(group) && owner(group) === group;
     if (plain) keysOf.delete(group);
     else keysOf.set(group, [...made.keys()]);
-    found?.set(group, result.problems ?? []);
+    found?.set(group, problems);
   };
   const run: Work = (slice) => {
     if (stopped) return;

@@ -16,9 +16,10 @@ export class GroupProblems {
   }
 
   /** Makes `problems` all that is wrong with the group. */
-  set(group: string, problems: Iterable<Problem>): void {
-    const now = new Map([...problems].map((problem) => [this.#table.keyOf(problem), problem]));
+  set(group: string, problems: readonly Problem[]): void {
     const before = this.#of.get(group) ?? [];
+    if (problems.length === 0 && before.length === 0) return;
+    const now = new Map(problems.map((problem) => [this.#table.keyOf(problem), problem]));
     for (const [key, problem] of now) {
       this.#table.set(problem, key);
       this.#found.set(key, (this.#found.get(key) ?? 0) + 1);

@@ -150,7 +150,7 @@ export class WatchedDirectory implements AsyncDisposable {
     }
     const slice = new TimeSlice();
     for (const path of found) {
-      const full = join(directory, path);
+      const full = `${directory}/${path}`;
       this.#read(path, full, touched.has(full), renamed.has(full));
       if (!slice.over) continue;
       await slice.next();
@@ -189,7 +189,8 @@ export class WatchedDirectory implements AsyncDisposable {
     try {
       const info = followLinks ? Deno.statSync(full) : Deno.lstatSync(full);
       if (!info.isFile) return;
-      const signature = [info.mtime?.getTime(), info.ctime?.getTime(), info.size, info.ino].join();
+      const { mtime, ctime, size, ino } = info;
+      const signature = `${mtime?.getTime()},${ctime?.getTime()},${size},${ino}`;
       if (known === signature && !touched) return;
       this.#signatures.set(path, signature);
       const age = Date.now() - (info.mtime?.getTime() ?? 0);

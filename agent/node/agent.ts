@@ -4,6 +4,7 @@ import { checkRequirements } from "../../datapath/loader.ts";
 import { serveApi } from "../api/server.ts";
 import type { Log } from "../core/log.ts";
 import { settled } from "../core/schedule.ts";
+import { startingSlices } from "../core/time_slice.ts";
 import { attachmentsPart } from "./attachments/attachments_part.ts";
 import { type AgentConfig, VERSION } from "./config.ts";
 import { conntrackPart } from "./conntrack/conntrack_part.ts";
@@ -59,6 +60,7 @@ export class Agent implements AsyncDisposable {
 }
 
 async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack): Promise<void> {
+  using _slices = startingSlices();
   const startedAt = new Date();
   checkRequirements(config.bpffs);
   stack.use(await lockNode(config));

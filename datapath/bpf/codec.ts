@@ -1,5 +1,7 @@
 /** How a value of a map lies in memory. */
 
+import { smallBytes } from "../small_bytes.ts";
+
 /** Fixed-size encoding of `T`. `view` may be larger than the value; `offset` is where it begins. */
 export interface Codec<T> {
   /** Bytes, padding included. */
@@ -43,10 +45,18 @@ export const u64: Codec<bigint> = {
   decode: (view, offset) => view.getBigUint64(offset, true),
 };
 
+/** Bytes of an address: there are very many of these. */
+const SHORT = 16;
+
 /** Copies `size` bytes from `offset`. */
 export function readBytes(view: DataView, offset: number, size: number): Uint8Array<ArrayBuffer> {
-  const copy = new Uint8Array(size);
-  copy.set(new Uint8Array(view.buffer, view.byteOffset + offset, size));
+  if (size > SHORT) {
+    const copy = new Uint8Array(size);
+    copy.set(new Uint8Array(view.buffer, view.byteOffset + offset, size));
+    return copy;
+  }
+  const copy = smallBytes(size);
+  for (let i = 0; i < size; i++) copy[i] = view.getUint8(offset + i);
   return copy;
 }
 

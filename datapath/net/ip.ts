@@ -3,6 +3,8 @@
  * to `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2), prefix lengths counted over the 128 bits.
  */
 
+import { smallBytes } from "../small_bytes.ts";
+
 /** Bits before the IPv4 part of a mapped address. */
 export const IPV4_PREFIX_BITS = 96;
 
@@ -14,25 +16,11 @@ export interface Cidr {
   prefixLength: number;
 }
 
-/** Bytes that are allocated at once for addresses: a buffer of its own weighs half a KiB. */
-const SLAB = 4096;
-let slab = new Uint8Array(0);
-let slabUsed = 0;
-
-/** 16 zeros to be filled in. */
-function newIp(): Uint8Array<ArrayBuffer> {
-  if (slabUsed === slab.length) {
-    slab = new Uint8Array(SLAB);
-    slabUsed = 0;
-  }
-  return slab.subarray(slabUsed, slabUsed += 16);
-}
-
 const DOT = 0x2e, ZERO = 0x30;
 
 /** Byte by byte, as there are very many: a regular expression takes several times as long. */
 function parseIpv4(text: string): Uint8Array<ArrayBuffer> | undefined {
-  const bytes = newIp();
+  const bytes = smallBytes(16);
   let at = 12, value = -1;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -69,7 +57,7 @@ function parseIpv6(text: string): Uint8Array<ArrayBuffer> | undefined {
   const tail = halves.length === 2 ? words(halves[1]!) : [];
   const missing = 8 - head.length - tail.length;
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  const bytes = newIp();
+  const bytes = smallBytes(16);
   const all = [...head, ...new Array<string>(missing).fill("0"), ...tail];
   for (const [i, word] of all.entries()) {
     if (!/^[0-9a-fA-F]{1,4}$/.test(word)) return undefined;
@@ -107,7 +95,8 @@ export function formatIp(ip: Uint8Array): string {
   if (ip.length !== 16) {
     throw new TypeError(`An address has 16 bytes, and this one has ${ip.length}`);
   }
-  if (isIpv4(ip)) return ip.subarray(12).join(".");
+  // not a template's text, which would be a tree of its parts, nor a part of the bytes, which takes longer
+  if (isIpv4(ip)) return [ip[12], ip[13], ip[14], ip[15]].join(".");
   const words: number[] = [];
   for (let i = 0; i < 16; i += 2) words.push((ip[i]! << 8) | ip[i + 1]!);
   // The longest run of at least two zero words becomes "::"; the first of equals (RFC 5952, 4.2).
@@ -123,6 +112,12 @@ export function formatIp(ip: Uint8Array): string {
   return `${text(words.slice(0, start))}::${text(words.slice(start + length))}`;
 }
 
+/** Address and port as one text; the address alone when there is no port. */
+export function formatSocketAddress(ip: string, port: number | undefined): string {
+  if (port === undefined) return ip;
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
 /** The 4 bytes of a mapped IPv4 address or the 16 of an IPv6 one: what netlink and packets carry. */
 export function rawIp(ip: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return isIpv4(ip) ? ip.subarray(12) : ip;
@@ -130,7 +125,7 @@ export function rawIp(ip: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 
 /** 4 or 16 raw bytes as 16. */
 export function ipFromRaw(raw: Uint8Array): Uint8Array<ArrayBuffer> {
-  const ip = newIp();
+  const ip = smallBytes(16);
   if (raw.length === 16) {
     ip.set(raw);
   } else if (raw.length === 4) {

@@ -3,7 +3,7 @@
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
 import { monotonicNs } from "../../../datapath/ffi/libc.ts";
 import { type CtEntry, CtFlags, type CtKey } from "../../../datapath/maps/generated.ts";
-import { formatIp } from "../../../datapath/net/ip.ts";
+import { formatIp, formatSocketAddress } from "../../../datapath/net/ip.ts";
 import type { ConnectionView } from "../../api/views.ts";
 import type { ConnectionFilter } from "../../api/connection_query.ts";
 import { protocolName } from "../../core/protocols.ts";
@@ -31,7 +31,7 @@ function connectionView(key: CtKey, entry: CtEntry, now: bigint): ConnectionView
     responder: responder.ip,
     responderPort: responder.port,
     ...(entry.flags & CtFlags.SERVICE
-      ? { service: endText(formatIp(entry.frontend), entry.frontendPort) }
+      ? { service: formatSocketAddress(formatIp(entry.frontend), entry.frontendPort) }
       : {}),
     state: stateOf(entry, key.protocol),
     expires: Math.round(Number(entry.expires - now) / NS_PER_SECOND),
@@ -40,11 +40,6 @@ function connectionView(key: CtKey, entry: CtEntry, now: bigint): ConnectionView
     initiatorIdentity: entry.initiatorIdentity,
     responderIdentity: entry.responderIdentity,
   };
-}
-
-/** Address and port in one text. */
-export function endText(ip: string, port: number): string {
-  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 /** Each row of the table: a connection that lives and passes, or undefined. */

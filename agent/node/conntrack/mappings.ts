@@ -3,9 +3,8 @@
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
 import { monotonicNs } from "../../../datapath/ffi/libc.ts";
 import { type NatEntry, NatFlags, type NatKey } from "../../../datapath/maps/generated.ts";
-import { formatIp } from "../../../datapath/net/ip.ts";
+import { formatIp, formatSocketAddress } from "../../../datapath/net/ip.ts";
 import type { MappingView } from "../../api/views.ts";
-import { endText } from "./connections.ts";
 import type { ConnectionFilter } from "../../api/connection_query.ts";
 import { protocolName } from "../../core/protocols.ts";
 import { connectionFilter } from "./connection_filter.ts";
@@ -25,10 +24,10 @@ function stateOf(protocol: number, flags: number): MappingView["state"] {
 export function mappingView(key: NatKey, entry: NatEntry, now: bigint): MappingView {
   return {
     protocol: protocolName(key.protocol),
-    client: endText(formatIp(entry.address), entry.port),
-    frontend: endText(formatIp(entry.frontend), entry.frontendPort),
-    own: endText(formatIp(key.destination), key.destinationPort),
-    peer: endText(formatIp(key.source), key.sourcePort),
+    client: formatSocketAddress(formatIp(entry.address), entry.port),
+    frontend: formatSocketAddress(formatIp(entry.frontend), entry.frontendPort),
+    own: formatSocketAddress(formatIp(key.destination), key.destinationPort),
+    peer: formatSocketAddress(formatIp(key.source), key.sourcePort),
     state: stateOf(key.protocol, entry.flags),
     idle: Math.max(0, Math.round(Number(now - entry.used) / 1e9)),
   };

@@ -1,11 +1,11 @@
 /** The backends of a service port: the endpoints of its EndpointSlices, or the pods that it selects. */
 
-import { formatIp, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
+import { formatIp, formatSocketAddress, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
 import { namespaceOf, type RemoteAddress } from "../../cluster/rows.ts";
 import type { EndpointSlice, Service, ServicePort } from "../../kubernetes/resources.ts";
 import { unpackEndpoints } from "../../kubernetes/slice_endpoints.ts";
 import type { ServiceSettings } from "./annotations.ts";
-import { type Backend, backendEnd, type BackendState } from "./backend.ts";
+import type { Backend, BackendState } from "./backend.ts";
 
 function* sliceBackends(
   slices: readonly EndpointSlice[],
@@ -97,7 +97,7 @@ export function portBackends(
   const unique = new Map<string, Backend>();
   for (const backend of found) {
     const ip = formatIp(backend.address);
-    const end = backendEnd(backend);
+    const end = formatSocketAddress(ip, backend.port);
     if (unique.get(end)?.state === "active") continue;
     const given = settings.states.get(end) ?? settings.states.get(ip);
     if (given && backend.state === "active") backend.state = given;

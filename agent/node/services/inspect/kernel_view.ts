@@ -8,14 +8,13 @@ import {
   type ServiceSide,
 } from "../../../../datapath/maps/generated.ts";
 import type { PilusMaps } from "../../../../datapath/maps/mod.ts";
-import { formatIp } from "../../../../datapath/net/ip.ts";
+import { formatIp, formatSocketAddress } from "../../../../datapath/net/ip.ts";
 import type {
   BackendUseView,
   KernelBackendView,
   KernelFrontendView,
   KernelTableView,
 } from "../../../api/views.ts";
-import { endText } from "../../conntrack/connections.ts";
 import { protocolName } from "../../../core/protocols.ts";
 import { EXTERNAL, INTERNAL } from "../kernel/service_row.ts";
 import { ASK, INDEX_BITS, INDEX_MASK, maglevRows, ROW_SLOTS, YOUNG } from "../kernel/maglev.ts";
@@ -42,7 +41,7 @@ export function flagNames(constants: Record<string, number>, flags: number): str
 }
 
 export function frontendText({ address, port, protocol }: ServiceKey): string {
-  return `${endText(formatIp(address), port)}/${protocolName(protocol)}`;
+  return `${formatSocketAddress(formatIp(address), port)}/${protocolName(protocol)}`;
 }
 
 /** The slots of a table from its first row on. */
@@ -94,7 +93,7 @@ export function kernelBackends(maps: BalancerMaps): BackendUseView[] {
     const frontend = frontendText(key);
     for (const one of side) {
       for (const { index, address, port, flags, hits } of backendsOf(maps, one)) {
-        const end = endText(address, port);
+        const end = formatSocketAddress(address, port);
         let use = uses.get(end);
         if (!use) uses.set(end, use = { address, port, flags, hits: 0, services: [] });
         if (!use.services.includes(frontend)) use.services.push(frontend);
@@ -150,7 +149,7 @@ export function kernelTables(maps: BalancerMaps, size: number): KernelTableView[
     const shares = used.map(([index, count]) => {
       const backend = backendOf(maps, side, index);
       return {
-        backend: backend ? endText(backend.address, backend.port) : `index ${index}`,
+        backend: backend ? formatSocketAddress(backend.address, backend.port) : `index ${index}`,
         slots: count,
         share: count / size,
       };

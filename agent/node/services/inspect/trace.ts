@@ -11,11 +11,11 @@ import {
   cidrContains,
   formatCidr,
   formatIp,
+  formatSocketAddress,
   isIpv4,
   parseIp,
 } from "../../../../datapath/net/ip.ts";
 import type { KernelBackendView, ServiceTraceView } from "../../../api/views.ts";
-import { endText } from "../../conntrack/connections.ts";
 import { SOURCE_RANGE_HEAD_BITS } from "../kernel/source_ranges.ts";
 import { maglevHash, slotOf } from "../kernel/flow_hash.ts";
 import {
@@ -146,7 +146,7 @@ function nodePortRow(
 }
 
 function clientText(client: Uint8Array, port: number | undefined): string {
-  return port === undefined ? formatIp(client) : endText(formatIp(client), port);
+  return port === undefined ? formatIp(client) : formatSocketAddress(formatIp(client), port);
 }
 
 function several(
@@ -204,9 +204,9 @@ function chosenBackend(
     protocol: frontend.protocol,
   });
   if (!choice) return undefined;
-  const text = endText(formatIp(choice.backend), choice.port);
+  const text = formatSocketAddress(formatIp(choice.backend), choice.port);
   const backend = backendsOf(maps, side).find(({ address, port }) =>
-    endText(address, port) === text
+    formatSocketAddress(address, port) === text
   );
   steps.push(
     `pilus_choices has this flow, at ${text}` +
@@ -229,14 +229,14 @@ function keptBackend(
     steps.push("affinity: the client has no backend yet");
     return undefined;
   }
-  const text = endText(formatIp(kept.backend), kept.port);
+  const text = formatSocketAddress(formatIp(kept.backend), kept.port);
   const age = Number((now - kept.used) / SECOND_NS);
   if (age >= affinityS) {
     steps.push(`affinity: ${text} was ${age} s ago, and ${affinityS} s are kept`);
     return undefined;
   }
   const backend = backendsOf(maps, side).find(({ address, port }) =>
-    endText(address, port) === text
+    formatSocketAddress(address, port) === text
   );
   steps.push(
     backend
@@ -280,7 +280,7 @@ function fate(
   serviceFlags: number,
   { client, frontend, internal, cookie }: TraceQuestion,
 ): string {
-  const to = endText(address, port);
+  const to = formatSocketAddress(address, port);
   if (cookie !== undefined) return `its socket speaks to ${to} itself; no packet is rewritten`;
   if (internal) return `the destination becomes ${to}; the client's address stays`;
   if (flags.includes("local")) {

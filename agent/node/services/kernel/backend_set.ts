@@ -24,9 +24,19 @@ export interface BackendSet {
 /** Of struct backend, the bytes that the agent writes: address, port in network order, flags. */
 export const ROW_BYTES = 16 + 2 + 1;
 
+/** A character a byte; some thousand bytes at most. Not spread, as that takes several times as long. */
+function textOf(bytes: Uint8Array): string {
+  return String.fromCharCode.apply(null, bytes as unknown as number[]);
+}
+
+const key = new Uint8Array(18);
+
 /** The 18 characters by which backends differ: the address, and the port in network order. */
 export function backendText(address: Uint8Array, port: number): string {
-  return String.fromCharCode(...address, port >> 8, port & 0xff);
+  key.set(address);
+  key[16] = port >> 8;
+  key[17] = port & 0xff;
+  return textOf(key);
 }
 
 /** `backends` in the order of the kernel's rows. */
@@ -44,7 +54,7 @@ export const EMPTY_SET = backendSet([], 0);
 export function setOfRows(rows: Uint8Array, rowSize: number, length: number): BackendSet {
   let content = "";
   for (let i = 0; i < length; i++) {
-    content += String.fromCharCode(...rows.subarray(i * rowSize, i * rowSize + ROW_BYTES));
+    content += textOf(rows.subarray(i * rowSize, i * rowSize + ROW_BYTES));
   }
   return { count: length, content, weights: "\x01".repeat(length) };
 }

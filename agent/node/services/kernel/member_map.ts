@@ -135,7 +135,9 @@ export class MemberMap implements Target<ServiceRow> {
     const gone: BackendIndexKey[] = [];
     const added: { id: number; backend: string; index: string }[] = [];
     for (const [id, content] of before) {
-      const after = new Map(records(this.#wanted(id)));
+      const wanted = this.#wanted(id);
+      if (wanted === content) continue;
+      const after = new Map(records(wanted));
       const old = new Map(records(content));
       for (const backend of old.keys()) if (!after.has(backend)) gone.push(keyOf(id, backend));
       for (const [backend, index] of after) {

@@ -338,6 +338,28 @@ for (const protocol of ["tcp", "udp"] as const) {
   );
 }
 
+both("an error about an answer that no client of a service has had is a drop", (family) => {
+  using node = balancerNode("snat");
+  const error = (client: string, clientPort: number) =>
+    unreachableFrame({
+      source: WORLD[family],
+      destination: VIP[family],
+      about: make("udp", [VIP[family], PORTS.elsewhere], [client, clientPort]),
+    });
+  const reason = (made: Bytes) => {
+    assertEquals(run(node, "from_netdev", made).verdict, VERDICT.shot);
+    return node.takeEvents()[0]?.reason;
+  };
+  // flows that exist elsewhere, of pods, would take it for theirs
+  for (const client of [POD[family], WORLD[family], OTHER_NODE[family]]) {
+    assertEquals(reason(error(client, 5000)), DropReason.NO_NAT_MAPPING, client);
+  }
+  const question = make("udp", [WORLD[family], 5000], [VIP[family], PORTS.elsewhere]);
+  sent(node, "from_netdev", question);
+  sent(node, "from_netdev", error(WORLD[family], 5000));
+  assertEquals(reason(error(WORLD[family], 5001)), DropReason.NO_NAT_MAPPING);
+});
+
 both("a packet that is too long for the way is refused with its MTU", (family) => {
   using node = balancerNode("ipip");
   const more = family === "ipv4" ? 20 : 40;

@@ -48,12 +48,10 @@ __noinline int nat_translate(struct __sk_buff *skb, struct packet *p, const stru
 	if (p->flags & PACKET_ICMP_ERROR) {
 		/* the quoted packet came to the sender: its destination is what was translated */
 		port = nat_existing(&t->flow, &t->target, &to);
-		if (port) {
-			err = rewrite_inner(skb, p, REWRITE_DESTINATION, &to, port);
-			if (err)
-				return err;
-		}
-		return rewrite_outer(skb, p, REWRITE_SOURCE, &to);
+		if (!port)
+			return DROP(NO_NAT_MAPPING);
+		err = rewrite_inner(skb, p, REWRITE_DESTINATION, &to, port);
+		return err ? err : rewrite_outer(skb, p, REWRITE_SOURCE, &to);
 	}
 	port = nat_find(skb, &t->flow, &t->target, &to);
 	if (port < 0)

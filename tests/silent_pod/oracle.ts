@@ -124,12 +124,14 @@ export class Oracle {
       receivers.has(this.#known.pods.get(source) ?? "");
   }
 
-  /** A host outside or the router says that it did not take the frame, if only as an ICMP error. */
+  /**
+   * A host outside or the router says that it did not take the frame, if only as an ICMP error. Nodes
+   * say so to services: they route, and they answer for clients whose address they have replaced.
+   */
   #isReport({ packet }: Frame, pod: string, { source }: Sighting): boolean {
-    const { nodes, answering } = this.#known;
-    if (!packet || source === undefined || nodes.has(source) || !answering.has(source)) {
-      return false;
-    }
+    const { nodes, pods, answering } = this.#known;
+    if (!packet || source === undefined || !answering.has(source)) return false;
+    if (nodes.has(source) && pods.has(packet.source)) return false;
     const report = { ...packet, source, destination: packet.source };
     return this.#judgeError(report, packet, "world").includes(pod);
   }

@@ -126,7 +126,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     attachments,
     stack.use(endpointsPart({
       ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },
-      ...{ identity, policy, ipcache, attachments },
+      ...{ nodes: nodes.nodes, identity, policy, ipcache, attachments },
     })),
     stack.use(observerPart({ config, log, kernel, names, policy, endpoints })),
     stack.use(conntrackPart({ log, kernel, endpoints })),

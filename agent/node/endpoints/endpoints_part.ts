@@ -52,6 +52,7 @@ export interface EndpointsPartOptions {
   store: Pick<ClusterStore, "endpoints">;
   /** The one table of this node's endpoints; the part fills it. */
   endpoints: Table<Endpoint>;
+  nodes: Table<ClusterNode>;
   /** This node as it was when the agent started. */
   self: ClusterNode;
   /** Of the way to other nodes' pods, in bytes. */
@@ -64,7 +65,8 @@ export interface EndpointsPartOptions {
 
 /** Wires the runtime's requests to devices, rows and programs of endpoints. */
 export function endpointsPart(options: EndpointsPartOptions): Part {
-  const { config, log, kernel, database, resources, store, endpoints, self, clusterMtu } = options;
+  const { config, log, kernel, database, resources, store, endpoints, nodes, self, clusterMtu } =
+    options;
   const { identity, policy, ipcache, attachments } = options;
   const { identified } = identity;
   const { assignments } = policy;
@@ -92,7 +94,8 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
     derivePublished({
       identified,
       pods: resources.Pod,
-      node: formatIp((self.ipv4 ?? self.ipv6)!),
+      nodes,
+      self: () => nodes.get(config.nodeName) ?? self,
     }),
   );
 

@@ -1,33 +1,44 @@
 /** What the endpoints of this node are to other nodes. */
 
+import { formatIp } from "../../../datapath/net/ip.ts";
 import { podKey } from "../../api/endpoint.ts";
-import { type PublishedEndpoint, publishedEndpointKey } from "../../cluster/rows.ts";
+import {
+  type ClusterNode,
+  type PublishedEndpoint,
+  publishedEndpointKey,
+} from "../../cluster/rows.ts";
 import { derive } from "../../core/derive.ts";
 import { Table } from "../../core/table.ts";
 import type { Pod } from "../../kubernetes/resources.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
 
-/** Tables that {@linkcode derivePublished} reads, and the address under which this node is known. */
+/** Tables that {@linkcode derivePublished} reads. */
 export interface PublishedInputs {
   identified: Table<IdentifiedEndpoint>;
   pods: Table<Pod>;
-  /** InternalIP of this node, as text. */
-  node: string;
+  nodes: Table<ClusterNode>;
+  /** This node as it is in `nodes`, or was. */
+  self: () => ClusterNode;
 }
 
 /** Wires the endpoints that belong to a pod to what is published of them. */
 export function derivePublished(
-  { identified, pods, node }: PublishedInputs,
+  { identified, pods, nodes, self }: PublishedInputs,
 ): Disposable & { published: Table<PublishedEndpoint> } {
   const published = new Table<PublishedEndpoint>({
     name: "published-endpoints",
     key: publishedEndpointKey,
   });
   const derivation = derive(
-    [identified],
-    () =>
-      identified.rows().filter(({ endpoint }) => podKey(endpoint) !== undefined)
-        .map((row) => publishedEndpoint(row, pods, node)),
+    [identified, nodes],
+    () => {
+      const { ipv4, ipv6 } = self();
+      const address = ipv4 ?? ipv6;
+      if (!address) throw new Error("this node has no InternalIP by which others could know it");
+      const node = formatIp(address);
+      return identified.rows().filter(({ endpoint }) => podKey(endpoint) !== undefined)
+        .map((row) => publishedEndpoint(row, pods, node));
+    },
     published,
   );
   return { published, [Symbol.dispose]: () => derivation[Symbol.dispose]() };

@@ -1,7 +1,7 @@
 /** The cluster's nodes: the routes to their pods, and what programs know of this one. */
 
 import type { Node as NodeValue } from "../../../datapath/maps/generated.ts";
-import { formatCidr, formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
+import { equalIp, formatCidr, formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
 import { parseMac } from "../../../datapath/net/mac.ts";
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { NodeView } from "../../api/views.ts";
@@ -58,8 +58,11 @@ export function nodesPart(
   const current = () => nodes.get(config.nodeName);
   const routes = routeTable();
   stack.use(derive(
-    [nodes, kernel.devices],
-    () => nodes.rows().flatMap((node) => routesTo(node, { kernel, self, clusterMtu })),
+    [nodes, kernel.devices, kernel.facts.addresses],
+    () => {
+      const options = { kernel, self: current() ?? self, clusterMtu };
+      return nodes.rows().flatMap((node) => routesTo(node, options));
+    },
     routes,
   ));
   const nodeRows = mapTable<number, NodeValue>("node", String);
@@ -198,7 +201,7 @@ function nodeRow(
 /** The routes to another node's pods: through the tunnel, or by the node itself. */
 function routesTo(
   node: ClusterNode,
-  { kernel: { tunnel, devices }, self, clusterMtu }: Pick<
+  { kernel: { tunnel, devices, facts }, self, clusterMtu }: Pick<
     NodesPartOptions,
     "kernel" | "self" | "clusterMtu"
   >,
@@ -220,7 +223,10 @@ function routesTo(
       continue;
     }
     const via = family === "Ipv4" ? node.ipv4 : node.ipv6;
-    const source = family === "Ipv4" ? self.ipv4 : self.ipv6;
+    const own = family === "Ipv4" ? self.ipv4 : self.ipv6;
+    // the manifest may change before the device's address does
+    const source = facts.addresses.rows().find(({ cidr }) => own && equalIp(cidr.address, own))
+      ?.cidr.address;
     const [device] = devices.rows();
     if (!via || !device) continue;
     routes.push({

@@ -112,9 +112,10 @@ static __always_inline int receive_for_pod(struct __sk_buff *skb, struct packet 
 		err = dsr_decap_ip(skb, p);
 	else if (unlikely(has_options(p)))
 		err = dsr_read_option(skb, p);
+	/* what was in a tunnel is known by the addresses that it had there */
 	if (!err)
 		err = fragment_track(p, 0);
-	return err ? err : ingress_to_pod(skb, p, ifindex);
+	return err < 0 ? err : ingress_to_pod(skb, p, ifindex);
 }
 
 /* A packet of the overlay. Returns the verdict or a negative drop reason. */

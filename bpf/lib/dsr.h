@@ -153,8 +153,8 @@ __noinline int dsr_encap_ip(struct __sk_buff *skb, struct packet *p, const struc
 
 /*
  * Removes the outer header of a packet that another node sent to a backend here, and rewrites the
- * destination to the backend. Tunnels of the pods themselves are left alone. Returns 0 or a
- * negative drop reason.
+ * destination to the backend. Tunnels of the pods themselves are left alone. Returns 1, 0 when
+ * there is nothing to remove, or a negative drop reason.
  */
 __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 {
@@ -162,6 +162,7 @@ __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 	struct packet *inner;
 	struct address source;
 	__u32 *port, outer;
+	int err;
 
 	if (!p || !t || p->flags & PACKET_FRAGMENT || has_options(p))
 		return 0;
@@ -175,9 +176,11 @@ __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 	inner->family = p->family;
 	if (parse_packet(skb, ETH_HLEN + outer, p->family, inner) ||
 	    (inner->flags & PACKET_ICMP_ERROR &&
-	     (parse_quote(skb, inner) || !error_is_to_quoted_sender(inner))) ||
-	    fragment_track(inner, 0))
+	     (parse_quote(skb, inner) || !error_is_to_quoted_sender(inner))))
 		return 0;
+	err = fragment_track(inner, 0);
+	if (err)
+		return err;
 	if (inner->flags & PACKET_ICMP_ERROR) {
 		t->dsr_frontend.frontend = inner->inner.source;
 		t->dsr_frontend.port = inner->inner.source_port;
@@ -200,5 +203,6 @@ __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 	inner->inner_l3 -= outer;
 	inner->inner_l4 -= outer;
 	*p = *inner;
-	return translate_destination(skb, p, &t->target);
+	err = translate_destination(skb, p, &t->target);
+	return err ? err : 1;
 }

@@ -9,6 +9,8 @@
 #include "service_dnat.h"
 #include "tunnel.h"
 
+#define IP_DONT_FRAGMENT 0x40 /* in the first of the two bytes */
+
 /* A translated packet cannot take the stack, which may own its source address. */
 static __always_inline int route_translated(struct __sk_buff *skb, const struct packet *p)
 {
@@ -38,6 +40,16 @@ __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p, __u32
 	if (bpf_check_mtu(skb, ifindex, &mtu, more, 0) != BPF_MTU_CHK_RET_FRAG_NEEDED)
 		return 0;
 	return mtu - more;
+}
+
+/* Whether those on the way may fragment it (RFC 791 3.1). */
+static __always_inline bool may_be_fragmented(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 flags;
+
+	return p->family == 4 &&
+	       !bpf_skb_load_bytes(skb, p->l3 + offsetof(struct iphdr, frag_off), &flags, 1) &&
+	       !(flags & IP_DONT_FRAGMENT);
 }
 
 /* Through the tunnel to the backend's node. Returns the TC verdict or a negative drop reason. */
@@ -87,7 +99,8 @@ __noinline int nodeport_to_remote(struct __sk_buff *skb, struct packet *p)
 		 (p->tuple.protocol == IPPROTO_UDP || tcp_begins(p->tcp_flags)))
 		more = OPTION_LENGTH(p->family);
 	mtu = exceeded_mtu(skb, p, more);
-	if (mtu > 0) {
+	/* the tunnel's device fragments its own packets */
+	if (mtu > 0 && !(tunnel && may_be_fragmented(skb, p))) {
 		count(REASON_FRAGMENTATION_NEEDED, METRIC_INGRESS, skb->len);
 		return reject_too_big(skb, p, mtu);
 	}

@@ -14,6 +14,7 @@
 #define FRAGMENTATION_NEEDED_V4 4 /* likewise */
 #define ICMPV6_PACKET_TOO_BIG	2
 #define QUOTED_L4		8
+#define FRAGMENT_HEADER		8 /* RFC 8200 4.5 */
 
 struct reset_v4 {
 	struct iphdr ip;
@@ -111,7 +112,7 @@ struct icmp_error_v4 {
 struct icmp_error_v6 {
 	struct ipv6hdr ip;
 	struct icmp_header icmp;
-	__u8 quote[sizeof(struct ipv6hdr) + QUOTED_L4];
+	__u8 quote[sizeof(struct ipv6hdr) + FRAGMENT_HEADER + QUOTED_L4];
 };
 
 /* Turns the packet into the ICMP error. Returns 0, or -1 on failure. */
@@ -139,21 +140,23 @@ static __always_inline int write_icmp_error_v4(struct __sk_buff *skb, __u32 mtu)
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
 }
 
-static __always_inline int write_icmp_error_v6(struct __sk_buff *skb, __u32 mtu)
+/* `quote`: bytes to quote. */
+static __always_inline int write_icmp_error_v6(struct __sk_buff *skb, __u32 mtu, __u32 quote)
 {
 	struct icmp_error_v6 r = {};
 	struct ipv6hdr *quoted = (struct ipv6hdr *)r.quote;
+	__u32 length = sizeof(r.icmp) + quote;
 	struct {
 		__be32 length;
 		__be32 next;
-	} pseudo = {bpf_htonl(sizeof(r.icmp) + sizeof(r.quote)), bpf_htonl(IPPROTO_ICMPV6)};
+	} pseudo = {bpf_htonl(length), bpf_htonl(IPPROTO_ICMPV6)};
 	__s64 sum;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, r.quote, sizeof(r.quote)) ||
-	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r), 0))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, r.quote, quote) ||
+	    bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r.ip) + length, 0))
 		return -1;
 	r.ip.version = 6;
-	r.ip.payload_len = bpf_htons(sizeof(r.icmp) + sizeof(r.quote));
+	r.ip.payload_len = bpf_htons(length);
 	r.ip.nexthdr = IPPROTO_ICMPV6;
 	r.ip.hop_limit = 64;
 	r.ip.saddr = quoted->daddr;
@@ -163,9 +166,11 @@ static __always_inline int write_icmp_error_v6(struct __sk_buff *skb, __u32 mtu)
 	r.icmp.sequence = bpf_htons(mtu); /* RFC 4443 3.2: the lower half of 32 bits */
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr, 32, sum);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.quote), sum);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, length, sum);
 	r.icmp.checksum = fold_checksum(sum);
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_INVALIDATE_HASH) ? -1 : 0;
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r.ip) + length, BPF_F_INVALIDATE_HASH)
+		   ? -1
+		   : 0;
 }
 
 /* Sends the rewritten packet back to its sender. Returns the TC verdict. */
@@ -210,7 +215,16 @@ __noinline int unreachable_v4(struct __sk_buff *skb, __u32 mtu)
 
 __noinline int unreachable_v6(struct __sk_buff *skb, __u32 mtu)
 {
-	return write_icmp_error_v6(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
+	return write_icmp_error_v6(skb, mtu, sizeof(struct ipv6hdr) + QUOTED_L4) ? TC_ACT_SHOT
+										 : send_back(skb);
+}
+
+/* Likewise, to the first part of a datagram. */
+__noinline int fragment_too_big_v6(struct __sk_buff *skb, __u32 mtu)
+{
+	__u32 quote = sizeof(struct ipv6hdr) + FRAGMENT_HEADER + QUOTED_L4;
+
+	return write_icmp_error_v6(skb, mtu, quote) ? TC_ACT_SHOT : send_back(skb);
 }
 
 /* Whether the packet can be quoted: options and extensions would have to be quoted with it. */
@@ -219,10 +233,20 @@ static __always_inline bool can_be_answered(const struct packet *p)
 	return !(p->flags & (PACKET_FRAGMENT | PACKET_ICMP_ERROR)) && !has_options(p);
 }
 
-/* Replies with the path MTU. The packet is consumed. */
+/*
+ * Replies with the path MTU, of a datagram in parts to the first one. The packet is consumed.
+ */
 static __always_inline int reject_too_big(struct __sk_buff *skb, const struct packet *p, __u32 mtu)
 {
-	if (!can_be_answered(p))
+	__u32 header = p->l4 - p->l3;
+
+	if (p->flags & (PACKET_FRAGMENT_LATER | PACKET_ICMP_ERROR))
+		return TC_ACT_SHOT;
+	if (p->family == 6 && p->flags & PACKET_FRAGMENT)
+		return header == sizeof(struct ipv6hdr) + FRAGMENT_HEADER
+			   ? fragment_too_big_v6(skb, mtu)
+			   : TC_ACT_SHOT;
+	if (has_options(p))
 		return TC_ACT_SHOT;
 	return p->family == 4 ? unreachable_v4(skb, mtu) : unreachable_v6(skb, mtu);
 }

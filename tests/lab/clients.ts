@@ -22,6 +22,8 @@ export interface PeerResult {
   /** Protocol, address and errno's name of what went wrong. */
   failed?: [string, string, string][];
   ms: number;
+  /** Which of several datagrams came back. */
+  answered?: boolean[];
 }
 
 /** The URL's form of an address. */

@@ -144,6 +144,24 @@ def udp(host, port, size):
     say(result)
 
 
+def sizes(host, port, size, discovery):
+    """Three datagrams of one socket with IP_MTU_DISCOVER, and which of them came back."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    answered = []
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        if family == socket.AF_INET:
+            s.setsockopt(socket.IPPROTO_IP, 10, int(discovery))
+        for _ in range(3):
+            data = os.urandom(int(size))
+            try:
+                s.sendto(data, (host, int(port)))
+                answered.append(s.recv(1 << 16) == data)
+            except OSError:
+                answered.append(False)
+    say({"answered": answered})
+
+
 def bound(host, port, own):
     """A datagram from port `own`, and its echo."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

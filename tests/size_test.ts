@@ -1,0 +1,81 @@
+/** Datagrams of every size from a client outside to backends here and elsewhere, whole and in parts. */
+
+import { assertEquals } from "@std/assert";
+import type { RoutingMode } from "../datapath/loader.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
+import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
+import { inKernel, peer, settle, udp } from "./lab/clients.ts";
+import { withLab } from "./lab/test_lab.ts";
+
+const MODES: { name: string; routing: RoutingMode; args: string[] }[] = [
+  { name: "VXLAN", routing: "vxlan", args: [] },
+  { name: "native routing", routing: "native", args: [] },
+  { name: "DSR in a tunnel", routing: "native", args: ["--lb-mode", "dsr"] },
+  {
+    name: "DSR with an option",
+    routing: "native",
+    args: ["--lb-mode", "dsr", "--dsr-dispatch", "option"],
+  },
+];
+
+/** Bytes: that fit everywhere, that fit but for what is added on the way, and in parts. */
+const SIZES = [1400, 1440, 1460, 3000, 20_000];
+
+/** Values of IP_MTU_DISCOVER (linux/in.h): DF never, or where the datagram is whole. */
+const DISCOVERY = { never: 0, want: 1 } as const;
+
+const BACKENDS = [[21, "there"], [22, "here"]] as const;
+
+for (const { name, routing, args } of MODES) {
+  Deno.test(`datagrams of every size reach a service by ${name}`, async (t) => {
+    await withLab({ routing, agentArgs: args }, async ({ lab, a, b, pod, expectDrops }) => {
+      // the first one is lost where the client has to learn the path's MTU
+      expectDrops("Longer than the way to the backend allows", "First fragment not seen");
+      await announce(lab, a);
+      await pod(a, "here");
+      await pod(b, "there");
+      for (const [number, app] of BACKENDS) {
+        const { ipv4, ipv6 } = balanced(number);
+        lab.apply(
+          app,
+          serviceManifest(app, { app }, {
+            spec: {
+              type: "LoadBalancer",
+              clusterIPs: [`10.96.9.${number}`, `fd60:96::9:${number}`],
+              clusterIP: `10.96.9.${number}`,
+              allocateLoadBalancerNodePorts: false,
+              ports: [{ port: 7, targetPort: 7000, protocol: "UDP" }],
+            },
+            ingress: [ipv4, ipv6],
+          }),
+        );
+        for (const family of FAMILIES) {
+          await settle(() => udp(lab.outside, balanced(number)[family], 7), ({ ok }) => !!ok);
+        }
+      }
+      await inKernel(a, b);
+      for (const [number, app] of BACKENDS) {
+        for (const family of FAMILIES) {
+          for (const [words, discovery] of Object.entries(DISCOVERY)) {
+            if (family === "ipv6" && words === "never") continue; // it is never set there
+            await t.step(`${app}, ${family}, DF ${words}`, async () => {
+              const lost: Record<number, number> = {};
+              for (const size of SIZES) {
+                for (const ip of ["-4", "-6"]) {
+                  await lab.outside.exec(["ip", ip, "route", "flush", "cache"]);
+                }
+                const command = ["sizes", balanced(number)[family], 7, size, discovery];
+                const { answered = [] } = await peer(lab.outside, command);
+                lost[size] = answered.filter((ok) => !ok).length;
+                assertEquals(answered.slice(1), [true, true], `${size} bytes, after the first`);
+              }
+              if (app === "here" || routing === "vxlan" && words === "never") {
+                assertEquals(lost, Object.fromEntries(SIZES.map((size) => [size, 0])));
+              }
+            });
+          }
+        }
+      }
+    });
+  });
+}

@@ -71,3 +71,39 @@ for (const routing of ["vxlan", "native"] as const) {
     });
   }
 }
+
+Deno.test("a node port is at every address of the node, as long as it is there", async () => {
+  await withLab({}, async ({ lab, a, b, pod, expectDrops }) => {
+    expectDrops("Service has no backend");
+    await pod(b, "web");
+    const client = await pod(a, "client", { server: false });
+    lab.apply(
+      "service",
+      serviceManifest("web", { app: "web" }, {
+        spec: {
+          type: "NodePort",
+          clusterIP: CLUSTER_IP,
+          ports: [{ port: 80, targetPort: 8080, nodePort: NODE_PORT }],
+        },
+      }),
+    );
+    const answers = (from: LabHost, ip: string, wanted: boolean) =>
+      settle(
+        () => get(from, ip, "/", { port: NODE_PORT }).then((name) => name === "web", () => false),
+        (ok) => ok === wanted,
+        10_000,
+      );
+    assert(await answers(lab.outside, a.ipv4, true));
+    // as keepalived and kube-vip add them, and one that is announced by BGP
+    for (const [ip, device] of [["192.168.60.101/24", "eth0"], ["192.0.2.1/32", "lo"]] as const) {
+      const [address = ""] = ip.split("/");
+      if (device === "lo") await lab.wire.exec(["ip", "route", "replace", address, "via", a.ipv4]);
+      await a.exec(["ip", "address", "add", ip, "dev", device]);
+      for (const from of [lab.outside, client, a]) {
+        assert(await answers(from, address, true), `${from.name} → ${ip} of ${device}`);
+      }
+      await a.exec(["ip", "address", "del", ip, "dev", device]);
+      assert(!await answers(lab.outside, address, false), `${ip} after it has gone`);
+    }
+  });
+});

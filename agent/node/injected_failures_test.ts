@@ -11,6 +11,7 @@ import { deriveLocal } from "./identity/identity_part.ts";
 import { identifiedTable } from "./identity/endpoint_identities.ts";
 import type { LinkAddress } from "../../datapath/net/address.ts";
 import { parseCidr } from "../../datapath/net/ip.ts";
+import { deriveNodeAddresses } from "./nodes/node_addresses.ts";
 import { deriveOwnAddresses } from "./ipcache/own_addresses.ts";
 import { deriveAddressRows } from "./ipcache/ipcache_part.ts";
 import { deriveNodes } from "./nodes/nodes.ts";
@@ -99,8 +100,11 @@ function derivations(): Disposable {
   const policy = stack.use(
     derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() }),
   );
+  const { nodeAddresses } = stack.use(
+    deriveNodeAddresses({ nodes, addresses: deviceAddresses }, "here"),
+  );
   const { frontends } = stack.use(
-    deriveFrontends({ ...tables, ...cluster, nodes, localAddresses }, options),
+    deriveFrontends({ ...tables, ...cluster, nodes, nodeAddresses, localAddresses }, options),
   );
   const { addresses } = stack.use(
     deriveServiceRows({ frontends, nodes }, {

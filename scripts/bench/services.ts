@@ -22,6 +22,8 @@ import { deriveAddressRows } from "../../agent/node/ipcache/ipcache_part.ts";
 import { localAddressTable } from "../../agent/node/ipcache/ipcache.ts";
 import { identityTable, remoteAddressTable } from "../../agent/cluster/cluster_store.ts";
 import { identifiedTable } from "../../agent/node/identity/endpoint_identities.ts";
+import { deriveNodeAddresses } from "../../agent/node/nodes/node_addresses.ts";
+import type { LinkAddress } from "../../datapath/net/address.ts";
 import { deriveNodes } from "../../agent/node/nodes/nodes.ts";
 import { deriveFrontends } from "../../agent/node/services/frontends.ts";
 import { deriveServiceRows } from "../../agent/node/services/kernel/service_rows.ts";
@@ -154,6 +156,8 @@ class Way implements AsyncDisposable {
   #derive() {
     const use = <T extends Disposable>(tables: T) => this.#derivations.use(tables);
     const { nodes } = use(deriveNodes(this.tables.Node, "bench"));
+    const ofDevices = new Table<LinkAddress>({ name: "addresses", key: String });
+    const { nodeAddresses } = use(deriveNodeAddresses({ nodes, addresses: ofDevices }, "bench"));
     const localAddresses = localAddressTable();
     const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
     const policies = use(derivePolicies({
@@ -163,7 +167,7 @@ class Way implements AsyncDisposable {
       cookies: new Cookies(),
     }));
     const { frontends } = use(
-      deriveFrontends({ ...this.tables, ...cluster, nodes, localAddresses }, {
+      deriveFrontends({ ...this.tables, ...cluster, nodes, nodeAddresses, localAddresses }, {
         nodeName: "bench",
         routing: "native",
         balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },

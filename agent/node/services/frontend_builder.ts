@@ -1,6 +1,6 @@
 /** From a Service, or a pod with host ports, to its frontends. */
 
-import { cidrContains, equalIp, isIpv4, tryParseIp } from "../../../datapath/net/ip.ts";
+import { cidrContains, formatIp, isIpv4, tryParseIp } from "../../../datapath/net/ip.ts";
 import type { RoutingMode } from "../../../datapath/loader.ts";
 import type { GroupResult } from "../../core/derive_groups.ts";
 import type { Problem } from "../../core/problem.ts";
@@ -8,6 +8,7 @@ import type { Table } from "../../core/table.ts";
 import type { Node, Pod, PortProtocol, Service, ServicePort } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
+import type { NodeAddress } from "../nodes/node_addresses.ts";
 import { type Balancing, type ServiceSettings, serviceSettings } from "./annotations.ts";
 import { type Backend, type BackendList, packBackends } from "./backend.ts";
 import { type Choice, choose, NO_CHOICE, type Place } from "./backend_choice.ts";
@@ -56,6 +57,8 @@ export interface FrontendBuilderInputs {
   Pod: Table<Pod>;
   Node: Table<Node>;
   nodes: Table<ClusterNode>;
+  /** Of this node. */
+  nodeAddresses: Table<NodeAddress>;
   localAddresses: Table<LocalAddress>;
   index: ServiceIndex;
 }
@@ -215,7 +218,11 @@ export class FrontendBuilder {
   }
 
   #ownPort(port: number, kind: "NodePort" | "HostPort"): FrontendAddress[] {
-    return nodeAddresses(port, kind, this.#self?.addresses ?? []);
+    return nodeAddresses(port, kind, this.#own);
+  }
+
+  get #own(): Uint8Array<ArrayBuffer>[] {
+    return this.#inputs.nodeAddresses.rows().map(({ address }) => address);
   }
 
   get #self(): ClusterNode | undefined {
@@ -226,16 +233,14 @@ export class FrontendBuilder {
     const labels = this.#inputs.Node.get(this.#options.nodeName)?.metadata.labels;
     return {
       node: this.#options.nodeName,
-      addresses: this.#self?.addresses ?? [],
+      addresses: this.#own,
       zone: labels?.[ZONE_LABEL],
     };
   }
 
   #isLocal = (address: Uint8Array): boolean => {
-    const self = this.#self;
-    if (!self) return false;
-    const cidr = isIpv4(address) ? self.podCidrIpv4 : self.podCidrIpv6;
+    const cidr = isIpv4(address) ? this.#self?.podCidrIpv4 : this.#self?.podCidrIpv6;
     return (cidr !== undefined && cidrContains(cidr, address)) ||
-      self.addresses.some((own) => equalIp(own, address));
+      this.#inputs.nodeAddresses.has(formatIp(address));
   };
 }

@@ -8,6 +8,7 @@ import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { type Pod, resourceKey } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
 import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
+import type { NodeAddress } from "../nodes/node_addresses.ts";
 import { type Frontend, frontendKey } from "./frontend.ts";
 import { FrontendBuilder, type FrontendOptions } from "./frontend_builder.ts";
 import { deriveHealthChecks } from "./health_check_rows.ts";
@@ -28,6 +29,8 @@ export type FrontendInputs =
   & {
     addresses: Table<RemoteAddress>;
     nodes: Table<ClusterNode>;
+    /** Of this node. */
+    nodeAddresses: Table<NodeAddress>;
     localAddresses: Table<LocalAddress>;
   };
 
@@ -69,6 +72,7 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
         (change) => [...rowsOf(change)].map(({ pod }) => POD_PREFIX + pod),
       ),
       groupInput(inputs.nodes, ({ key }) => key === options.nodeName ? everything() : []),
+      groupInput(inputs.nodeAddresses, everything),
       groupInput(inputs.Node, ({ key }) => key === options.nodeName ? everything() : []),
     ],
     output: frontends,

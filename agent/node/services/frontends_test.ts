@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import { nodeAddressTable } from "../nodes/node_addresses.ts";
 import { localAddressTable } from "../ipcache/ipcache.ts";
 import { remoteAddressTable } from "../../cluster/cluster_store.ts";
 import { type ClusterNode, type RemoteAddress, remoteAddressKey } from "../../cluster/rows.ts";
@@ -28,7 +29,10 @@ function derived(options: Partial<FrontendOptions> = {}) {
   nodes.set(NODE);
   const localAddresses = localAddressTable();
   const addresses = remoteAddressTable();
-  const services = deriveFrontends({ ...tables, addresses, nodes, localAddresses }, {
+  const nodeAddresses = nodeAddressTable();
+  nodeAddresses.replace(NODE.addresses.map((address) => ({ address })));
+  const inputs = { addresses, nodes, nodeAddresses, localAddresses };
+  const services = deriveFrontends({ ...tables, ...inputs }, {
     nodeName: "node-a",
     routing: "native",
     balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
@@ -38,7 +42,7 @@ function derived(options: Partial<FrontendOptions> = {}) {
   const named = (name: string) => services.frontends.rows().filter((row) => row.name === name);
   const problems = () =>
     services.problems.rows().map(({ source, message }) => `${source}: ${message}`).sort();
-  return { ...tables, addresses, nodes, localAddresses, services, named, problems };
+  return { ...tables, ...inputs, services, named, problems };
 }
 
 function service(

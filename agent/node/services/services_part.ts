@@ -12,6 +12,7 @@ import type { IdentityPart } from "../identity/identity_part.ts";
 import type { AddressNames } from "../ipcache/address_names.ts";
 import type { Kernel } from "../kernel.ts";
 import { mapTarget } from "../map_target.ts";
+import { deriveNodeAddresses } from "../nodes/node_addresses.ts";
 import type { NodeTables } from "../nodes/nodes.ts";
 import type { Part } from "../part.ts";
 import { deriveFrontends } from "./frontends.ts";
@@ -49,14 +50,20 @@ export interface ServicesPartOptions {
 
 /** Wires services to their maps, to health checks and to sockets of backends that are gone. */
 export function servicesPart(
-  { config, log, kernel: { maps }, resources, store, nodes: { nodes }, endpoints, identity, names }:
-    ServicesPartOptions,
+  options: ServicesPartOptions,
 ): ServicesPart {
+  const { config, log, kernel, resources, store, nodes: { nodes }, endpoints, identity, names } =
+    options;
+  const { maps, facts } = kernel;
   const stack = new AsyncDisposableStack();
   const { routing, clusterCidrs, maglevSize } = config;
   const { localAddresses, identified } = identity;
+  const { nodeAddresses } = stack.use(
+    deriveNodeAddresses({ nodes, addresses: facts.addresses }, config.nodeName),
+  );
+  const inputs = { addresses: store.addresses, nodes, nodeAddresses, localAddresses };
   const { frontends, problems, healthChecks } = stack.use(
-    deriveFrontends({ ...resources, addresses: store.addresses, nodes, localAddresses }, {
+    deriveFrontends({ ...resources, ...inputs }, {
       nodeName: config.nodeName,
       routing,
       balancing: {

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { StatusView } from "../agent/api/views.ts";
-import { settle, tcp } from "./lab/clients.ts";
+import { assertTcp, PEER, settle, tcp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 
 const DENY = JSON.stringify({
@@ -55,6 +55,63 @@ Deno.test("while hostile manifests are read, pods are added and policies change"
       for (const name of ["slow", "list", "deep"]) lab.remove(name);
       await settle(() => a.status(), ({ problems }) => problems.length === 0);
     });
+  });
+});
+
+/** What stands before the comment allows more than the whole. */
+const GUARD = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: guard, namespace: demo}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+    - ports: [{port: 7000}] # from everywhere
+      from: [{podSelector: {matchLabels: {app: client}}}]
+`;
+
+Deno.test("a policy that is written anew, broken or away opens nothing, with a restart of the agent in between", async (t) => {
+  await withLab({ nodes: 1 }, async ({ lab, a, pod, expectDrops }) => {
+    expectDrops("Policy denied");
+    const path = `${lab.manifests}/guard.yaml`;
+    lab.apply("guard", GUARD);
+    const web = await pod(a, "web"), client = await pod(a, "client"), guest = await pod(a, "guest");
+    await assertTcp(client, web.ipv4, true);
+    await assertTcp(guest, web.ipv4, false);
+    const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+    const said = guest.spawn([...PEER, "chat", web.ipv4, "7000", "25"]).output();
+
+    await t.step("written in place, slowly", async () => {
+      for (let round = 0; round < 2; round++) {
+        for (const end of [0, GUARD.indexOf(" #"), undefined]) {
+          Deno.writeTextFileSync(path, GUARD.slice(0, end));
+          await pause(600);
+        }
+      }
+    });
+
+    await t.step("away while the agent starts, then cut", async () => {
+      Deno.removeSync(path);
+      await a.stopAgent();
+      a.startAgent();
+      await settle(() => a.status().catch(() => undefined), (status) => status !== undefined);
+      Deno.writeTextFileSync(path, GUARD.slice(0, GUARD.indexOf("client")));
+      await pause(2000);
+      const { problems } = await a.status();
+      assertEquals([...new Set(problems.map(({ source }) => source))], ["guard.yaml"]);
+    });
+
+    await t.step(
+      "a directory in its place: it is gone, and status has nothing to say",
+      async () => {
+        const { echoes } = JSON.parse(new TextDecoder().decode((await said).stdout));
+        assertEquals(echoes, 0, "of the guest");
+        Deno.removeSync(path);
+        Deno.mkdirSync(path);
+        await assertTcp(guest, web.ipv4, true);
+        assertEquals((await a.status()).problems, []);
+        Deno.removeSync(path);
+      },
+    );
   });
 });
 

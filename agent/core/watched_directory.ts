@@ -7,7 +7,7 @@ import { TimeSlice } from "./time_slice.ts";
 
 /** How a file came to be what it is. */
 export interface FileVersion {
-  /** It was written elsewhere and renamed into place, so that it is whole. */
+  /** It was written elsewhere and renamed into place, and not written since, so that it is whole. */
   renamed: boolean;
   /** Milliseconds since it was last written. */
   age: number;
@@ -25,8 +25,11 @@ export interface WatchedDirectoryOptions {
   /** For a file that is there and cannot be read; it is tried again at each scan. */
   onUnreadable: (path: string, error: unknown) => void;
   onGone: (path: string) => void;
-  /** After each scan; `failure`: why the directory cannot be read, so that no file was looked at. */
-  onScanned: (failure: string | undefined) => void;
+  /**
+   * After each scan; `unreadable`: the folders that cannot be read, "" for the directory itself, and why.
+   * Files below them are neither read nor gone.
+   */
+  onScanned: (unreadable: ReadonlyMap<string, unknown>) => void;
   /**
    * Milliseconds between full scans, which find what the watch has missed.
    *
@@ -44,6 +47,20 @@ export interface WatchedDirectoryOptions {
 /** Manifests by their names; hidden files are not looked at. */
 const FILE = /^[^.].*\.(ya?ml|json)$/;
 
+/** Milliseconds within which a notice comes after those of what happened before it. */
+const NOTICE_MS = 10;
+
+/** Notices of one burst that runtimes keep; older ones lose the others without a word. */
+const MAX_NOTICES = 15;
+
+/** A notice that something was renamed to a path. */
+interface Rename {
+  /** What was there then. */
+  signature: string;
+  /** By `performance.now()`. */
+  at: number;
+}
+
 /** See the module. Dispose of it to stop watching. */
 export class WatchedDirectory implements AsyncDisposable {
   readonly #options: WatchedDirectoryOptions;
@@ -51,8 +68,10 @@ export class WatchedDirectory implements AsyncDisposable {
   readonly #signatures = new Map<string, string>();
   /** Paths that the watch named: read again even when they look unchanged. */
   #touched = new Set<string>();
-  /** Paths to which something was renamed since. */
-  #renamed = new Set<string>();
+  /** By path, what was renamed to it since, and not written after that. */
+  readonly #renamed = new Map<string, Rename>();
+  /** Since the last scan. */
+  #notices = 0;
   #scanning: Promise<void> = Promise.resolve();
   #settleTimer: Timer | undefined;
   #rescanTimer: Timer | undefined;
@@ -79,6 +98,11 @@ export class WatchedDirectory implements AsyncDisposable {
     return next;
   }
 
+  /** A file that was there before the start: it is gone when no scan finds it. */
+  expect(path: string): void {
+    if (!this.#signatures.has(path)) this.#signatures.set(path, "");
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#settleTimer);
@@ -93,7 +117,7 @@ export class WatchedDirectory implements AsyncDisposable {
   }
 
   #startWatch(): void {
-    const { directory, settleMs = 20 } = this.#options;
+    const { directory } = this.#options;
     try {
       this.#watcher = Deno.watchFs(directory, { recursive: true });
     } catch {
@@ -104,24 +128,59 @@ export class WatchedDirectory implements AsyncDisposable {
     this.#watching = (async () => {
       try {
         for await (const event of watcher) {
+          this.#notices++;
+          // some were lost
+          if (event.flag === "rescan") this.#notices += MAX_NOTICES;
           const paths = event.kind === "access" ? [] : event.paths.filter(seen);
           if (paths.length === 0) continue;
           for (const path of paths) {
             this.#touched.add(path);
-            // what is written after the rename is in place again
-            if (event.kind === "rename") this.#renamed.add(path);
+            if (event.kind === "rename") this.#noteRename(path);
             else this.#renamed.delete(path);
           }
-          this.#settleTimer ??= setTimeout(() => {
-            this.#settleTimer = undefined;
-            void this.scan();
-          }, settleMs);
+          this.#scanSoon();
         }
       } catch {
         // The full scans go on, and the next one starts a new watch.
       }
       if (this.#watcher === watcher) this.#watcher = undefined;
     })();
+  }
+
+  #scanSoon(): void {
+    if (this.#stopped) return;
+    this.#settleTimer ??= setTimeout(() => {
+      this.#settleTimer = undefined;
+      void this.scan();
+    }, this.#options.settleMs ?? 20);
+  }
+
+  #noteRename(path: string): void {
+    try {
+      // of a link that is renamed, what it leads to may be in the making
+      const signature = signatureOf(Deno.lstatSync(path));
+      this.#renamed.set(path, { signature, at: performance.now() });
+    } catch { // it was renamed away
+      this.#renamed.delete(path);
+    }
+  }
+
+  /** Signatures of what was renamed into place. Of what was a moment ago, a later scan tells. */
+  #takeRenamed(): Map<string, string> {
+    const taken = new Map<string, string>();
+    // a notice of what was written after the rename may be among those that were lost
+    if (this.#notices > MAX_NOTICES) this.#renamed.clear();
+    this.#notices = 0;
+    const latest = performance.now() - NOTICE_MS;
+    for (const [path, { signature, at }] of this.#renamed) {
+      if (at > latest) {
+        this.#scanSoon();
+        continue;
+      }
+      this.#renamed.delete(path);
+      taken.set(path, signature);
+    }
+    return taken;
   }
 
   async #rescan(): Promise<void> {
@@ -132,35 +191,36 @@ export class WatchedDirectory implements AsyncDisposable {
   async #scan(): Promise<void> {
     const { directory, onGone, onScanned } = this.#options;
     const touched = this.#touched;
-    const renamed = this.#renamed;
     this.#touched = new Set();
-    this.#renamed = new Set();
+    const renamed = this.#takeRenamed();
     const found: string[] = [];
-    try {
-      this.#list("", found, new Set());
-    } catch (error) {
-      onScanned(`cannot read the directory, so nothing in it is taken over: ${error}`);
-      return;
-    }
+    const unreadable = new Map<string, unknown>();
+    this.#list("", found, unreadable, new Set());
     const present = new Set(found);
+    const folders = [...unreadable.keys()];
     for (const path of this.#signatures.keys()) {
-      if (present.has(path)) continue;
+      if (present.has(path) || folders.some((folder) => isBelow(path, folder))) continue;
       this.#signatures.delete(path);
       onGone(path);
     }
     const slice = new TimeSlice();
     for (const path of found) {
       const full = `${directory}/${path}`;
-      this.#read(path, full, touched.has(full), renamed.has(full));
+      this.#read(path, full, touched.has(full), renamed.get(full));
       if (!slice.over) continue;
       await slice.next();
       if (this.#stopped) return;
     }
-    onScanned(undefined);
+    onScanned(unreadable);
   }
 
   /** The files below `folder`; `visited` has the directories that were gone through. */
-  #list(folder: string, found: string[], visited: Set<string>): void {
+  #list(
+    folder: string,
+    found: string[],
+    unreadable: Map<string, unknown>,
+    visited: Set<string>,
+  ): void {
     const { directory, followLinks } = this.#options;
     const entries: Deno.DirEntry[] = [];
     try {
@@ -171,47 +231,75 @@ export class WatchedDirectory implements AsyncDisposable {
         if (!entry.name.startsWith(".")) entries.push(entry);
       }
     } catch (error) {
-      if (folder === "" || !(error instanceof Deno.errors.NotFound)) throw error;
+      const removed = folder !== "" && !isThere(join(directory, folder));
+      if (!removed) unreadable.set(folder, error);
+      return;
     }
     for (const entry of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
       if (entry.isSymlink && !followLinks) continue;
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      if (FILE.test(entry.name)) found.push(path);
-      else if (entry.isDirectory || entry.isSymlink && isDirectory(join(directory, path))) {
-        this.#list(path, found, visited);
-      }
+      if (entry.isDirectory || entry.isSymlink && this.#leadsToFolder(path, unreadable)) {
+        this.#list(path, found, unreadable, visited);
+      } else if (FILE.test(entry.name)) found.push(path);
     }
   }
 
-  #read(path: string, full: string, touched: boolean, renamed: boolean): void {
-    const { followLinks, maxBytes, onChanged, onUnreadable } = this.#options;
+  /** Whether a link leads to a directory; one that cannot be followed may be one. */
+  #leadsToFolder(path: string, unreadable: Map<string, unknown>): boolean {
+    try {
+      return Deno.statSync(join(this.#options.directory, path)).isDirectory;
+    } catch (error) {
+      const toNothing = error instanceof Deno.errors.NotFound;
+      const wasFolder = this.#signatures.keys().some((known) => isBelow(known, path));
+      if (wasFolder || !toNothing && !FILE.test(path)) unreadable.set(path, error);
+      return false;
+    }
+  }
+
+  /** `renamed`: what was renamed into place. */
+  #read(path: string, full: string, touched: boolean, renamed: string | undefined): void {
+    const { followLinks, maxBytes, onChanged, onUnreadable, onGone } = this.#options;
     const known = this.#signatures.get(path);
     try {
       const info = followLinks ? Deno.statSync(full) : Deno.lstatSync(full);
-      if (!info.isFile) return;
-      const { mtime, ctime, size, ino } = info;
-      const signature = `${mtime?.getTime()},${ctime?.getTime()},${size},${ino}`;
-      if (known === signature && !touched) return;
+      if (!info.isFile) throw new Error("it is no regular file");
+      const signature = signatureOf(info);
+      if (known === signature && !touched && renamed === undefined) return;
       this.#signatures.set(path, signature);
-      const age = Date.now() - (info.mtime?.getTime() ?? 0);
-      onChanged(path, readBounded(full, { maxBytes, followLinks, info }), { renamed, age });
+      const age = Date.now() - lastChange(info);
+      const text = readBounded(full, { maxBytes, followLinks, info });
+      onChanged(path, text, { renamed: renamed === signature, age });
     } catch (error) {
-      // Gone since the listing: the next scan deals with it.
-      if (error instanceof Deno.errors.NotFound && known === undefined) {
-        this.#signatures.delete(path);
-        return;
-      }
-      this.#signatures.set(path, "");
-      onUnreadable(path, error);
-      return;
+      if (isThere(full)) {
+        this.#signatures.set(path, "");
+        onUnreadable(path, error);
+      } else if (this.#signatures.delete(path)) onGone(path);
     }
   }
 }
 
-function isDirectory(path: string): boolean {
+/** What tells one version of a file from another. */
+function signatureOf({ mtime, ctime, size, dev, ino }: Deno.FileInfo): string {
+  return `${mtime?.getTime()},${ctime?.getTime()},${size},${dev},${ino}`;
+}
+
+/** When a file was changed, in milliseconds. Who writes may choose the one time; the other is in whole seconds. */
+function lastChange({ mtime, ctime }: Deno.FileInfo): number {
+  const written = mtime?.getTime() ?? 0, changed = ctime?.getTime() ?? 0;
+  return written >= changed ? written : changed + 999;
+}
+
+/** Whether the path is below the folder, by their names. */
+function isBelow(path: string, folder: string): boolean {
+  return folder === "" || path.startsWith(`${folder}/`);
+}
+
+/** Whether there is something at the path, if only a link that leads nowhere. */
+function isThere(path: string): boolean {
   try {
-    return Deno.statSync(path).isDirectory;
-  } catch {
-    return false;
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    return !(error instanceof Deno.errors.NotFound);
   }
 }

@@ -65,7 +65,7 @@ export class FileStore implements ClusterStore {
       onChanged: (path, text) => this.#read(path, text),
       onUnreadable: (path, error) => this.#report(path, [{ message: `cannot be read: ${error}` }]),
       onGone: (path) => this.#forget(path),
-      onScanned: (failure) => this.#publishProblems(failure),
+      onScanned: (unreadable) => this.#publishProblems(unreadable),
     });
   }
   async start(): Promise<void> {
@@ -148,11 +148,13 @@ export class FileStore implements ClusterStore {
     this.#faults.set(path, faults.map((fault) => ({ source, ...fault })));
   }
 
-  #publishProblems(failure: string | undefined): void {
+  #publishProblems(unreadable: ReadonlyMap<string, unknown>): void {
     this.#reader.trim();
-    const source = join(this.#directory, PUBLISHED);
-    const own = failure === undefined ? [] : [{ source, message: failure }];
-    this.problems.replace([...own, ...[...this.#faults.values()].flat()]);
+    const folders = Array.from(unreadable, ([folder, error]) => ({
+      source: join(this.#directory, PUBLISHED, folder),
+      message: `cannot be read, and what was read of it before counts: ${error}`,
+    }));
+    this.problems.replace([...folders, ...[...this.#faults.values()].flat()]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

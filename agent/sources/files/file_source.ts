@@ -1,25 +1,26 @@
 /**
  * The source of those who run pilus without an API server: a directory of Kubernetes manifests,
- * watched. A file that is wrong is reported, and its last good version stays in force, over
- * restarts too. One that loses resources counts when it has been still for a second, or was renamed
- * into place.
+ * watched. What is in force of each file, and until when, its {@linkcode ManifestFile} says.
  */
 
 import { join } from "@std/path";
 import type { Problem } from "../../core/problem.ts";
 import { Runner } from "../../core/runner.ts";
+import { TimeSlice } from "../../core/time_slice.ts";
+import type { Timer } from "../../core/timer.ts";
 import { type FileVersion, WatchedDirectory } from "../../core/watched_directory.ts";
-import type { Manifest, ManifestResource } from "../../kubernetes/manifest.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
-import { resourceKey } from "../../kubernetes/resources.ts";
 import type { ResourceSource } from "../resource_source.ts";
-import { ManifestReader } from "./manifest_reader.ts";
 import { LastGood } from "./last_good.ts";
-import { type KnownFile, publish } from "./publication.ts";
-import { Settling, STILL_MS } from "./settling.ts";
+import { type FileContext, ManifestFile } from "./manifest_file.ts";
+import { ManifestReader } from "./manifest_reader.ts";
+import { publish } from "./publication.ts";
 
 /** The most bytes of one file. */
 const MAX_BYTES = 16 * 1024 * 1024;
+
+/** Milliseconds between looks at files that are not decided upon. */
+const LOOK_MS = 100;
 
 /** Options for a {@linkcode FileSource}. */
 export interface FileSourceOptions {
@@ -35,13 +36,6 @@ export interface FileSourceOptions {
   rescanMs?: number;
 }
 
-/** The reading of a large text. */
-interface Reading {
-  /** Resolves at its end. */
-  done: Promise<void>;
-  stop: () => void;
-}
-
 /** See the module. */
 export class FileSource implements ResourceSource {
   readonly name: string;
@@ -49,19 +43,19 @@ export class FileSource implements ResourceSource {
   readonly #directory: string;
   readonly #watched: WatchedDirectory;
   readonly #lastGood: LastGood;
-  readonly #files = new Map<string, KnownFile>();
+  readonly #files = new Map<string, ManifestFile>();
+  /** Those that are not decided upon. */
+  readonly #pending = new Set<ManifestFile>();
   readonly #reader = new ManifestReader();
+  readonly #context: FileContext;
   readonly #publisher = new Runner("resources", () => this.#publish());
-  /** By path, the reading of its newest version that has not ended. */
-  readonly #reading = new Map<string, Reading>();
-  /** Why the good version of a file could not be kept, by path. */
-  readonly #unkept = new Map<string, string>();
-  /** Files that are gone, or have lost resources, a moment ago. */
-  readonly #settling = new Settling();
-  readonly #gone = new Set<string>();
-  #failure: string | undefined;
-  /** At the start, the files are published when all have been read. */
+  #looks: Timer | undefined;
+  /** By folder, why it cannot be read. */
+  #unreadable: ReadonlyMap<string, unknown> = new Map();
+  /** At the start, the files are published when it is known of all what counts. */
+  readonly #known = Promise.withResolvers<void>();
   #started = false;
+  #stopped = false;
   /** Whether the tables do not say what the files do, and have not been asked to. */
   #changed = true;
 
@@ -70,146 +64,103 @@ export class FileSource implements ResourceSource {
     this.#directory = directory;
     Deno.mkdirSync(directory, { recursive: true });
     this.#lastGood = new LastGood(join(stateDirectory, "manifests"));
+    this.#context = {
+      reader: this.#reader,
+      lastGood: this.#lastGood,
+      twinOf: (hash) => this.#files.values().find((file) => file.hash === hash)?.inForce,
+      onChange: () => this.#changed = true,
+    };
     this.#watched = new WatchedDirectory({
       directory,
       followLinks: true,
       maxBytes: MAX_BYTES,
       ...(rescanMs === undefined ? {} : { rescanMs }),
-      onChanged: (path, text, version) => this.#read(path, text, version),
-      onUnreadable: (path, error) => {
-        const problems = [{ line: 1, message: `cannot be read: ${error}` }];
-        this.#know(path, { inForce: this.#files.get(path)?.inForce, problems });
+      onChanged: (path, text, version) => {
+        this.#change(path, (file) => file.see(text, this.#stillMs(version)));
       },
-      onGone: (path) => this.#lose(path),
-      onScanned: (failure) => this.#finishScan(failure),
+      onUnreadable: (path, error) => this.#change(path, (file) => file.seeFault(error)),
+      onGone: (path) => this.#change(path, (file) => file.lose()),
+      onScanned: (unreadable) => this.#finishScan(unreadable),
     });
   }
 
   async start(): Promise<void> {
     await this.#watched.start();
-    while (this.#reading.size > 0) {
-      await Promise.all(this.#reading.values().map(({ done }) => done));
-      // a file that was replaced meanwhile counts too
-      await this.#watched.scan();
-    }
-    // what a scan has read, which has not ended
+    await this.#recallLost();
+    this.#look();
+    await this.#known.promise;
     this.#started = true;
     this.#publishChanges();
     await this.#publisher.idle();
-    this.#lastGood.prune(this.#files.keys());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const path of [...this.#reading.keys()]) this.#stopReading(path);
-    this.#settling[Symbol.dispose]();
+    this.#stopped = true;
+    clearTimeout(this.#looks);
+    for (const file of this.#files.values()) file[Symbol.dispose]();
     this.#reader[Symbol.dispose]();
+    this.#known.resolve();
     await this.#watched.stop();
     await this.#publisher.stop();
   }
 
-  #know(path: string, file: KnownFile): void {
-    this.#files.set(path, file);
-    this.#changed = true;
+  /** Files that were in force before a restart, and which the first scan has not found. */
+  async #recallLost(): Promise<void> {
+    const lost = [...this.#lastGood.pathsBut(this.#files.keys())];
+    const slice = new TimeSlice();
+    for (const path of lost) {
+      this.#change(path, (file) => file.recall());
+      this.#watched.expect(path);
+      if (slice.over) await slice.next();
+    }
+    // those whose folder can be read are gone
+    if (lost.length > 0) await this.#watched.scan();
   }
 
-  /** A file is gone; another one that has its resources holds at once. */
-  #lose(path: string): void {
-    this.#stopReading(path);
-    this.#unkept.delete(path);
-    this.#gone.add(path);
-    this.#changed = true;
-    this.#settling.wait(path, () => {
-      this.#gone.delete(path);
-      this.#files.delete(path);
-      this.#lastGood.forget(path);
+  /** While the agent runs, others' clocks do not count. */
+  #stillMs({ renamed, age }: FileVersion): number {
+    return renamed ? Infinity : this.#started ? 0 : Math.max(0, age);
+  }
+
+  #change(path: string, change: (file: ManifestFile) => Promise<unknown> | undefined): void {
+    let file = this.#files.get(path);
+    if (!file) {
+      file = new ManifestFile(path, this.#context);
+      this.#files.set(path, file);
       this.#changed = true;
-      this.#publishChanges();
-    });
-  }
-
-  #read(path: string, text: string, version: FileVersion): void {
-    this.#stopReading(path);
-    this.#settling.cancel(path);
-    this.#gone.delete(path);
-    const { renamed, age } = version;
-    const read = () => {
-      const take = (manifest: Manifest) => this.#take(path, text, manifest, renamed);
-      const manifest = this.#reader.readSmall(text);
-      if (manifest) take(manifest);
-      else this.#readLater(path, text, take);
-    };
-    // over a restart, a file in the making is held against what was in force
-    if (!this.#files.has(path) && !renamed && age < STILL_MS) this.#recall(path, [], read);
-    else read();
-  }
-
-  /** Reads a large text; what comes of it counts unless the file is another one by then. */
-  #readLater(path: string, text: string, take: (manifest: Manifest) => void): void {
-    const aborting = new AbortController();
-    const { promise: done, resolve } = Promise.withResolvers<void>();
-    const stop = () => {
-      aborting.abort();
-      resolve();
-    };
-    this.#reading.set(path, { done, stop });
-    void this.#reader.read(text, aborting.signal).then((manifest) => {
-      if (aborting.signal.aborted) return;
-      this.#reading.delete(path);
-      take(manifest);
-      this.#publishChanges();
-      resolve();
-    });
-  }
-
-  #stopReading(path: string): void {
-    this.#reading.get(path)?.stop();
-    this.#reading.delete(path);
-  }
-
-  /** `whole`: the file is not in the making. */
-  #take(path: string, text: string, manifest: Manifest, whole: boolean): void {
-    const { problems } = manifest;
-    const inForce = this.#files.get(path)?.inForce;
-    if (problems.length > 0) {
-      this.#know(path, { inForce, problems });
-      if (!inForce) this.#recall(path, problems);
-    } else if (whole || !losesResources(inForce, manifest)) {
-      this.#know(path, { inForce: manifest, problems });
-      this.#remember(path, text);
-    } else {
-      this.#settling.wait(path, () => {
-        this.#take(path, text, manifest, true);
-        this.#publishChanges();
-      });
     }
+    void change(file)?.then(() => this.#look());
+    if (file.removed) this.#files.delete(path);
+    else if (file.pending) this.#pending.add(file);
+    if (this.#pending.size > 0) this.#lookLater();
   }
 
-  /** Puts the last good version of the file in force, if there is one, and goes on. */
-  #recall(path: string, problems: Manifest["problems"], then = () => {}): void {
-    const last = this.#lastGood.recall(path);
-    if (last === undefined) return then();
-    const take = (manifest: Manifest) => {
-      if (manifest.problems.length === 0) this.#know(path, { inForce: manifest, problems });
-      then();
-    };
-    const small = this.#reader.readSmall(last);
-    if (small) take(small);
-    else this.#readLater(path, last, take);
+  #lookLater(): void {
+    if (this.#stopped) return;
+    this.#looks ??= setTimeout(() => {
+      this.#looks = undefined;
+      this.#look();
+    }, LOOK_MS);
   }
 
-  /** What cannot be kept, as on a full disk, is in force all the same. */
-  #remember(path: string, text: string): void {
-    try {
-      this.#lastGood.remember(path, text);
-      this.#unkept.delete(path);
-    } catch (error) {
-      this.#unkept.set(path, `is in force and would not be after a restart: ${error}`);
+  /** Takes over what counts by now. */
+  #look(): void {
+    if (this.#stopped) return;
+    const now = performance.now();
+    for (const file of this.#pending) {
+      file.advance(now);
+      if (file.removed) this.#files.delete(file.path);
+      if (!file.pending) this.#pending.delete(file);
     }
+    if (this.#pending.size > 0) this.#lookLater();
+    this.#publishChanges();
+    if (this.#started) return;
+    if (!this.#files.values().some((file) => file.unknown)) this.#known.resolve();
   }
 
-  #finishScan(failure: string | undefined): void {
-    if (failure !== this.#failure) this.#changed = true;
-    this.#failure = failure;
+  #finishScan(unreadable: ReadonlyMap<string, unknown>): void {
+    if (unreadable.size > 0 || this.#unreadable.size > 0) this.#changed = true;
+    this.#unreadable = unreadable;
     this.#publishChanges();
   }
 
@@ -220,23 +171,10 @@ export class FileSource implements ResourceSource {
   }
 
   #publish(): Promise<void> {
-    const problems: Problem[] = [];
-    if (this.#failure !== undefined) {
-      problems.push({ source: this.#directory, message: this.#failure });
-    }
-    for (const [source, message] of this.#unkept) problems.push({ source, message });
-    const files = Array.from(
-      this.#files,
-      ([path, file]) => ({ ...file, path, gone: this.#gone.has(path) }),
-    );
-    return publish(files, problems, this.tables);
+    const problems: Problem[] = Array.from(this.#unreadable, ([folder, error]) => ({
+      source: folder === "" ? this.#directory : folder,
+      message: `cannot be read, and what was in force of it stays: ${error}`,
+    }));
+    return publish([...this.#files.values()], problems, this.tables);
   }
-}
-
-/** Whether something that is in force is not there any more. */
-function losesResources(inForce: Manifest | undefined, now: Manifest): boolean {
-  if (!inForce) return false;
-  const keyOf = ({ kind, resource }: ManifestResource) => `${kind} ${resourceKey(resource)}`;
-  const there = new Set(now.resources.map(keyOf));
-  return inForce.resources.some((entry) => !there.has(keyOf(entry)));
 }

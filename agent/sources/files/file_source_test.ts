@@ -1,8 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { resourceKey } from "../../kubernetes/resources.ts";
-import { FileSource } from "./file_source.ts";
+import { place, until } from "./_test_place.ts";
 import { parseManifest } from "../../kubernetes/manifest.ts";
 
 const POLICY = `
@@ -23,42 +22,6 @@ const JSON_POLICY = {
   metadata: { name: "web" },
   spec: { podSelector: {} },
 };
-
-interface Place extends AsyncDisposable {
-  directory: string;
-  state: string;
-  tables: ResourceTables;
-  source: FileSource;
-  write(name: string, text: string): void;
-  problems(): string[];
-}
-
-function place(rescanMs = 10_000): Place {
-  const root = Deno.makeTempDirSync({ prefix: "pilus-files-" });
-  const directory = join(root, "manifests");
-  const state = join(root, "state");
-  Deno.mkdirSync(directory);
-  const source = new FileSource({ directory, stateDirectory: state, rescanMs });
-  const { tables } = source;
-  return {
-    directory,
-    state,
-    tables,
-    source,
-    write: (name, text) => Deno.writeTextFileSync(join(directory, name), text),
-    problems: () =>
-      tables.problems.rows().map(({ source, line, message }) => `${source}:${line}: ${message}`),
-    async [Symbol.asyncDispose]() {
-      await source[Symbol.asyncDispose]();
-      await Deno.remove(root, { recursive: true });
-    },
-  };
-}
-
-async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; i < 200 && !what(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  assertEquals(what(), true);
-}
 
 function problemsOf(text: string): string[] {
   return parseManifest(text).problems.map(({ line, message }) => `${line}: ${message}`);
@@ -213,76 +176,11 @@ Deno.test("FileSource keeps the last good version of a broken file, over a resta
       "version of the file stays in force)",
   );
   assertStringIncludes(p.problems()[1]!, "(nothing of the file is in force)");
-  await p.source[Symbol.asyncDispose]();
-
-  await using again = new FileSource({ directory: p.directory, stateDirectory: p.state });
-  await again.start();
-  const { tables } = again;
-  assertEquals(tables.NetworkPolicy.keys(), ["demo/web"]);
-  p.write("a.yaml", POLICY.replace("web", "fixed"));
-  await until(() => tables.NetworkPolicy.has("demo/fixed"));
-});
-
-Deno.test("FileSource takes a loss when the file has been still, or was renamed into place", async () => {
-  await using p = place();
-  const path = join(p.directory, "a.yaml");
-  const two = `${POLICY}---\n${POLICY.replace("web", "api")}`;
-  const keys = () => p.tables.NetworkPolicy.keys().sort();
-  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-  /** What was in force meanwhile. */
-  const during = async (ms: number) => {
-    const seen = new Set<string>();
-    for (const end = Date.now() + ms; Date.now() < end; await pause(10)) seen.add(keys().join());
-    return [...seen];
-  };
-  const rename = (text: string) => {
-    p.write(".draft", text);
-    Deno.renameSync(join(p.directory, ".draft"), path);
-  };
-  p.write("a.yaml", two);
+  await p.restart();
   await p.source.start();
-  assertEquals(keys(), ["demo/api", "demo/web"]);
-
-  // written in place, in pieces: an editor, `cat >`
-  for (const part of ["", "---\n", POLICY, two]) {
-    p.write("a.yaml", part);
-    assertEquals(await during(150), ["demo/api,demo/web"], JSON.stringify(part));
-  }
-  // taken away and made anew
-  Deno.removeSync(path);
-  assertEquals(await during(150), ["demo/api,demo/web"]);
-  p.write("a.yaml", two);
-  assertEquals(await during(1200), ["demo/api,demo/web"]);
-
-  p.write("a.yaml", POLICY);
-  await until(() => keys().join() === "demo/web");
-  rename(two);
-  await until(() => keys().length === 2);
-  // what is whole from the start does not wait for what is not
-  p.write("b.yaml", POLICY.replace("web", "other"));
-  await until(() => keys().length === 3);
-  p.write("b.yaml", "");
-  rename("");
-  await until(() => keys().length < 3);
-  assertEquals(keys(), ["demo/other"]);
-  await until(() => keys().length === 0);
-
-  // a restart in the middle of it
-  p.write("a.yaml", two);
-  await until(() => keys().length === 2);
-  await p.source[Symbol.asyncDispose]();
-  p.write("a.yaml", "");
-  await using again = new FileSource({ directory: p.directory, stateDirectory: p.state });
-  await again.start();
-  assertEquals(again.tables.NetworkPolicy.size, 2);
-  await until(() => again.tables.NetworkPolicy.size === 0);
-
-  // what stood there for good is the last good version
-  await again[Symbol.asyncDispose]();
-  p.write("a.yaml", "kind: {");
-  await using last = new FileSource({ directory: p.directory, stateDirectory: p.state });
-  await last.start();
-  assertEquals(last.tables.NetworkPolicy.size, 0);
+  assertEquals(p.policies(), ["demo/web"]);
+  p.write("a.yaml", POLICY.replace("web", "fixed"));
+  await until(() => p.tables.NetworkPolicy.has("demo/fixed"));
 });
 
 Deno.test("FileSource has policies before the many pods of a file, and longer", async () => {
@@ -308,7 +206,7 @@ Deno.test("FileSource has policies before the many pods of a file, and longer", 
 });
 
 Deno.test("FileSource keeps what it has when the directory cannot be read", async () => {
-  await using p = place(30);
+  await using p = place({ rescanMs: 30 });
   p.write("a.yaml", POLICY);
   await p.source.start();
   Deno.renameSync(p.directory, `${p.directory}.away`);

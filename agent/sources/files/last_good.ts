@@ -4,7 +4,25 @@ import { createHash } from "node:crypto";
 import { join } from "@std/path";
 import { writeWhole } from "../../core/whole_file.ts";
 
-/** Copies in a directory of the node's own, by the path of the file. */
+/** A text that was in force. */
+export interface GoodVersion {
+  text: string;
+  /** See {@linkcode textHash}. */
+  hash: string;
+}
+
+/** The name of a copy; other files are not touched. */
+const COPY = /^[0-9a-f]{64}$/;
+
+/** What tells one text from another. */
+export function textHash(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/**
+ * Copies in a directory of the node's own: the first line of each says of which file it is and what its
+ * text hashes to.
+ */
 export class LastGood {
   readonly #directory: string;
 
@@ -13,34 +31,53 @@ export class LastGood {
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
-  remember(path: string, text: string): void {
-    if (this.recall(path) !== text) writeWhole(this.#path(path), text);
+  remember(path: string, { text, hash }: GoodVersion): void {
+    writeWhole(this.#copyOf(path), `${JSON.stringify({ path, hash })}\n${text}`);
   }
 
-  recall(path: string): string | undefined {
-    try {
-      return Deno.readTextFileSync(this.#path(path));
-    } catch {
-      return undefined;
-    }
+  /** Undefined when there is none. Throws Error for a copy that is not whole, or what the file system says. */
+  recall(path: string): GoodVersion | undefined {
+    return readCopy(this.#copyOf(path))?.version;
   }
 
   forget(path: string): void {
-    remove(this.#path(path));
+    remove(this.#copyOf(path));
   }
 
-  /** Forgets all but those of `paths`. */
-  prune(paths: Iterable<string>): void {
-    const kept = new Set([...paths].map((path) => this.#path(path)));
-    for (const { name } of Deno.readDirSync(this.#directory)) {
+  /** The other files of which there are copies. */
+  *pathsBut(paths: Iterable<string>): Generator<string> {
+    const names = Array.from(Deno.readDirSync(this.#directory), ({ name }) => name);
+    const others = new Set(names.filter((name) => COPY.test(name)));
+    for (const path of paths) others.delete(textHash(path));
+    for (const name of others) {
       const copy = join(this.#directory, name);
-      if (!kept.has(copy)) remove(copy);
+      let path: string | undefined;
+      try {
+        path = readCopy(copy)?.path;
+      } catch { /* it cannot say of which file it is */ }
+      if (path !== undefined && textHash(path) === name) yield path;
+      else remove(copy);
     }
   }
 
-  #path(path: string): string {
-    return join(this.#directory, createHash("sha256").update(path).digest("hex"));
+  #copyOf(path: string): string {
+    return join(this.#directory, textHash(path));
   }
+}
+
+function readCopy(copy: string): { path: string; version: GoodVersion } | undefined {
+  let content: string;
+  try {
+    content = Deno.readTextFileSync(copy);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  const end = content.indexOf("\n");
+  const { path, hash } = JSON.parse(content.slice(0, end)) as { path: string; hash: string };
+  const text = content.slice(end + 1);
+  if (textHash(text) !== hash) throw new Error("it is not as it was written");
+  return { path, version: { text, hash } };
 }
 
 function remove(path: string): void {

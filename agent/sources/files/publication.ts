@@ -3,22 +3,25 @@
 import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
 import { TimeSlice } from "../../core/time_slice.ts";
+import type { DocumentProblem } from "../../kubernetes/documents.ts";
 import type { Manifest, ManifestResource } from "../../kubernetes/manifest.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { type Resource, resourceKey, type ResourceKind } from "../../kubernetes/resources.ts";
 
-/** A file as it was read. */
-export interface KnownFile {
-  /** What is in force: this version's, or an earlier one's while this one is wrong. */
-  inForce: Manifest | undefined;
-  problems: Manifest["problems"];
-}
-
-/** A file and where it is. */
-export interface PlacedFile extends KnownFile {
-  path: string;
+/** A file as it is to be published. */
+export interface PlacedFile {
+  readonly path: string;
+  /** What is in force: this version's, or an earlier one's while this one does not count. */
+  readonly inForce: Manifest | undefined;
+  readonly problems: readonly DocumentProblem[];
+  /** Why what is in force would not be after a restart. */
+  readonly unkept: string | undefined;
   /** It is there no more: what another file says, too, has moved there. */
-  gone: boolean;
+  readonly gone: boolean;
+  /** What is to be in force in a moment. */
+  readonly expected: Manifest | undefined;
+  /** What is to be in force in a moment is being read. */
+  readonly reading: boolean;
 }
 
 /** A resource and the file that it is of. */
@@ -65,8 +68,9 @@ export async function publish(
       ...byPath.filter(({ gone }) => gone),
     ]
   ) {
-    const { path, inForce, gone } = file;
+    const { path, inForce, gone, unkept } = file;
     problems.push(...problemsOf(file));
+    if (unkept !== undefined) problems.push({ source: path, message: unkept });
     let duplicates = 0;
     for (const entry of inForce?.resources ?? []) {
       if (isOver()) await slice.next();
@@ -93,10 +97,20 @@ export async function publish(
       entry.resource = table.get(key) as typeof entry.resource;
     }
   }
+  // what has left its file for one that does not count yet stays meanwhile
+  const reading = files.some((file) => file.reading);
+  const expected = new Set<string>();
+  for (const file of files) {
+    for (const { kind, resource } of file.expected?.resources ?? []) {
+      if (isOver()) await slice.next();
+      expected.add(`${kind} ${resourceKey(resource)}`);
+    }
+  }
   for (const kind of ORDER.toReversed()) {
     for (const key of tableOf(kind).keys()) {
       if (isOver()) await slice.next();
-      if (!claims.get(kind)!.has(key)) tableOf(kind).delete(key);
+      const kept = claims.get(kind)!.has(key) || reading || expected.has(`${kind} ${key}`);
+      if (!kept) tableOf(kind).delete(key);
     }
   }
   tables.problems.replace(problems);

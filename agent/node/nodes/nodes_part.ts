@@ -198,7 +198,10 @@ function nodeRow(
   }];
 }
 
-/** The routes to another node's pods: through the tunnel, or by the node itself. */
+/**
+ * The routes to another node's pods: through the tunnel, or by the node itself. Pods of this node have
+ * their own: what goes to none of them would leave by the default route, and come back.
+ */
 function routesTo(
   node: ClusterNode,
   { kernel: { tunnel, devices, facts }, self, clusterMtu }: Pick<
@@ -206,7 +209,10 @@ function routesTo(
     "kernel" | "self" | "clusterMtu"
   >,
 ): NodeRoute[] {
-  if (node.local) return [];
+  if (node.local) {
+    return [node.podCidrIpv4, node.podCidrIpv6].filter((cidr) => cidr !== undefined)
+      .map((cidr) => ({ destination: formatCidr(cidr), ifindex: 0 }));
+  }
   const routes: NodeRoute[] = [];
   for (const family of ["Ipv4", "Ipv6"] as const) {
     const cidr = node[`podCidr${family}`];

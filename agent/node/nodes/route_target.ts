@@ -11,10 +11,14 @@ import { Table } from "../../core/table.ts";
 /** Marks routes as ours (rtm_protocol); the numbers from 192 on are free (include/uapi/linux/rtnetlink.h). */
 export const ROUTE_PROTOCOL = 201;
 
-/** A route to the pods of another node. */
+/** Higher than those of others who have routes to the same prefix. */
+const UNREACHABLE_PRIORITY = 1 << 24;
+
+/** A route to the pods of another node, or the answer for addresses that no pod of this node has. */
 export interface NodeRoute {
   /** Prefix as text. */
   destination: string;
+  /** 0: there is none, the prefix is unreachable. */
   ifindex: number;
   /** Next hop; undefined for the tunnel device. */
   via?: string;
@@ -35,7 +39,7 @@ export function routeTarget(netlink: NetlinkSocket): Target<NodeRoute> {
     read() {
       return listRoutes(netlink).filter((route) => route.protocol === ROUTE_PROTOCOL).map((r) => ({
         destination: formatCidr(r.destination),
-        ifindex: r.ifindex ?? 0,
+        ifindex: r.type === "unreachable" ? 0 : r.ifindex ?? 0,
         ...(r.via ? { via: formatIp(r.via) } : {}),
         ...(r.source ? { source: formatIp(r.source) } : {}),
         ...(r.mtu ? { mtu: r.mtu } : {}),
@@ -63,8 +67,8 @@ function remove(netlink: NetlinkSocket, row: NodeRoute): void {
 function kernelRoute({ destination, ifindex, via, source, mtu }: NodeRoute): Route {
   return {
     destination: parseCidr(destination),
-    ifindex,
     protocol: ROUTE_PROTOCOL,
+    ...(ifindex ? { ifindex } : { type: "unreachable", priority: UNREACHABLE_PRIORITY }),
     ...(via ? { via: parseIp(via) } : {}),
     ...(source ? { source: parseIp(source) } : {}),
     ...(mtu ? { mtu } : {}),

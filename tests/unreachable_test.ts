@@ -1,0 +1,36 @@
+/** Addresses of a node's pod CIDRs that no pod has are refused at once, and do not leave the node. */
+
+import { assert } from "@std/assert";
+import type { LabHost } from "../cli/lab/lab.ts";
+import { FAMILIES } from "../datapath/testdata/families.ts";
+import { settle, tcp } from "./lab/clients.ts";
+import { withLab } from "./lab/test_lab.ts";
+
+for (const routing of ["vxlan", "native"] as const) {
+  Deno.test(`nobody's address is unreachable (${routing})`, async (t) => {
+    await withLab({ routing, nodes: 1 }, async ({ lab, a, pod }) => {
+      const client = await pod(a, "client"), gone = await pod(a, "gone");
+      await gone.delete();
+      for (const family of FAMILIES) {
+        // as where the network knows the nodes' pod CIDRs
+        const cidr = { ipv4: "10.60.1.0/24", ipv6: "fd60:1::/64" }[family];
+        await lab.wire.exec(["ip", "route", "replace", cidr, "via", a[family]]);
+      }
+      const ways: [string, LabHost][] = [["a pod", client], ["outside", lab.outside], [
+        "the node",
+        a,
+      ]];
+      for (const [name, from] of ways) {
+        for (const family of FAMILIES) {
+          await t.step(`from ${name}, ${family}`, async () => {
+            const { error } = await settle(
+              () => tcp(from, gone[family]),
+              ({ error }) => error !== "timeout",
+            );
+            assert(error === "EHOSTUNREACH" || error === "ENETUNREACH", error);
+          });
+        }
+      }
+    });
+  });
+}

@@ -17,6 +17,17 @@ export const namespaceSchema = resource({ spec: anything });
 
 export type Namespace = Normalised<"Namespace", object>;
 
+const containerPorts = list(object({
+  name: portName,
+  containerPort: port,
+  protocol: portProtocol,
+  hostPort: integer(0, 65535),
+  hostIP: text(
+    "an IPv4 or IPv6 address",
+    (value) => value === "" || tryParseIp(value) !== undefined,
+  ),
+}, { required: ["containerPort"] }));
+
 export const podSchema = resource({
   spec: object({
     nodeName: name,
@@ -24,23 +35,19 @@ export const podSchema = resource({
     hostNetwork: boolean,
     containers: list(object({
       name: text(),
-      ports: list(object({
-        name: portName,
-        containerPort: port,
-        protocol: portProtocol,
-        hostPort: integer(0, 65535),
-        hostIP: text(
-          "an IPv4 or IPv6 address",
-          (value) => value === "" || tryParseIp(value) !== undefined,
-        ),
-      }, { required: ["containerPort"] })),
+      ports: containerPorts,
+    }, { required: ["name"], open: true })),
+    initContainers: list(object({
+      name: text(),
+      restartPolicy: text(),
+      ports: containerPorts,
     }, { required: ["name"], open: true })),
   }, {
     // deno-fmt-ignore
     unused: [
       "activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig",
       "dnsPolicy", "enableServiceLinks", "ephemeralContainers", "hostAliases", "hostIPC", "hostPID",
-      "hostUsers", "hostname", "hostnameOverride", "imagePullSecrets", "initContainers",
+      "hostUsers", "hostname", "hostnameOverride", "imagePullSecrets",
       "nodeSelector", "os", "overhead", "preemptionPolicy", "priority", "priorityClassName",
       "readinessGates", "resourceClaims", "resources", "restartPolicy", "runtimeClassName",
       "schedulerName", "schedulingGates", "securityContext", "serviceAccount",
@@ -51,6 +58,15 @@ export const podSchema = resource({
 });
 
 export type Pod = Normalised<"Pod", Infer<typeof podSchema>>;
+
+/**
+ * The ports of a pod's containers, and of its sidecars: init containers with `restartPolicy: Always`
+ * run as long as it does, the others have ended when it is ready.
+ */
+export function containerPortsOf({ spec: { containers = [], initContainers = [] } = {} }: Pod) {
+  const sidecars = initContainers.filter(({ restartPolicy }) => restartPolicy === "Always");
+  return [...containers, ...sidecars].flatMap(({ ports = [] }) => ports);
+}
 
 /** A port that containers gave a name. */
 export interface NamedPort {

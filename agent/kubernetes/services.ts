@@ -65,7 +65,7 @@ export const serviceSchema = resource({
     serviceFault,
   ),
   status: object({
-    loadBalancer: object({ ingress: list(object({ ip }, { open: true })) }),
+    loadBalancer: object({ ingress: list(object({ ip, ipMode: text() }, { open: true })) }),
   }, { open: true }),
 }, ["spec"]);
 

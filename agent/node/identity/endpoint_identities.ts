@@ -5,6 +5,7 @@
 
 import type { Timer } from "../../core/timer.ts";
 import { type Endpoint, podKey } from "../../api/endpoint.ts";
+import { containerPortsOf } from "../../kubernetes/pods_and_nodes.ts";
 import type { NamedPort, Namespace, Pod } from "../../kubernetes/resources.ts";
 import { Runner } from "../../core/runner.ts";
 import { settled } from "../../core/schedule.ts";
@@ -157,9 +158,7 @@ export class EndpointIdentities implements Disposable {
 }
 
 function namedPortsOf(pod: Pod): NamedPort[] {
-  return (pod.spec?.containers ?? []).flatMap(({ ports = [] }) =>
-    ports.flatMap(({ name, containerPort, protocol = "TCP" }) =>
-      name ? [{ name, port: containerPort, protocol }] : []
-    )
+  return containerPortsOf(pod).flatMap(({ name, containerPort, protocol = "TCP" }) =>
+    name ? [{ name, port: containerPort, protocol }] : []
   );
 }

@@ -22,9 +22,11 @@ export function clusterIps({ spec }: Service): string[] {
 }
 
 function ingressIps({ spec, status }: Service): string[] {
-  const assigned = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ? [ip] : []);
+  const ingress = status?.loadBalancer?.ingress ?? [];
   // without a controller that fills in the status the wish is what there is
-  return assigned.length === 0 && spec.loadBalancerIP ? [spec.loadBalancerIP] : assigned;
+  if (ingress.length === 0 && spec.loadBalancerIP) return [spec.loadBalancerIP];
+  // to a balancer that ends connections, packets have to go (KEP-1860)
+  return ingress.flatMap(({ ip, ipMode }) => ip && ipMode !== "Proxy" ? [ip] : []);
 }
 
 /** All addresses of a service but its node ports. */

@@ -1,10 +1,18 @@
 /** From a Service, or a pod with host ports, to its frontends. */
 
-import { cidrContains, formatIp, isIpv4, tryParseIp } from "../../../datapath/net/ip.ts";
+import {
+  cidrContains,
+  equalIp,
+  formatIp,
+  isIpv4,
+  parseIp,
+  tryParseIp,
+} from "../../../datapath/net/ip.ts";
 import type { RoutingMode } from "../../../datapath/loader.ts";
 import type { GroupResult } from "../../core/derive_groups.ts";
 import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
+import { containerPortsOf } from "../../kubernetes/pods_and_nodes.ts";
 import type { Node, Pod, PortProtocol, Service, ServicePort } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
@@ -73,6 +81,9 @@ interface Family {
   external: Choice;
 }
 
+/** As a hostIP: at every address of the node. */
+const UNSPECIFIED = ["0.0.0.0", "::"].map(parseIp);
+
 export class FrontendBuilder {
   readonly #inputs: FrontendBuilderInputs;
   readonly #options: FrontendOptions;
@@ -128,37 +139,37 @@ export class FrontendBuilder {
     const service: Service = { kind: "Service", metadata: pod.metadata, spec: {} };
     const problems: Problem[] = [];
     const frontends: Frontend[] = [];
-    for (const { ports = [] } of pod.spec?.containers ?? []) {
-      for (const { containerPort, hostPort, hostIP, protocol = "TCP", name } of ports) {
-        if (!hostPort) continue;
-        if (protocol === "SCTP") {
-          problems.push({
-            source: `Pod ${key}`,
-            message: `hostPort ${hostPort}/SCTP is not served`,
-          });
-          continue;
-        }
-        const backends = local.addresses.map((address): Backend => ({
-          address,
-          port: containerPort,
-          state: "active",
-          weight: 1,
-          local: true,
-          node: this.#options.nodeName,
-          pod: key,
-        }));
-        const bound = hostIP ? tryParseIp(hostIP) : undefined;
-        const everywhere = bound === undefined || bound.every((b, i) => b === 0 || i < 12);
-        frontends.push(...this.#frontends(
-          service,
-          { port: hostPort, protocol: protocol as PortProtocol, name: name ?? "" },
-          backends,
-          everywhere
-            ? this.#ownPort(hostPort, "HostPort")
-            : [{ kind: "HostPort", address: bound, port: hostPort }],
-          NO_SETTINGS,
-        ));
+    for (
+      const { containerPort, hostPort, hostIP, protocol = "TCP", name } of containerPortsOf(pod)
+    ) {
+      if (!hostPort) continue;
+      if (protocol === "SCTP") {
+        problems.push({
+          source: `Pod ${key}`,
+          message: `hostPort ${hostPort}/SCTP is not served`,
+        });
+        continue;
       }
+      const backends = local.addresses.map((address): Backend => ({
+        address,
+        port: containerPort,
+        state: "active",
+        weight: 1,
+        local: true,
+        node: this.#options.nodeName,
+        pod: key,
+      }));
+      const bound = hostIP ? tryParseIp(hostIP) : undefined;
+      const everywhere = !bound || UNSPECIFIED.some((any) => equalIp(any, bound));
+      frontends.push(...this.#frontends(
+        service,
+        { port: hostPort, protocol: protocol as PortProtocol, name: name ?? "" },
+        backends,
+        everywhere
+          ? this.#ownPort(hostPort, "HostPort")
+          : [{ kind: "HostPort", address: bound, port: hostPort }],
+        NO_SETTINGS,
+      ));
     }
     return { rows: frontends, problems };
   }

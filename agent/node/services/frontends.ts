@@ -5,6 +5,7 @@ import { deriveGroups, groupInput, rowsOf } from "../../core/derive_groups.ts";
 import { type Problem, problemTable } from "../../core/problem.ts";
 import { Table } from "../../core/table.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
+import { containerPortsOf } from "../../kubernetes/pods_and_nodes.ts";
 import { type Pod, resourceKey } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
 import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
@@ -37,8 +38,8 @@ export type FrontendInputs =
 /** Groups are called as their services; those of pods have a prefix that no namespace has. */
 const POD_PREFIX = "pod:";
 
-function hasHostPorts({ spec }: Pod): boolean {
-  return spec?.containers?.some(({ ports }) => ports?.some(({ hostPort }) => hostPort)) ?? false;
+function hasHostPorts(pod: Pod): boolean {
+  return containerPortsOf(pod).some(({ hostPort }) => hostPort);
 }
 
 /**

@@ -181,7 +181,13 @@ Deno.test("deriveFrontends() makes frontends of every kind", async () => {
     externalIPs: ["198.51.100.2"],
     loadBalancerSourceRanges: ["192.0.2.0/24"],
     sessionAffinity: "ClientIP",
-  }, { status: { loadBalancer: { ingress: [{ ip: "198.51.100.1" }] } } }));
+  }, {
+    status: {
+      loadBalancer: {
+        ingress: [{ ip: "198.51.100.1", ipMode: "VIP" }, { ip: "198.51.100.4", ipMode: "Proxy" }],
+      },
+    },
+  }));
   Service.set(service("wish", {
     type: "LoadBalancer",
     clusterIP: "10.96.0.81",
@@ -296,6 +302,29 @@ Deno.test("deriveFrontends() serves the host ports of this node's pods", async (
   Pod.set(pod("192.168.60.1"));
   await settled();
   assertEquals(shown(named("web")), ["HostPort 192.168.60.1 80/TCP: 10.60.1.9 8080 active"]);
+  Pod.set(pod("fd00:60:0:1::"));
+  await settled();
+  assertEquals(shown(named("web")), ["HostPort fd00:60:0:1:: 80/TCP: "], "zeros at its end");
+  Pod.set(pod("::"));
+  await settled();
+  assertEquals(named("web").length, 5);
+  const init = (name: string, hostPort: number, restartPolicy?: string) => ({
+    name,
+    ...(restartPolicy ? { restartPolicy } : {}),
+    ports: [{ containerPort: 9, hostPort }],
+  });
+  Pod.set({
+    ...pod("192.168.60.1"),
+    spec: { initContainers: [init("i", 90), init("s", 91, "Always")] },
+  });
+  await settled();
+  assertEquals(
+    [...new Set(named("web").map(({ port }) => port))],
+    [91],
+    "sidecars run, others not",
+  );
+  Pod.set(pod("192.168.60.1"));
+  await settled();
   assertEquals(problems(), ["Pod demo/web: hostPort 2/SCTP is not served"]);
   localAddresses.delete("1");
   await settled();
@@ -369,5 +398,13 @@ Deno.test("deriveFrontends() reports what it does not serve, and the elder keeps
   assertEquals(services.healthChecks.rows(), [
     { namespace: "demo", name: "web", port: 32000, localEndpoints: 1 },
   ]);
+  // it serves until its connections end, and balancers go elsewhere (KEP-1669)
+  EndpointSlice.set(slice([{
+    addresses: ["10.60.1.5"],
+    nodeName: "node-a",
+    conditions: { ready: false, serving: true, terminating: true },
+  }]));
+  await settled();
+  assertEquals(services.healthChecks.rows().map(({ localEndpoints }) => localEndpoints), [0]);
   services[Symbol.dispose]();
 });

@@ -33,10 +33,9 @@ export function deriveHealthChecks(
       if (!port || service.spec.externalTrafficPolicy !== "Local") return { rows: [] };
       const pods = new Set<string>();
       for (const { backends, external } of frontendsOf(key)) {
-        for (
-          const { address, pod } of chosenBackends(backends, external).slice(0, external.count)
-        ) {
-          pods.add(pod ?? formatIp(address));
+        const chosen = chosenBackends(backends, external).slice(0, external.count);
+        for (const { address, pod, state } of chosen) {
+          if (state === "active") pods.add(pod ?? formatIp(address));
         }
       }
       const { namespace, name } = service.metadata;

@@ -7,6 +7,8 @@ import { ConnectionBudget } from "../../api/http/connection_budget.ts";
 import { HttpResponse } from "../../api/http/http_response.ts";
 import { HttpServer } from "../../api/http/http_server.ts";
 import { abortConnection, WRITE_MS } from "../abort_connection.ts";
+import { attemptEach } from "../../core/attempt_each.ts";
+import type { ApplyResult, Target } from "../../core/reconciler.ts";
 import type { ReadonlyTable } from "../../core/table.ts";
 
 /** Connections at the same time to all ports: they are open to the world. */
@@ -18,19 +20,30 @@ export interface HealthCheck {
   name: string;
   /** healthCheckNodePort. */
   port: number;
-  /** Backends of this node that take new connections. */
+  /** Backends of this node that are ready; those that terminate make a balancer go elsewhere. */
   localEndpoints: number;
 }
 
-/** Serves the rows of a table until it is disposed of. */
-export class HealthCheckServers implements AsyncDisposable {
+function listen({ namespace, name, port }: HealthCheck): Deno.Listener {
+  try {
+    return Deno.listen({ hostname: "::", port });
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;
+    throw new Error(
+      `healthCheckNodePort ${port} of Service ${namespace}/${name} is another process's: end that, ` +
+        "or change the port",
+      { cause },
+    );
+  }
+}
+
+/** The ports that are served, as the node's side of a reconciler of `checks`. */
+export class HealthCheckServers implements Target<HealthCheck>, AsyncDisposable {
   readonly #checks: ReadonlyTable<HealthCheck>;
   readonly #onError: (check: HealthCheck, error: unknown) => void;
-  readonly #watch: Disposable;
   /** By port. */
   readonly #servers = new Map<number, HttpServer>();
   readonly #budget = new ConnectionBudget(MAX_CONNECTIONS);
-  #work: Promise<void> = Promise.resolve();
 
   constructor(
     checks: ReadonlyTable<HealthCheck>,
@@ -38,45 +51,40 @@ export class HealthCheckServers implements AsyncDisposable {
   ) {
     this.#checks = checks;
     this.#onError = onError;
-    this.#watch = checks.watch(() => this.#follow());
-    this.#follow();
   }
 
-  /** Resolves when every port is as the table had it when this was called. */
-  async settled(): Promise<void> {
-    await this.#work;
+  /** The checks whose ports are served; what they answer is always that of the table. */
+  read(): HealthCheck[] {
+    return this.#checks.rows().filter(({ port }) => this.#servers.has(port));
   }
 
-  #follow(): void {
-    this.#work = this.#work.then(() => this.#apply());
+  async apply(
+    upserts: HealthCheck[],
+    deletes: HealthCheck[],
+  ): Promise<ApplyResult<HealthCheck>> {
+    await Promise.all(deletes.map(({ port }) => this.#end(port)));
+    return { failed: attemptEach(upserts, (check) => this.#serve(check)) };
   }
 
-  async #apply(): Promise<void> {
-    const wanted = new Map(this.#checks.rows().map((check) => [check.port, check]));
-    for (const [port, server] of this.#servers) {
-      if (wanted.has(port)) continue;
-      this.#servers.delete(port);
-      await server[Symbol.asyncDispose]();
-    }
-    for (const [port, check] of wanted) {
-      if (this.#servers.has(port)) continue;
-      try {
-        this.#servers.set(
-          port,
-          new HttpServer({
-            // every address of the node, of both families: this is where balancers ask
-            listen: () => Deno.listen({ hostname: "::", port }),
-            handler: () => this.#answer(port),
-            budget: this.#budget,
-            writeMs: WRITE_MS,
-            abort: abortConnection,
-            onError: (_, error) => this.#onError(check, error),
-          }),
-        );
-      } catch (error) {
-        this.#onError(check, error);
-      }
-    }
+  #serve(check: HealthCheck): void {
+    const { port } = check;
+    if (this.#servers.has(port)) return;
+    const server = new HttpServer({
+      // every address of the node, of both families: this is where balancers ask
+      listen: () => listen(check),
+      handler: () => this.#answer(port),
+      budget: this.#budget,
+      writeMs: WRITE_MS,
+      abort: abortConnection,
+      onError: (_, error) => this.#onError(check, error),
+    });
+    this.#servers.set(port, server);
+  }
+
+  async #end(port: number): Promise<void> {
+    const server = this.#servers.get(port);
+    this.#servers.delete(port);
+    await server?.[Symbol.asyncDispose]();
   }
 
   #answer(port: number): HttpResponse {
@@ -94,9 +102,6 @@ export class HealthCheckServers implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#watch[Symbol.dispose]();
-    await this.#work;
-    await Promise.all([...this.#servers.values()].map((server) => server[Symbol.asyncDispose]()));
-    this.#servers.clear();
+    await Promise.all([...this.#servers.keys()].map((port) => this.#end(port)));
   }
 }

@@ -125,6 +125,26 @@ export function servicesPart(
       repairIntervalMs,
     }),
   );
+  const healthCheckServers = stack.use(
+    new HealthCheckServers(
+      healthChecks,
+      ({ namespace, name, port }, error) =>
+        log.warn("health check failed", {
+          service: `${namespace}/${name}`,
+          port,
+          error: String(error),
+        }),
+    ),
+  );
+  const checking = stack.use(
+    new Reconciler({
+      name: "health-checks",
+      desired: healthChecks,
+      target: healthCheckServers,
+      maxBackoffMs: 2_000, // for a port that somebody else has
+      repairIntervalMs,
+    }),
+  );
   const { reserved, derivation } = deriveReservedPorts(frontends, config.nodePortRange);
   stack.use(derivation);
   const reserving = stack.use(
@@ -172,7 +192,7 @@ export function servicesPart(
     name: "services",
     addresses,
     hostFrontends,
-    reconcilers: [installing, members, ranges, tunnelling, reserving],
+    reconcilers: [installing, members, ranges, tunnelling, reserving, checking],
     problems: [problems],
     routes: {
       "GET /v1/services": () => serviceViews({ frontends, services, serviceMaps }),
@@ -186,17 +206,6 @@ export function servicesPart(
     maps: balancerMapDisplays(maps, maglevSize, serviceMaps),
     start() {
       stack.use(destroyStaleSockets());
-      stack.use(
-        new HealthCheckServers(
-          healthChecks,
-          ({ namespace, name, port }, error) =>
-            log.warn("health check port not served", {
-              service: `${namespace}/${name}`,
-              port,
-              error: String(error),
-            }),
-        ),
-      );
     },
     status: () => ({ services: frontends.size, servicesWithoutTable }),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -100,6 +100,23 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
       assertEquals((await ping(near, web.ipv6)).code, 0);
     });
 
+    await t.step("a pod's own end down and up", async () => {
+      const network = async () =>
+        (await web.exec(["sh", "-c", "ip route; ip -6 route; ip addr show eth0; ip neigh"])).stdout
+          .split("\n").filter((line) => /PERMANENT|inet|via|proto/.test(line)).sort();
+      const before = await network();
+      await web.exec(["sh", "-c", "ip link set eth0 down; ip link set eth0 up"]);
+      await asDesired();
+      assertEquals(await settle(network, (lines) => lines.length === before.length), before);
+      assertEquals((await ping(web, OUTSIDE.ipv4)).code, 0);
+    });
+
+    await t.step("the node's end of a pod's device down", async () => {
+      await a.exec(["ip", "link", "set", web.hostDevice, "down"]);
+      await asDesired();
+      assertEquals((await ping(near, web.ipv6)).code, 0);
+    });
+
     await t.step("an agent that comes back finds its pins", async () => {
       await a.stopAgent("SIGKILL");
       a.startAgent();

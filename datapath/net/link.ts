@@ -38,7 +38,7 @@ const XDP_MODES = ["none", "native", "generic", "offloaded", "several"] as const
 export type XdpMode = typeof XDP_MODES[number];
 
 /** Device flags, include/uapi/linux/if.h. */
-export const IFF_UP = 0x1, IFF_NOARP = 0x80;
+export const IFF_UP = 0x1, IFF_NOARP = 0x80, IFF_LOWER_UP = 0x10000;
 
 /** The longest name of a device in bytes (IFNAMSIZ - 1). */
 const MAX_IFNAME_LENGTH = 15;

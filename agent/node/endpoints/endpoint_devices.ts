@@ -23,6 +23,7 @@ import {
   podProblems,
   repairHost,
   requireKnown,
+  restorePod,
 } from "./plumbing.ts";
 import { openPodNamespace } from "./pod_namespace.ts";
 
@@ -155,6 +156,12 @@ export class EndpointDevices implements Disposable {
   /** Adds the node's routes and neighbours that are missing. Returns how many. */
   repair(endpoints: readonly Endpoint[]): number {
     return repairHost(this.#host, endpoints.filter((one) => !this.problem(one)), this.#node);
+  }
+
+  /** Gives the pod back what it lost when its end was down. Returns how many things. */
+  restorePod(endpoint: Endpoint): number {
+    using netns = openNamespace(endpoint.netns);
+    return restorePod(netns, endpoint, this.#node);
   }
 
   [Symbol.dispose](): void {

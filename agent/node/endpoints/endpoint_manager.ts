@@ -365,6 +365,20 @@ export class EndpointManager implements Disposable {
     );
   }
 
+  /** Gives pods back what they lost when their end was down. Returns those that had lost something. */
+  restorePods(keys: Iterable<string>): string[] {
+    return [...keys].filter((key) => {
+      const endpoint = this.table.get(key);
+      if (endpoint?.state !== "ready" || this.#turns.isBusy(key)) return false;
+      try {
+        return this.#devices.restorePod(endpoint) > 0;
+      } catch (error) {
+        this.#onError(`endpoint ${key}: what its pod has lost`, error);
+        return false;
+      }
+    });
+  }
+
   [Symbol.dispose](): void {
     this.#devices[Symbol.dispose]();
   }

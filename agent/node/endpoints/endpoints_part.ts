@@ -35,7 +35,7 @@ import {
   namespaceMapTable,
 } from "./endpoint_map.ts";
 import { endpointRoutes } from "./endpoint_routes.ts";
-import { concernsEndpoint, Healing } from "./healing.ts";
+import { concernsEndpoint, endpointThatIsUp, Healing } from "./healing.ts";
 import { findEndpoint } from "./find_endpoint.ts";
 import { derivePublished } from "./published_endpoints.ts";
 
@@ -173,7 +173,14 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
 
   attachments.expect(endpoints.rows());
 
+  /** Keys of endpoints whose devices have come up. */
+  const cameUp = new Set<string>();
   const heal = async () => {
+    const up = [...cameUp];
+    cameUp.clear();
+    for (const endpoint of manager.restorePods(up)) {
+      log.warn("pod given back what it lost while its device was down", { endpoint });
+    }
     manager.repair();
     for (const endpoint of manager.lost()) {
       if (await manager.rebuild(endpoint)) log.warn("device of endpoint made anew", { endpoint });
@@ -243,7 +250,11 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
       const healing = new Healing(heal, onError);
       stack.use(periodically(repairIntervalMs, () => healing.soon(), onError));
       stack.use(kernel.facts.listen((notices) => {
-        if (notices.some((notice) => concernsEndpoint(notice, endpoints))) healing.soon();
+        for (const notice of notices) {
+          const up = endpointThatIsUp(notice, endpoints);
+          if (up) cameUp.add(endpointKey(up));
+          if (up || concernsEndpoint(notice, endpoints)) healing.soon();
+        }
       }));
       stack.use(healing);
     },

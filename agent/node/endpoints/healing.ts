@@ -1,5 +1,6 @@
 /** Endpoints healed when the kernel says that something of them has gone. */
 
+import { IFF_LOWER_UP, IFF_UP } from "../../../datapath/net/link.ts";
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
 import type { Table } from "../../core/table.ts";
@@ -20,6 +21,19 @@ export function concernsEndpoint(notice: Notice, endpoints: Table<Endpoint>): bo
     endpoints.rows().some(({ state, hostIfindex }) =>
       state !== "creating" && hostIfindex === ifindex
     );
+}
+
+/** The endpoint whose devices are up on both sides now, and may have been down; undefined: none. */
+export function endpointThatIsUp(
+  notice: Notice,
+  endpoints: Table<Endpoint>,
+): Endpoint | undefined {
+  if (notice.kind !== "link" || notice.gone) return undefined;
+  const { ifindex, flags } = notice.link;
+  if (!(flags & IFF_UP) || !(flags & IFF_LOWER_UP)) return undefined;
+  return endpoints.rows().find(({ state, hostIfindex }) =>
+    state === "ready" && hostIfindex === ifindex
+  );
 }
 
 /** Runs its work soon after it was asked to, once however often that was, one turn after the other. */

@@ -172,6 +172,39 @@ export function configureHost(
   }
 }
 
+/**
+ * Gives a pod back the addresses, routes and neighbours that the kernel took when its end went down.
+ * Nothing that something else has put in a route's place is changed, nor an end that is down. Returns
+ * how many things were missing.
+ */
+export function restorePod(netns: FileDescriptor, endpoint: Endpoint, node: NodePlumbing): number {
+  using pod = NetlinkSocket.open({ netns: netns.fd });
+  const link = findLink(pod, endpoint.ifname);
+  if (!link || !(link.flags & IFF_UP) || formatMac(link.mac) !== endpoint.podMac) return 0;
+  const { ifindex } = link;
+  const addresses = listAddresses(pod, { ifindex }).map(({ cidr }) => formatIp(cidr.address));
+  const neighbours = listNeighbours(pod).filter((row) => row.permanent && row.ifindex === ifindex)
+    .map(({ ip }) => formatIp(ip));
+  let restored = 0;
+  for (const ip of addressesOf(endpoint)) {
+    if (!addresses.includes(formatIp(ip))) {
+      addAddress(pod, { ifindex, cidr: hostCidr(ip) });
+      restored++;
+    }
+    const router = routerFor(node, ip);
+    if (neighbours.includes(formatIp(router))) continue;
+    replaceNeighbour(pod, { ifindex, ip: router, mac: parseMac(endpoint.hostMac) });
+    restored++;
+  }
+  const routes = new Set(listRoutes(pod).map((route) => formatCidr(route.destination)));
+  for (const route of podRoutes(endpoint, node, ifindex)) {
+    if (routes.has(formatCidr(route.destination))) continue;
+    replaceRoute(pod, route);
+    restored++;
+  }
+  return restored;
+}
+
 /** Sets what is missing on the host's side of the endpoints, in two dumps. Returns how many things. */
 export function repairHost(
   host: NetlinkSocket,
@@ -198,8 +231,9 @@ export function repairHost(
         repaired++;
       }
     } catch (error) {
-      // its device has just gone, of which the kernel gives notice
-      if (!isErrno(error, "ENODEV")) throw error;
+      // its device has just gone, of which the kernel gives notice, or somebody has set it down
+      if (isErrno(error, "ENETDOWN")) setLink(host, ifindex, { up: true });
+      else if (!isErrno(error, "ENODEV")) throw error;
     }
   }
   return repaired;

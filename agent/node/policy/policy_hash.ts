@@ -79,9 +79,7 @@ export class PolicyHash {
   /** In hexadecimal. */
   digest({ ingress, egress }: Pick<ResolvedPolicy, "ingress" | "egress">): string {
     const sides = [ingress, egress].map((s) => `${Number(s.enforced)},${s.defaultCookie}`);
-    const groups = [...this.#groups].sort(([a], [b]) => a - b).map(([key, hash]) =>
-      `${key}:${hash}`
-    );
-    return hashOf([...sides, ...groups]);
+    const groups = Uint32Array.from(this.#groups.keys()).sort();
+    return hashOf([...sides, ...Array.from(groups, (key) => `${key}:${this.#groups.get(key)}`)]);
   }
 }

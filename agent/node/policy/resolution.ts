@@ -34,6 +34,35 @@ function countDenies(entries: readonly PolicyEntry[]): number {
   return count;
 }
 
+/** The entries of an identity in a direction, a range of all entries, and what they become. */
+interface Edit {
+  start: number;
+  end: number;
+  direction: PolicyEntry["direction"];
+  id: number;
+  now: readonly PolicyEntry[];
+}
+
+/** The entries with all edits, in one copy: there may be many thousands of both. */
+function edited(entries: readonly PolicyEntry[], edits: Edit[]): readonly PolicyEntry[] {
+  const [first, second] = edits;
+  if (!first) return entries;
+  if (!second) return entries.toSpliced(first.start, first.end - first.start, ...first.now);
+  // several are at one place when they add: in the order of entries
+  edits.sort((a, b) =>
+    a.start - b.start ||
+    (a.direction < b.direction ? -1 : a.direction > b.direction ? 1 : a.id - b.id)
+  );
+  const parts: (readonly PolicyEntry[])[] = [];
+  let at = 0;
+  for (const { start, end, now } of edits) {
+    parts.push(entries.slice(at, start), now);
+    at = end;
+  }
+  parts.push(entries.slice(at));
+  return parts.flat();
+}
+
 /** What has been resolved so far. */
 interface State {
   policy: ResolvedPolicy;
@@ -111,18 +140,19 @@ export class Resolution {
     return { policy: { ...this.#sides, entries }, hashes: new PolicyHash(entries), denies };
   }
 
-  #patched(ids: Set<number>): State {
+  #patched(ids: ReadonlySet<number>): State {
     const { policies } = this.#key;
     const { policy, hashes } = this.#state;
     let { denies } = this.#state;
-    const entries = policy.entries.slice();
+    const edits: Edit[] = [];
     const put = (id: number, list: readonly PolicyEntry[]) => {
       for (const direction of ["egress", "ingress"] as const) {
-        const [start, end] = rangeOf(entries, direction, id, id + 1);
-        const own = list.filter((entry) => entry.direction === direction).sort(compareEntries);
-        if (equalData(entries.slice(start, end), own)) continue;
-        if (id !== host) denies += countDenies(own) - countDenies(entries.slice(start, end));
-        entries.splice(start, end - start, ...own);
+        const [start, end] = rangeOf(policy.entries, direction, id, id + 1);
+        const before = policy.entries.slice(start, end);
+        const now = list.filter((entry) => entry.direction === direction).sort(compareEntries);
+        if (equalData(before, now)) continue;
+        if (id !== host) denies += countDenies(now) - countDenies(before);
+        edits.push({ start, end, direction, id, now });
       }
     };
     for (const id of ids) {
@@ -130,7 +160,8 @@ export class Resolution {
     }
     const ofHost = entriesOfIdentity(host, policies, this.#key, this.#source);
     put(host, this.#host(ofHost, denies));
-    hashes.update(entries, ids.add(host));
+    const entries = edited(policy.entries, edits);
+    hashes.update(entries, edits.map(({ id }) => id));
     return { policy: { ...this.#sides, entries }, hashes, denies };
   }
 

@@ -25,6 +25,8 @@ export interface NodeLab {
   readonly cgroup: string;
   /** Writes a manifest, whole or not at all; `name` has no ending. */
   apply(name: string, manifest: string): void;
+  /** Removes a manifest. */
+  remove(name: string): void;
 }
 
 /** A node: a namespace with an agent. */

@@ -2,7 +2,7 @@
  * What the agent costs and how fast it is, as the compiled program in a lab: the plugin's ADD, start
  * to ready, memory, a policy's way from the file to the endpoints, and events.
  *
- * Usage: deno run -A scripts/bench/agent.ts [cni|memory|restart|pods|events ...], by default all of them.
+ * Usage: deno run -A scripts/bench/agent.ts [cni|memory|restart|pods|events|stops ...], by default all of them.
  * Writes dist/bench/agent.json; exits 1 when a limit is not kept.
  */
 
@@ -12,6 +12,7 @@ import { fullNode } from "./agent/full_node.ts";
 import { memory, restart } from "./agent/memory.ts";
 import { ROOT } from "./agent/node.ts";
 import { finish } from "./agent/report.ts";
+import { stops } from "./agent/stops.ts";
 
 const PARTS: Record<string, () => Promise<void>> = {
   cni,
@@ -19,6 +20,7 @@ const PARTS: Record<string, () => Promise<void>> = {
   restart,
   pods: fullNode,
   events,
+  stops,
 };
 
 const chosen = Deno.args.length > 0 ? Deno.args : Object.keys(PARTS);

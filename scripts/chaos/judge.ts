@@ -58,7 +58,7 @@ export interface Opening {
 }
 
 /** How long something may be open after the kernel's notice, in milliseconds. */
-export const OPEN_MS = 2000;
+const OPEN_MS = 2000;
 /** Between two looks at status, and from a clock to another, in milliseconds. */
 const SLACK_MS = 200;
 /** Bytes that are further apart are not of one opening. */

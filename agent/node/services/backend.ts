@@ -1,6 +1,6 @@
 /** Backends of a service port: the form in which they are chosen from and kept. */
 
-import { formatIp, formatSocketAddress, parseIp } from "../../../datapath/net/ip.ts";
+import { formatIp, parseIp } from "../../../datapath/net/ip.ts";
 
 /**
  * How fit a backend is for new connections. `active` ones get them. When there is none, those that
@@ -91,9 +91,4 @@ export function hasBackend(
   { address, port }: Pick<Backend, "address" | "port">,
 ): boolean {
   return text.includes(`["${formatIp(address)}",${port},`);
-}
-
-/** `address:port`, which no two backends of a port have in common. */
-export function backendEnd({ address, port }: Pick<Backend, "address" | "port">): string {
-  return formatSocketAddress(formatIp(address), port);
 }

@@ -3,18 +3,12 @@
 import type { MetricRow } from "../../../agent/api/metrics_text.ts";
 import { EventType } from "../../../datapath/maps/generated.ts";
 import { EventSource } from "../../../datapath/testdata/event_source.ts";
-import { withNode } from "./node.ts";
+import { cpuSeconds, withNode } from "./node.ts";
 import { delay, report } from "./report.ts";
 
 const EVENT_SECONDS = 5;
 const DRAINED_PER_SECOND = 1_000_000;
 const DECODED_PER_SECOND = 200_000;
-
-/** Seconds that the processor has spent on a process. */
-function cpuSeconds(pid: number): number {
-  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
 
 /** Every flow in JSON has this once. */
 const MARK = '"verdict":';

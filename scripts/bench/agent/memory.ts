@@ -9,7 +9,7 @@ import {
   services,
   SERVICES_A_FILE,
 } from "./manifests.ts";
-import { answering, residentMB, synced, withNode } from "./node.ts";
+import { answering, cpuSeconds, residentMB, synced, withNode } from "./node.ts";
 import { progress, quantile, report, timed } from "./report.ts";
 
 const RESTARTS = 5;
@@ -53,7 +53,7 @@ export async function restart(): Promise<void> {
     publishRemote(node);
     node.startAgent();
     await answering(node);
-    const times: number[] = [];
+    const times: number[] = [], cpu: number[] = [];
     for (let round = 0; round < RESTARTS; round++) {
       await synced(node, { ipcache: SERVICES + REMOTE });
       await node.stopAgent();
@@ -63,9 +63,11 @@ export async function restart(): Promise<void> {
           return answering(node);
         }),
       );
+      cpu.push(1000 * cpuSeconds(node.agentPid!));
       progress(`restart ${round + 1} of ${RESTARTS}: ${Math.round(times.at(-1)!)} ms`);
     }
     report(`${ALL}, restarted`, "start to ready, median", quantile(times, 0.5), "ms");
     report(`${ALL}, restarted`, "start to ready, least", Math.min(...times), "ms", { limit: 3000 });
+    report(`${ALL}, restarted`, "CPU till ready, median", quantile(cpu, 0.5), "ms");
   });
 }

@@ -43,6 +43,12 @@ export async function residentMB(node: LabNode): Promise<number> {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1024 / 1e6;
 }
 
+/** Seconds that the processor has spent on a process. */
+export function cpuSeconds(pid: number): number {
+  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** Resolves when the kernel has so many rows of each of these reconcilers, and nothing is left to do. */
 export async function synced(node: LabNode, wanted: Record<string, number>): Promise<void> {
   const waitsFor = async () => {

@@ -32,8 +32,14 @@ export class GroupIndex<Row> {
   }
 
   /** Returns the groups of the row before and after. When `groupsOf` throws, nothing has changed. */
-  apply(change: Change<Row>): Set<string> {
-    const before = change.kind === "added" ? [] : this.#groupsOf(change.previous);
+  apply(change: Change<Row>): Iterable<string> {
+    if (change.kind === "added") {
+      // as nearly all are: nothing to compare with
+      const groups = this.#groupsOf(change.row);
+      for (const group of groups) this.set(group, change.key, change.row);
+      return groups;
+    }
+    const before = this.#groupsOf(change.previous);
     const now = change.kind === "deleted" ? [] : this.#groupsOf(change.row);
     for (const group of before) if (!now.includes(group)) this.delete(group, change.key);
     if (change.kind !== "deleted") {

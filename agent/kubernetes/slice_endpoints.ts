@@ -14,6 +14,11 @@ type Packed = [
   forNodes?: string[] | null,
 ];
 
+/** In the order of their marks. */
+const CONDITIONS = ["ready", "serving", "terminating"] as const;
+
+const named = (names: readonly string[]) => names.map((name) => ({ name }));
+
 const mark = (condition: boolean | null | undefined) =>
   condition === true ? "+" : condition === false ? "-" : "?";
 
@@ -40,31 +45,28 @@ export function packEndpoints(endpoints: readonly SliceEndpoint[]): SliceEndpoin
 
 /** Objects anew with each call. */
 export function unpackEndpoints({ text }: SliceEndpoints): SliceEndpoint[] {
+  // assigned, not spread: there are very many
   return (JSON.parse(text) as Packed[]).map((row) => {
-    const [addresses, conditions, nodeName, zone, pod, forZones, forNodes] = row;
-    const condition = (at: number) => conditions[at] === "?" ? undefined : conditions[at] === "+";
-    const [ready, serving, terminating] = [condition(0), condition(1), condition(2)];
-    const names = (list: string[]) => list.map((name) => ({ name }));
-    return {
+    const [addresses, conditions, node, zone, pod, forZones, forNodes] = row;
+    const endpoint: SliceEndpoint = {
       addresses: typeof addresses === "string" ? [addresses] : addresses,
-      conditions: {
-        ...(ready === undefined ? {} : { ready }),
-        ...(serving === undefined ? {} : { serving }),
-        ...(terminating === undefined ? {} : { terminating }),
-      },
-      ...(nodeName ? { nodeName } : {}),
-      ...(zone ? { zone } : {}),
-      ...(forZones || forNodes
-        ? {
-          hints: {
-            ...(forZones ? { forZones: names(forZones) } : {}),
-            ...(forNodes ? { forNodes: names(forNodes) } : {}),
-          },
-        }
-        : {}),
-      ...(pod
-        ? { targetRef: { kind: "Pod", name: pod[1], ...(pod[0] ? { namespace: pod[0] } : {}) } }
-        : {}),
+      conditions: {},
     };
+    for (const [at, name] of CONDITIONS.entries()) {
+      if (conditions[at] !== "?") endpoint.conditions![name] = conditions[at] === "+";
+    }
+    if (node) endpoint.nodeName = node;
+    if (zone) endpoint.zone = zone;
+    if (forZones || forNodes) {
+      endpoint.hints = {
+        ...(forZones ? { forZones: named(forZones) } : {}),
+        ...(forNodes ? { forNodes: named(forNodes) } : {}),
+      };
+    }
+    if (pod) {
+      endpoint.targetRef = { kind: "Pod", name: pod[1] };
+      if (pod[0]) endpoint.targetRef.namespace = pod[0];
+    }
+    return endpoint;
   });
 }

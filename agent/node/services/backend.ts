@@ -70,18 +70,14 @@ export function packBackends(backends: readonly Backend[]): BackendList {
 export function unpackBackends({ text }: BackendList): Backend[] {
   return (JSON.parse(text) as PackedBackend[]).map((row) => {
     const [address, port, state, weight, local, node, zone, pod, forZones, forNodes] = row;
-    return {
-      address: parseIp(address),
-      port,
-      state,
-      weight,
-      local: local === 1,
-      ...(node ? { node } : {}),
-      ...(zone ? { zone } : {}),
-      ...(forZones ? { forZones } : {}),
-      ...(forNodes ? { forNodes } : {}),
-      ...(pod ? { pod } : {}),
-    };
+    // assigned, not spread: there are very many
+    const backend: Backend = { address: parseIp(address), port, state, weight, local: local === 1 };
+    if (node) backend.node = node;
+    if (zone) backend.zone = zone;
+    if (forZones) backend.forZones = forZones;
+    if (forNodes) backend.forNodes = forNodes;
+    if (pod) backend.pod = pod;
+    return backend;
   });
 }
 

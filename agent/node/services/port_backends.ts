@@ -30,14 +30,13 @@ function* sliceBackends(
         const pod = targetRef?.kind === "Pod" && targetRef.name
           ? `${targetRef.namespace ?? slice.metadata.namespace}/${targetRef.name}`
           : undefined;
-        yield {
-          ...unplaced(address, number, state),
-          ...(nodeName ? { node: nodeName } : {}),
-          ...(zone ? { zone } : {}),
-          ...(hints?.forZones ? { forZones: hints.forZones.map(({ name }) => name) } : {}),
-          ...(hints?.forNodes ? { forNodes: hints.forNodes.map(({ name }) => name) } : {}),
-          ...(pod ? { pod } : {}),
-        };
+        const backend = unplaced(address, number, state);
+        if (nodeName) backend.node = nodeName;
+        if (zone) backend.zone = zone;
+        if (hints?.forZones) backend.forZones = hints.forZones.map(({ name }) => name);
+        if (hints?.forNodes) backend.forNodes = hints.forNodes.map(({ name }) => name);
+        if (pod) backend.pod = pod;
+        yield backend;
       }
     }
   }
@@ -105,5 +104,5 @@ export function portBackends(
     backend.local = isLocal(backend.address);
     unique.set(end, backend);
   }
-  return [...unique].sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, backend]) => backend);
+  return [...unique.keys()].sort().map((end) => unique.get(end)!);
 }

@@ -60,7 +60,8 @@ __noinline int leave_to_stack(struct __sk_buff *skb, const struct packet *p, int
 	from = ipcache_exact(&source);
 	if (!from)
 		return TC_ACT_UNSPEC;
-	if (!source_is_believed(skb, p, from))
+	/* other nodes reach this one by whatever way they have */
+	if (!is_other_node(from) && !source_is_believed(skb, p, from))
 		return drop_on_arrival(skb, p, DROP(INVALID_SOURCE_IP));
 	if (tunnel_ifindex && may_be_tunnel_frame(p, err) && !is_from_its_node(skb, p))
 		return drop_on_arrival(skb, p, DROP(TUNNEL_FROM_UNKNOWN_NODE));

@@ -208,6 +208,49 @@ both("a node on two links has a MAC on each", (family) => {
   }
 });
 
+both(
+  "through the tunnel, what a node on the link sends to pods and services has its MAC",
+  (family) => {
+    using node = new TestNode();
+    link(node, family, OTHER_NODE[family]);
+    neighbour(node, OTHER_NODE[family], MAC);
+    serveAtNode(node, family);
+    node.setService(NODE[family], PORT, 20, [{ address: POD[family], port: 80 }], {
+      id: 3,
+      flags: ServiceFlags.EXTERNAL,
+    });
+    const datagram = (destination: string, destinationPort: number, sourceMac: Bytes) =>
+      udpFrame({
+        source: OTHER_NODE[family],
+        destination,
+        sourcePort: 9,
+        destinationPort,
+        sourceMac,
+      });
+    const question = (sourceMac: Bytes) =>
+      tcpFrame({
+        ...{ source: OTHER_NODE[family], destination: NODE[family], sourceMac },
+        ...{ sourcePort: 9, destinationPort: PORT, flags: TCP.syn },
+      });
+    /** An error about what the service has answered. */
+    const error = (sourceMac: Bytes) =>
+      unreachableFrame({
+        ...{ source: OTHER_NODE[family], destination: NODE[family], sourceMac },
+        about: tcpFrame({
+          ...{ source: NODE[family], destination: OTHER_NODE[family] },
+          ...{ sourcePort: PORT, destinationPort: 9, flags: TCP.ack },
+        }),
+      });
+    for (const make of [(mac: Bytes) => datagram(POD[family], 53, mac), question, error]) {
+      assertEquals(dropped(node, arrive(node, make(STRANGER))), DropReason.INVALID_SOURCE_IP);
+      assertEquals(dropped(node, arrive(node, make(MAC))), undefined);
+      assertEquals(dropped(node, arrive(node, make(STRANGER))), DropReason.INVALID_SOURCE_IP);
+    }
+    // nobody is locked out of the node itself
+    assertEquals(arrive(node, datagram(NODE[family], 99, STRANGER)).verdict, VERDICT.unspec);
+  },
+);
+
 both("the client of a service is none of this node's addresses or pods", (family) => {
   using node = new TestNode();
   const flags = ServiceFlags.EXTERNAL;
@@ -376,7 +419,10 @@ Deno.test("a mapped address in IPv6 does not change what is known of the one in 
 });
 
 const syn = (source: string, destination: string, sourcePort = 4000) =>
-  tcpFrame({ source, destination, sourcePort, destinationPort: PORT, flags: TCP.syn });
+  tcpFrame({
+    ...{ source, destination, sourcePort, destinationPort: PORT },
+    ...{ sourceMac: MAC, flags: TCP.syn },
+  });
 
 /** Marks the node's address as one with services. */
 function serveAtNode(node: TestNode, family: Family): void {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Whether a packet from the wire may have its source (skb only). The network never sends from an
- * address of this node or of its pods. Packets of another node's pods, and tunnel frames of the
- * node, have its MAC when it is on the same link. Where a router is between, or the MAC is not
- * known, any is taken.
+ * address of this node or of its pods. Packets of another node's pods, tunnel frames of the node,
+ * and in tunnel mode what it sends to pods and services, have its MAC when it is on the same link.
+ * Where a router is between, or the MAC is not known, any is taken.
  */
 #pragma once
 #include "config.h"
@@ -114,7 +114,16 @@ static __always_inline bool is_from_its_node(struct __sk_buff *skb, const struct
 	return mac_equal(eth->h_source, row->mac) || mac_is_zero(row->mac) || !node_mac_check;
 }
 
-/* Whether the packet may have its source, whose ipcache entry is `from`. */
+/* Whether the entry is of another node, and its address not one that the tunnel leads to. */
+static __always_inline bool is_other_node(const struct ipcache_entry *e)
+{
+	return (e->flags & (IPCACHE_NODE | IPCACHE_TUNNEL)) == IPCACHE_NODE &&
+	       e->identity != IDENTITY_HOST;
+}
+
+/*
+ * Whether the packet, to a pod or a service, may have its source, whose ipcache entry is `from`.
+ */
 static __always_inline bool source_is_believed(struct __sk_buff *skb, const struct packet *p,
 					       const struct ipcache_entry *from)
 {
@@ -125,8 +134,8 @@ static __always_inline bool source_is_believed(struct __sk_buff *skb, const stru
 	/* in tunnel mode, packets of remote pods arrive through the overlay only */
 	if (from->flags & IPCACHE_TUNNEL && routing_mode == ROUTING_VXLAN)
 		return false;
-	if (from->flags & IPCACHE_TUNNEL)
+	if (from->flags & IPCACHE_TUNNEL || (routing_mode == ROUTING_VXLAN && is_other_node(from)))
 		return is_from_its_node(skb, p);
-	/* a node's own packets may come by a router that its way back does not have */
+	/* in native routing, a node's own may come by a router that its way back does not have */
 	return !address_is_no_source(&p->tuple.source);
 }

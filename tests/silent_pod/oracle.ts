@@ -26,6 +26,8 @@ export interface Known {
   nodeOf: ReadonlyMap<string, string>;
   /** Nodes by their addresses, those on the pods' side included. */
   nodes: ReadonlyMap<string, string>;
+  /** Addresses of nodes that only their node knows of. */
+  secondary: ReadonlySet<string>;
   /** Addresses of nodes, the router and hosts outside, which answer whoever asks. */
   answering: ReadonlySet<string>;
   /** Nodes by the MAC of their device. */
@@ -191,12 +193,13 @@ export class Oracle {
 
   /** Who a packet on the wire is from: a pod (only from its node's MAC, without a tunnel), "world" … */
   #claimed(source: string, from: string | undefined): string | undefined {
-    const { pods, nodes, routing, nodeOf } = this.#known;
+    const { pods, nodes, secondary, routing, nodeOf } = this.#known;
     const pod = pods.get(source);
     if (pod) return routing === "native" && from && nodeOf.get(pod) === from ? pod : undefined;
     if (!isHostAddress(source)) return undefined;
     // an unused address of a pod CIDR gives no more rights than any other
-    return nodes.has(source) ? "node" : "world";
+    if (!nodes.has(source) || secondary.has(source)) return "world";
+    return routing === "native" || from === nodes.get(source) ? "node" : undefined;
   }
 
   /** Who has a node's address on the wire speaks for that node: its pods, itself and the world. */

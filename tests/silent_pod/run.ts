@@ -225,6 +225,7 @@ function knownOf(
     pods: new Map([...pods].flatMap(([name, { ipv4, ipv6 }]) => [[ipv4, name], [ipv6, name]])),
     nodeOf: new Map([...pods].map(([name, { node }]) => [name, node.name])),
     nodes,
+    secondary: new Set(SECONDARY),
     answering: new Set([
       ...nodes.keys(),
       ...ROUTER,

@@ -185,7 +185,7 @@ struct ct_origin {
 	__u32 share;
 };
 
-static __always_inline long ct_replace(struct ct_key *key, struct ct_entry *row)
+static __always_inline int ct_replace(struct ct_key *key, struct ct_entry *row)
 {
 	struct ct_entry *old = bpf_map_lookup_elem(&pilus_ct, key);
 
@@ -199,7 +199,7 @@ __noinline int ct_create(struct __sk_buff *skb, const struct packet *p, const st
 {
 	struct ct_entry row = {};
 	struct ct_key key;
-	long err;
+	int err; /* Linux before 6.4 gives 32 bits, and anything above them */
 
 	if (!p || !o)
 		return DROP(CT_CREATE_FAILED);

@@ -8,16 +8,20 @@
  * Needs dist/pilus.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { chaos } from "./chaos/chaos.ts";
+import { countOf, scriptOptions } from "./options.ts";
 
-const args = parseArgs(Deno.args, { string: ["minutes", "seed", "only"], collect: ["only"] });
-const minutes = Number(args.minutes ?? 60);
-const seed = Number(args.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+const options = scriptOptions(
+  "Usage: deno run -A scripts/chaos.ts [--minutes=60] [--seed=N] [--only=KIND]…",
+  { minutes: "60", seed: String(crypto.getRandomValues(new Uint32Array(1))[0]) },
+  ["only"],
+);
+const minutes = countOf("minutes", options.minutes);
+const seed = countOf("seed", options.seed);
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => stop.abort());
 }
 console.log(`${minutes} minutes of chaos with --seed=${seed}`);
-const ok = await chaos({ seed, minutes, only: args.only as string[], signal: stop.signal });
+const ok = await chaos({ seed, minutes, only: options.only, signal: stop.signal });
 Deno.exit(ok ? 0 : 1);

@@ -7,31 +7,46 @@
  *        [--senders=silent,tied,…]; N frames of each sender. Exits 1 when something got through.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { SENDERS } from "../tests/silent_pod/cast.ts";
 import { describe } from "../tests/silent_pod/run.ts";
 import { silentPod } from "../tests/silent_pod/story.ts";
+import { countOf, scriptOptions } from "./options.ts";
 
-const { frames, seed, first, routing, senders } = parseArgs(Deno.args, {
-  string: ["frames", "seed", "first", "routing", "senders"],
-  default: {
+const MODES = ["vxlan", "native"] as const;
+
+const options = scriptOptions(
+  "Usage: deno run -A scripts/silent_pod.ts [--frames=1000000] [--seed=N] [--first=0] " +
+    `[--routing=${MODES.join(",")}] [--senders=${SENDERS.join(",")}]`,
+  {
     frames: "1000000",
     seed: String(Date.now() % 2 ** 31),
     first: "0",
-    routing: "vxlan,native",
+    routing: MODES.join(","),
     senders: SENDERS.join(","),
   },
-}) as Record<string, string>;
+);
+const frames = countOf("frames", options.frames), first = countOf("first", options.first);
+const seed = countOf("seed", options.seed);
+const senders = choose("senders", SENDERS), modes = choose("routing", MODES);
+
+function choose<T extends string>(name: "senders" | "routing", all: readonly T[]): T[] {
+  return options[name].split(",").map((text) => {
+    const known = all.find((candidate) => candidate === text);
+    if (known) return known;
+    console.error(`--${name} has ${all.join(", ")}, not ${JSON.stringify(text)}`);
+    return Deno.exit(2);
+  });
+}
 
 let failed = false;
-for (const mode of routing!.split(",") as ("vxlan" | "native")[]) {
+for (const mode of modes) {
   const began = performance.now();
-  console.log(`${mode}: ${frames} frames of each of ${senders}, seed ${seed}`);
+  console.log(`${mode}: ${frames} frames of each of ${senders.join(", ")}, seed ${seed}`);
   await silentPod(mode, async (trial) => {
-    const total = Number(frames) * senders!.split(",").length;
-    const outcome = await trial.run(Number(seed), Number(frames), {
-      first: Number(first),
-      senders: senders!.split(",").map((name) => SENDERS.indexOf(name as typeof SENDERS[number])),
+    const total = frames * senders.length;
+    const outcome = await trial.run(seed, frames, {
+      first,
+      senders: senders.map((name) => SENDERS.indexOf(name)),
       progress: (sent) => {
         if (sent % 100_000 === 0) console.log(`  ${sent} of ${total}`);
       },

@@ -2,6 +2,7 @@
 
 import { join, resolve } from "@std/path";
 import { readBounded } from "./bounded_file.ts";
+import { HeldPipes } from "./held_pipes.ts";
 import type { Timer } from "./timer.ts";
 import { TimeSlice } from "./time_slice.ts";
 
@@ -64,6 +65,7 @@ interface Rename {
 /** See the module. Dispose of it to stop watching. */
 export class WatchedDirectory implements AsyncDisposable {
   readonly #options: WatchedDirectoryOptions;
+  readonly #pipes: HeldPipes;
   /** By path, what tells one version of a file from another; empty for one that could not be read. */
   readonly #signatures = new Map<string, string>();
   /** Paths that the watch named: read again even when they look unchanged. */
@@ -80,11 +82,14 @@ export class WatchedDirectory implements AsyncDisposable {
   #stopped = false;
 
   constructor(options: WatchedDirectoryOptions) {
-    this.#options = { ...options, directory: resolve(options.directory) };
+    const directory = resolve(options.directory);
+    this.#options = { ...options, directory };
+    this.#pipes = new HeldPipes(directory);
   }
 
   /** Reads the files and watches from then on. Resolves when all have been read. */
   async start(): Promise<void> {
+    this.#pipes.refresh();
     this.#startWatch();
     await this.scan();
     const { rescanMs = 10_000 } = this.#options;
@@ -107,6 +112,8 @@ export class WatchedDirectory implements AsyncDisposable {
     this.#stopped = true;
     clearTimeout(this.#settleTimer);
     clearInterval(this.#rescanTimer);
+    using pipes = this.#pipes;
+    pipes.refresh();
     this.#watcher?.close();
     await this.#watching;
     await this.#scanning;
@@ -184,6 +191,7 @@ export class WatchedDirectory implements AsyncDisposable {
   }
 
   async #rescan(): Promise<void> {
+    this.#pipes.refresh();
     if (!this.#watcher && !this.#stopped) this.#startWatch();
     await this.scan();
   }

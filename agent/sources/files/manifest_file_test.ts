@@ -12,12 +12,15 @@ spec:
 const two = `${policy("web")}---\n${policy("api")}`;
 const inForce = (p: Place) => () => p.policies().join();
 
+const pipe = (path: string) => new Deno.Command("mkfifo", { args: [path] }).outputSync();
+
 /** What a file may become that is not to be read, each in its own file. */
 const FAULTS: Record<string, (p: Place, name: string) => void> = {
   broken: (p, name) => p.write(name, "kind: {"),
   cut: (p, name) => p.write(name, policy("cut", "ingress: [{from: ")),
   wrong: (p, name) => p.write(name, policy("wrong", "ingress: {}")),
   large: (p, name) => p.write(name, "# x\n".repeat(5_000_000)),
+  pipe: (p, name) => pipe(p.path(name)),
   circle: (p, name) => Deno.symlinkSync(name, p.path(name)),
   nowhere: (p, name) => Deno.symlinkSync("nothing-there", p.path(name)),
 };
@@ -45,7 +48,7 @@ Deno.test("a ManifestFile that cannot be read keeps what was in force, whatever 
   };
   for (const [name, make] of Object.entries(before)) {
     await t.step(name, async () => {
-      await using p = place();
+      await using p = place({ rescanMs: 200 });
       for (const name of names) p.rename(`${name}.yaml`, policy(name));
       await p.source.start();
       const all = inForce(p)();
@@ -284,4 +287,24 @@ Deno.test("a directory that cannot be read is a problem of its own, and keeps wh
   Deno.renameSync(p.path(".away"), p.path(".target"));
   await until(() => inForce(p)() === "demo/changed,demo/linked,demo/sub");
   await until(() => p.problems().length === 0);
+});
+
+Deno.test("a FileSource goes on where somebody makes pipes, and ends", async () => {
+  await using p = place({ rescanMs: 200 });
+  Deno.mkdirSync(p.path(".hidden"));
+  await p.source.start();
+  const away = p.path(".hidden/away");
+  for (const name of ["a.yaml", "b", ".c", ".hidden/d.yaml"]) pipe(p.path(name));
+  Deno.symlinkSync(".hidden/d.yaml", p.path("linked.yaml"));
+  p.rename("x.yaml", policy("web"));
+  await until(() => inForce(p)() === "demo/web");
+  await until(() => p.problems().length === 2);
+  p.remove("a.yaml");
+  Deno.renameSync(p.path(".c"), away);
+  await until(() => p.problems().length === 1);
+  await p.restart();
+  pipe(p.path("e.yaml"));
+  await p.source.start();
+  await until(() => p.problems().length === 2);
+  assertEquals(inForce(p)(), "demo/web");
 });

@@ -11,6 +11,7 @@ import {
   Lexer,
   LineCounter,
   Parser,
+  type Tags,
 } from "yaml";
 import { type Fault, MAX_FAULTS, type Step } from "./schema.ts";
 
@@ -54,6 +55,20 @@ function checkDepth(value: unknown, depth = 0): void {
   else for (const key in value) checkDepth((value as Record<string, unknown>)[key], depth + 1);
 }
 
+/** Throws TooMuchError for a value that has too many levels, or by its aliases too many parts. */
+function checkGrowth(value: unknown): void {
+  let parts = 0;
+  const check = (value: unknown, depth: number): void => {
+    if (++parts > MAX_TOKENS) {
+      throw new TooMuchError(`has aliases that make more than ${MAX_TOKENS} parts of it`);
+    }
+    if (depth > MAX_DEPTH) throw new TooMuchError(TOO_DEEP);
+    if (typeof value !== "object" || value === null) return;
+    for (const part of Object.values(value)) check(part, depth + 1);
+  };
+  check(value, 0);
+}
+
 /** Throws SyntaxError for what is not JSON, and TooMuchError. */
 export function* jsonDocuments(text: string): Generator<ParsedDocument> {
   let next = 1;
@@ -61,12 +76,47 @@ export function* jsonDocuments(text: string): Generator<ParsedDocument> {
     const begin = part.search(/\S/);
     const line = next + newlines(part.slice(0, begin));
     if (begin >= 0) {
-      const value = JSON.parse(part);
-      checkDepth(value);
-      yield { value, errors: [], lineOf: () => line };
+      for (const { value, offset } of jsonValues(part)) {
+        checkDepth(value);
+        const at = offset === 0 ? line : next + newlines(part.slice(0, offset));
+        yield { value, errors: [], lineOf: () => at };
+      }
     }
     next += newlines(part);
   }
+}
+
+/** The value of the text, or objects one after the other. Throws SyntaxError. */
+function* jsonValues(text: string): Generator<{ value: unknown; offset: number }> {
+  try {
+    yield { value: JSON.parse(text), offset: 0 };
+    return;
+  } catch (error) {
+    if (objectEnd(text, 0) === undefined) throw error;
+  }
+  for (let offset = 0; offset < text.length;) {
+    const end = objectEnd(text, offset) ?? text.length;
+    const part = text.slice(offset, end);
+    if (part.trim() !== "") yield { value: JSON.parse(part), offset: offset + part.search(/\S/) };
+    offset = end;
+  }
+}
+
+/** Where the object that begins at the offset, or after it, ends. */
+function objectEnd(text: string, offset: number): number | undefined {
+  const marks = /["{}]/g;
+  marks.lastIndex = offset;
+  const string = /"(?:[^"\\]|\\.)*"/ys;
+  let depth = 0;
+  for (let mark; (mark = marks.exec(text));) {
+    if (mark[0] === '"') {
+      string.lastIndex = mark.index;
+      if (!string.test(text)) return undefined;
+      marks.lastIndex = string.lastIndex;
+    } else if (mark[0] === "{") depth++;
+    else if (--depth <= 0) return marks.lastIndex;
+  }
+  return undefined;
 }
 
 function newlines(text: string): number {
@@ -100,19 +150,43 @@ function* tokens(text: string, onNewLine: (offset: number) => void) {
   yield* parser.end();
 }
 
+/** What Kubernetes leaves as text: times, numbers of base 60, and what is no JSON. */
+const TEXTS = ["timestamp", "binary", "set", "omap", "pairs"];
+
+/** As Kubernetes reads numbers and merges: 0120 is 80, 8_080 is 8080. */
+const YAML_1_1 = {
+  schema: "yaml-1.1",
+  merge: true,
+  customTags: (tags: Tags) =>
+    tags.flatMap((tag) => {
+      if (typeof tag === "string") return tag;
+      const name = tag.tag.split(":").at(-1)!;
+      if (TEXTS.includes(name) || tag.format === "TIME") return [];
+      if (name !== "bool" || tag.collection) return tag;
+      // yes, no, on and off stay texts, which labels may be
+      const test = tag.identify?.(true) ? /^(true|True|TRUE)$/ : /^(false|False|FALSE)$/;
+      return { ...tag, test };
+    }),
+} as const;
+
 /** What is not YAML is among the errors. Throws TooMuchError. */
 export function* yamlDocuments(text: string): Generator<ParsedDocument> {
   const lines = new LineCounter();
+  // a mark of byte order begins each file, and files are put together
+  text = text.replaceAll(/^\uFEFF/gm, "");
   const lineAt = (offset = 0) => Math.max(1, lines.linePos(offset).line);
   // one document after the other: the tree of a large file would be many times the file
-  for (const document of new Composer().compose(tokens(text, lines.addNewLine))) {
+  for (const document of new Composer(YAML_1_1).compose(tokens(text, lines.addNewLine))) {
     const errors = document.errors.slice(0, MAX_FAULTS).map(({ pos, message }) => ({
       line: lineAt(pos[0]),
       message: `not valid YAML: ${message}`,
     }));
     let value: unknown;
     try {
-      if (errors.length === 0) value = document.toJS();
+      if (errors.length === 0) {
+        value = document.toJS({ maxAliasCount: -1 });
+        checkGrowth(value);
+      }
     } catch (error) { // aliases of aliases that would be more than memory holds
       const { message } = error as Error;
       errors.push({

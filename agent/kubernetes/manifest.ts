@@ -177,6 +177,7 @@ function readResource<Entry>(
     const itemKind = kind === "List" ? undefined : kind.slice(0, -"List".length);
     for (const [i, item] of items.entries()) {
       if (result.problems.length >= MAX_PROBLEMS) return;
+      if (item === null) continue;
       readResource(result, document, reader, item, [...path, "items", i], itemKind);
     }
     return;

@@ -61,7 +61,7 @@ export const networkPolicySchema = resource({
     policyTypes: list(oneOf("Ingress", "Egress")),
     ingress: list(object({ from: networkPolicyPeers, ports: networkPolicyPorts })),
     egress: list(object({ to: networkPolicyPeers, ports: networkPolicyPorts })),
-  }, { required: ["podSelector"] }),
+  }),
 }, ["spec"]);
 
 export type NetworkPolicy = Normalised<"NetworkPolicy", Infer<typeof networkPolicySchema>>;

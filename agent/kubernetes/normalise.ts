@@ -23,7 +23,15 @@ export function normalise(
     metadata: {
       ...metadata,
       namespace: namespaced ? metadata.namespace ?? "default" : "",
-      labels: metadata.labels ?? {},
+      labels: withTexts(metadata.labels ?? {}),
+      ...(metadata.annotations ? { annotations: withTexts(metadata.annotations) } : {}),
     },
   }) as Resource;
+}
+
+/** As the API reads labels and annotations without a value. */
+function withTexts(labels: Record<string, string | null>): Record<string, string> {
+  const values = Object.entries(labels);
+  if (values.every(([, value]) => value !== null)) return labels as Record<string, string>;
+  return Object.fromEntries(values.map(([key, value]) => [key, value ?? ""]));
 }

@@ -89,11 +89,16 @@ function labelSelector(key: Schema<string>) {
 export const selector = labelSelector(labelKey);
 export const ciliumSelector = labelSelector(ciliumLabelKey);
 
+/** Null is the empty text. */
+function orNull(schema: Schema<string>): Schema<string> {
+  return (value) => value === null ? [] : schema(value);
+}
+
 const metadata = object({
   name,
   namespace,
-  labels,
-  annotations: record(text(), text()),
+  labels: record(orNull(labelValue), labelKey),
+  annotations: record(orNull(text())),
 }, {
   required: ["name"],
   unused: [

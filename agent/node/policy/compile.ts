@@ -139,7 +139,7 @@ function compileNetworkPolicy(policy: NetworkPolicy, cookies: Cookies): Compiled
     namespace,
     name,
     path: "spec",
-    subject: [inNamespace(namespace), ...compileSelector(spec.podSelector, "k8s")],
+    subject: [inNamespace(namespace), ...compileSelector(spec.podSelector ?? {}, "k8s")],
     enforces,
     rules,
     problems: [],

@@ -48,8 +48,8 @@ export interface WatchedDirectoryOptions {
 /** Manifests by their names; hidden files are not looked at. */
 const FILE = /^[^.].*\.(ya?ml|json)$/;
 
-/** Milliseconds within which a notice comes after those of what happened before it. */
-const NOTICE_MS = 10;
+/** Milliseconds that a notice may be behind one of something earlier, on a machine that is busy. */
+const NOTICE_MS = 40;
 
 /** Notices of one burst that runtimes keep; older ones lose the others without a word. */
 const MAX_NOTICES = 15;
@@ -154,12 +154,12 @@ export class WatchedDirectory implements AsyncDisposable {
     })();
   }
 
-  #scanSoon(): void {
+  #scanSoon(ms = this.#options.settleMs ?? 20): void {
     if (this.#stopped) return;
     this.#settleTimer ??= setTimeout(() => {
       this.#settleTimer = undefined;
       void this.scan();
-    }, this.#options.settleMs ?? 20);
+    }, ms);
   }
 
   #noteRename(path: string): void {
@@ -178,10 +178,10 @@ export class WatchedDirectory implements AsyncDisposable {
     // a notice of what was written after the rename may be among those that were lost
     if (this.#notices > MAX_NOTICES) this.#renamed.clear();
     this.#notices = 0;
-    const latest = performance.now() - NOTICE_MS;
+    const now = performance.now();
     for (const [path, { signature, at }] of this.#renamed) {
-      if (at > latest) {
-        this.#scanSoon();
+      if (now - at < NOTICE_MS) {
+        this.#scanSoon(NOTICE_MS - (now - at));
         continue;
       }
       this.#renamed.delete(path);

@@ -5,6 +5,9 @@ import { replaceWhole, writeWhole } from "../../core/whole_file.ts";
 /** Name of the configuration: sorts before what others leave there. */
 export const CNI_CONFIG_NAME = "05-pilus.conflist";
 
+/** Versions of the specification that the configuration offers: from the first one with CHECK. */
+const CONFIG_VERSIONS = ["0.4.0", "1.0.0", "1.1.0"];
+
 /** Options for {@linkcode writeCniConfig}. */
 export interface CniConfigOptions {
   /** @default {"/etc/cni/net.d"} */
@@ -21,8 +24,10 @@ export function writeCniConfig(
   { directory = "/etc/cni/net.d", socket, stateDir }: CniConfigOptions,
 ): string {
   const config = {
-    cniVersion: "1.1.0",
-    cniVersions: ["0.4.0", "1.0.0", "1.1.0"],
+    // runtimes that know the list take the newest of it that they speak; the others, as podman 4 and
+    // containerd 1.6, take this one and refuse what they do not know
+    cniVersion: CONFIG_VERSIONS[0],
+    cniVersions: CONFIG_VERSIONS,
     name: "pilus",
     plugins: [{ type: "pilus", socket, stateDir }],
   };

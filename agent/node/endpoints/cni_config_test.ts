@@ -11,8 +11,12 @@ Deno.test("writeCniConfig() and installCniBinary() replace their own file and le
     for (let i = 0; i < 2; i++) writeCniConfig(options);
     const names = [...Deno.readDirSync(directory)].map((entry) => entry.name).sort();
     assertEquals(names, [CNI_CONFIG_NAME, "10-other.conflist"]);
-    const { plugins } = JSON.parse(Deno.readTextFileSync(`${directory}/${CNI_CONFIG_NAME}`));
+    const { plugins, cniVersion, cniVersions } = JSON.parse(
+      Deno.readTextFileSync(`${directory}/${CNI_CONFIG_NAME}`),
+    );
     assertEquals(plugins[0].type, "pilus");
+    // podman 4.3 and containerd 1.6 refuse a version above 0.4.0 and 1.0.0
+    assertEquals([cniVersion, cniVersions], ["0.4.0", ["0.4.0", "1.0.0", "1.1.0"]]);
 
     for (const content of ["one", "two"]) {
       const program = `${root}/program-${content}`;

@@ -36,16 +36,19 @@ function text(value: unknown, name: string, { optional = false } = {}): string {
   return value;
 }
 
-const CONTAINER_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}$/;
+/** Of a container: its number, and the name that podman gives to one of no Pod. */
+const CONTAINER = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}$/;
 
 /** Throws ApiError 400 for names that the runtime or the API would not have. */
 function checkNames({ containerId, namespace = "", pod = "" }: EndpointCreateRequest): void {
-  const wrong = !CONTAINER_ID.test(containerId)
+  const wrong = !CONTAINER.test(containerId)
     ? `containerId ${shown(containerId)} must be letters, digits and _ . -`
     : namespace !== "" && !isNamespaceName(namespace)
     ? `namespace ${shown(namespace)} is no name of a namespace`
-    : pod !== "" && !isResourceName(pod)
+    : pod !== "" && namespace !== "" && !isResourceName(pod)
     ? `pod ${shown(pod)} is no name of a pod`
+    : pod !== "" && !CONTAINER.test(pod)
+    ? `container ${shown(pod)} must be letters, digits and _ . -`
     : undefined;
   if (wrong !== undefined) throw new ApiError(400, { code: "invalid", message: wrong });
 }

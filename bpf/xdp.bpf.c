@@ -81,7 +81,7 @@ static __always_inline int load_balance(struct xdp_md *ctx, const struct flow *w
 		return XDP_PASS;
 	row = err;
 	b = bpf_map_lookup_elem(&pilus_backends, &row);
-	if (!b || b->flags || find_next_hop(ctx, b))
+	if (!b || b->flags || find_next_hop(ctx, own, b))
 		return XDP_PASS;
 	if (s->flags & SERVICE_DSR_IPIP) {
 		length += IP_LENGTH(w->family);
@@ -125,7 +125,7 @@ static __always_inline int reverse_snat(struct xdp_md *ctx, const struct flow *w
 	/* masqueraded pods are handled by the host program */
 	if (to.source_port == w->tuple.source_port && address_equal(&frontend, &w->tuple.source))
 		return XDP_PASS;
-	if (look_up_next_hop(ctx, &client, &hop) || w->length > hop.mtu)
+	if (look_up_next_hop(ctx, &frontend, &client, &hop) || w->length > hop.mtu)
 		return XDP_PASS;
 	to.source = &frontend;
 	to.destination = &client;

@@ -11,24 +11,28 @@ static __always_inline bool next_hop_is_fresh(const struct backend *b)
 }
 
 /*
- * Asks the route and neighbour tables. Returns 0, or -1 when they have no answer that XDP can use:
- * then the stack looks for the neighbour.
+ * Asks the rules, routes and neighbours of the stack for what leaves from `from`, as it does
+ * itself. Returns 0, or -1 when they have no answer that XDP can use: then the stack looks for the
+ * neighbour.
  */
-__noinline int look_up_next_hop(CONTEXT *ctx, const struct address *to, struct next_hop *hop)
+__noinline int look_up_next_hop(CONTEXT *ctx, const struct address *from, const struct address *to,
+				struct next_hop *hop)
 {
 	struct bpf_fib_lookup fib = {};
 	__u32 ifindex;
 
-	if (!to || !hop)
+	if (!from || !to || !hop)
 		return -1;
 	fib.ifindex = CONTEXT_IFINDEX(ctx);
 	fib.l4_protocol = IPPROTO_TCP;
 	fib.tot_len = sizeof(struct ipv6hdr);
 	if (address_is_v4(to)) {
 		fib.family = 2; /* AF_INET */
+		fib.ipv4_src = WORD(from, 3);
 		fib.ipv4_dst = WORD(to, 3);
 	} else {
 		fib.family = 10; /* AF_INET6 */
+		__builtin_memcpy(fib.ipv6_src, from->bytes, 16);
 		__builtin_memcpy(fib.ipv6_dst, to->bytes, 16);
 	}
 	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
@@ -45,13 +49,13 @@ __noinline int look_up_next_hop(CONTEXT *ctx, const struct address *to, struct n
 }
 
 /* Renews what a backend's row knows. Returns 0, or -1 as look_up_next_hop(). */
-static __always_inline int find_next_hop(CONTEXT *ctx, struct backend *b)
+static __always_inline int find_next_hop(CONTEXT *ctx, const struct address *own, struct backend *b)
 {
-	struct address to = b->address;
+	struct address from = *own, to = b->address;
 
 	if (next_hop_is_fresh(b))
 		return 0;
-	if (look_up_next_hop(ctx, &to, &b->hop))
+	if (look_up_next_hop(ctx, &from, &to, &b->hop))
 		return -1;
 	b->hop.resolved = bpf_ktime_get_coarse_ns();
 	return 0;

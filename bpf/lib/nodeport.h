@@ -20,18 +20,19 @@ static __always_inline int route_translated(struct __sk_buff *skb, const struct 
 }
 
 /* The path MTU to the backend when the packet with `more` bytes exceeds it, else 0. */
-__noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p, __u32 more)
+__noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p,
+			    const struct address *own, __u32 more)
 {
 	struct scratch *t = this_scratch();
 	struct backend *b;
 	__u32 row, mtu = 0, ifindex = tunnel_ifindex;
 
-	if (!p || !t)
+	if (!p || !t || !own)
 		return 0;
 	if (!(t->backend & BACKEND_TUNNEL)) {
 		row = t->row;
 		b = bpf_map_lookup_elem(&pilus_backends, &row);
-		if (!b || find_next_hop(skb, b))
+		if (!b || find_next_hop(skb, own, b))
 			return 0;
 		ifindex = b->hop.ifindex;
 		if (b->hop.mtu && !skb->gso_segs && skb->len - ETH_HLEN + more > b->hop.mtu)
@@ -98,7 +99,7 @@ __noinline int nodeport_to_remote(struct __sk_buff *skb, struct packet *p)
 	else if (mode == SERVICE_DSR_OPTION &&
 		 (p->tuple.protocol == IPPROTO_UDP || tcp_begins(p->tcp_flags)))
 		more = OPTION_LENGTH(p->family);
-	mtu = exceeded_mtu(skb, p, more);
+	mtu = exceeded_mtu(skb, p, &own, more);
 	/* the tunnel's device fragments its own packets */
 	if (mtu > 0 && !(tunnel && may_be_fragmented(skb, p))) {
 		count(REASON_FRAGMENTATION_NEEDED, METRIC_INGRESS, skb->len);

@@ -1,6 +1,6 @@
 /** Datagrams of every size from a client outside to backends here and elsewhere, whole and in parts. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { RoutingMode } from "../datapath/loader.ts";
 import { FAMILIES } from "../datapath/testdata/families.ts";
 import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
@@ -20,6 +20,9 @@ const MODES: { name: string; routing: RoutingMode; args: string[] }[] = [
 
 /** Bytes: that fit everywhere, that fit but for what is added on the way, and in parts. */
 const SIZES = [1400, 1440, 1460, 3000, 20_000];
+
+/** Bytes of datagrams that are sent many at once, with UDP's segmentation offload. */
+const SEGMENTS = [1200, 1400, 1440];
 
 /** Values of IP_MTU_DISCOVER (linux/in.h): DF never, or where the datagram is whole. */
 const DISCOVERY = { never: 0, want: 1 } as const;
@@ -54,6 +57,25 @@ for (const { name, routing, args } of MODES) {
         }
       }
       await inKernel(a, b);
+      for (const [number, app] of BACKENDS) {
+        for (const family of FAMILIES) {
+          await t.step(`${app}, ${family}, ten at once`, async () => {
+            for (const size of SEGMENTS) {
+              for (const ip of ["-4", "-6"]) {
+                await lab.outside.exec(["ip", ip, "route", "flush", "cache"]);
+              }
+              const command = ["segments", balanced(number)[family], 7, size];
+              const { came = [] } = await peer(lab.outside, command);
+              if (size <= 1400) assertEquals(came, [10, 10, 10], `${size} bytes`);
+              // the sender learns that they are too long for the way, or they arrive
+              else {assert(
+                  came.slice(1).every((n) => n === 10 || n === "EMSGSIZE"),
+                  `${size}: ${came}`,
+                );}
+            }
+          });
+        }
+      }
       for (const [number, app] of BACKENDS) {
         for (const family of FAMILIES) {
           for (const [words, discovery] of Object.entries(DISCOVERY)) {

@@ -12,12 +12,19 @@
 #include "service.h"
 #include "service_dnat.h"
 
+/* For a change of headers: the size of a datagram's segments is the sender's, and stays. */
+static __always_inline __u64 room_flags(const struct __sk_buff *skb, __u8 protocol)
+{
+	return skb->gso_size && protocol == IPPROTO_UDP ? BPF_F_ADJ_ROOM_FIXED_GSO : 0;
+}
+
 static __always_inline int add_option_v4(struct __sk_buff *skb, const struct packet *p)
 {
 	struct option_v4 option = {.type = OPTION_V4_TYPE, .length = sizeof(option)};
 	struct iphdr ip;
 
-	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET, 0) ||
+	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET,
+				room_flags(skb, p->tuple.protocol)) ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return DROP(WRITE_ERROR);
 	option.address = WORD(&p->inner.destination, 3);
@@ -40,7 +47,8 @@ static __always_inline int add_option_v6(struct __sk_buff *skb, const struct pac
 	    .type = OPTION_V6_TYPE, .length = OPTION_V6_LENGTH, .words = 2, .pad = {1, 0}};
 	struct ipv6hdr ip;
 
-	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET, 0) ||
+	if (bpf_skb_adjust_room(skb, sizeof(option), BPF_ADJ_ROOM_NET,
+				room_flags(skb, p->tuple.protocol)) ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return DROP(WRITE_ERROR);
 	__builtin_memcpy(option.address, p->inner.destination.bytes, 16);
@@ -108,14 +116,16 @@ __noinline int dsr_encap_ip(struct __sk_buff *skb, struct packet *p, const struc
 			    const struct address *destination)
 {
 	__u32 length = skb->len - ETH_HLEN;
+	__u64 flags;
 
 	if (!p || !source || !destination)
 		return DROP(WRITE_ERROR);
+	flags = room_flags(skb, p->tuple.protocol);
 	if (p->family == 4) {
 		struct iphdr ip = {};
 
 		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC,
-					BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
+					BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | flags))
 			return DROP(WRITE_ERROR);
 		ip.version = 4;
 		ip.ihl = 5;
@@ -132,7 +142,7 @@ __noinline int dsr_encap_ip(struct __sk_buff *skb, struct packet *p, const struc
 		struct ipv6hdr ip = {};
 
 		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC,
-					BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+					BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | flags))
 			return DROP(WRITE_ERROR);
 		ip.version = 6;
 		ip.payload_len = bpf_htons(length);
@@ -196,7 +206,8 @@ __noinline int dsr_decap_ip(struct __sk_buff *skb, struct packet *p)
 		return 0;
 	t->target.address = p->tuple.destination;
 	t->target.port = *port;
-	if (bpf_skb_adjust_room(skb, -(int)outer, BPF_ADJ_ROOM_MAC, 0))
+	if (bpf_skb_adjust_room(skb, -(int)outer, BPF_ADJ_ROOM_MAC,
+				room_flags(skb, inner->tuple.protocol)))
 		return DROP(WRITE_ERROR);
 	inner->l3 -= outer;
 	inner->l4 -= outer;

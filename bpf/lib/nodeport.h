@@ -19,13 +19,26 @@ static __always_inline int route_translated(struct __sk_buff *skb, const struct 
 	return verdict == TC_ACT_OK ? DROP(FIB_LOOKUP_FAILED) : verdict;
 }
 
+/*
+ * Bytes of the IP packet, or of each that its segments become; 0: TCP's segments, which become
+ * smaller with what is added.
+ */
+static __always_inline __u32 wire_length(const struct __sk_buff *skb, const struct packet *p)
+{
+	if (!skb->gso_segs)
+		return skb->len - ETH_HLEN;
+	if (p->tuple.protocol != IPPROTO_UDP)
+		return 0;
+	return p->l4 - p->l3 + sizeof(struct udphdr) + skb->gso_size;
+}
+
 /* The path MTU to the backend when the packet with `more` bytes exceeds it, else 0. */
 __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p,
 			    const struct address *own, __u32 more)
 {
 	struct scratch *t = this_scratch();
 	struct backend *b;
-	__u32 row, mtu = 0, ifindex = tunnel_ifindex;
+	__u32 row, mtu = 0, ifindex = tunnel_ifindex, length;
 
 	if (!p || !t || !own)
 		return 0;
@@ -35,7 +48,8 @@ __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p,
 		if (!b || find_next_hop(skb, own, b))
 			return 0;
 		ifindex = b->hop.ifindex;
-		if (b->hop.mtu && !skb->gso_segs && skb->len - ETH_HLEN + more > b->hop.mtu)
+		length = wire_length(skb, p);
+		if (b->hop.mtu && length && length + more > b->hop.mtu)
 			return b->hop.mtu - more;
 	}
 	if (bpf_check_mtu(skb, ifindex, &mtu, more, 0) != BPF_MTU_CHK_RET_FRAG_NEEDED)

@@ -24,6 +24,8 @@ export interface PeerResult {
   ms: number;
   /** Which of several datagrams came back. */
   answered?: boolean[];
+  /** How many of each batch of datagrams came back, or why it was not sent. */
+  came?: (number | string)[];
 }
 
 /** The URL's form of an address. */

@@ -162,6 +162,28 @@ def sizes(host, port, size, discovery):
     say({"answered": answered})
 
 
+def segments(host, port, size):
+    """Three times ten datagrams in one call (UDP_SEGMENT), and how many of each ten came back."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    came = []
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        s.setsockopt(socket.IPPROTO_UDP, 103, int(size))
+        s.connect((host, int(port)))
+        for turn in range(3):
+            data = [bytes([turn, i]) * (int(size) // 2) for i in range(10)]
+            count = 0
+            try:
+                s.send(b"".join(data))
+                while count < len(data):
+                    count += s.recv(1 << 16) in data
+            except OSError as error:
+                if not isinstance(error, TimeoutError):
+                    count = name_of(error)
+            came.append(count)
+    say({"came": came})
+
+
 def bound(host, port, own):
     """A datagram from port `own`, and its echo."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -20,13 +20,16 @@ check() { # name command...
 	fi
 }
 
-# Runs Deno's tests and adds what its summary says: "ok | 1 passed (2 steps) | 0 failed | 3 ignored".
-run_tests() { # deno path...
-	local log status summary
-	log=$(mktemp)
-	echo "== $("$1" --version | head -1)"
-	"$1" test --frozen -A --no-check "${@:2}" 2>&1 | tee "$log"
-	status=${PIPESTATUS[0]}
+# Runs Deno's tests; what they print goes to the log, too.
+run_tests() { # log deno path...
+	echo "== $("$2" --version | head -1)"
+	"$2" test --frozen -A --no-check "${@:3}" 2>&1 | tee "$1"
+	return "${PIPESTATUS[0]}"
+}
+
+# Adds what the summary of a log says: "ok | 1 passed (2 steps) | 0 failed | 3 ignored".
+count_tests() { # status log
+	local status=$1 log=$2 summary
 	summary=$(grep -E '^(ok|FAILED) \| [0-9]+ passed' "$log" | tail -1)
 	passed=$((passed + $(count "$summary" passed)))
 	failed=$((failed + $(count "$summary" failed)))
@@ -52,7 +55,9 @@ check setup scripts/setup.sh
 check build scripts/build.sh
 [ "$failed" = 0 ] || finish
 if [ $# -gt 0 ]; then
-	run_tests deno "$@"
+	log=$(mktemp)
+	run_tests "$log" deno "$@"
+	count_tests $? "$log"
 else
 	oldest=$BUILD_CACHE/deno-$OLDEST_DENO_VERSION/deno
 	check format deno fmt --check
@@ -61,7 +66,17 @@ else
 	check "types, Deno $OLDEST_DENO_VERSION" "$oldest" check .
 	check clang-format deno task clang-format
 	check shellcheck deno task shellcheck
-	run_tests "$oldest" agent cli datapath
-	run_tests deno
+	# both Denos beside each other, as there are two cores; what needs a quiet machine comes alone
+	logs=$(mktemp -d)
+	run_tests "$logs/oldest" "$oldest" agent cli datapath >"$logs/shown" &
+	run_tests "$logs/newest" deno agent cli datapath
+	count_tests $? "$logs/newest"
+	wait $!
+	status=$?
+	cat "$logs/shown"
+	count_tests $status "$logs/oldest"
+	run_tests "$logs/rest" deno tests scripts
+	count_tests $? "$logs/rest"
+	rm -rf "$logs"
 fi
 finish

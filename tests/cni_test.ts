@@ -265,6 +265,25 @@ Deno.test("CNI ADD and DEL can be repeated, and every version has its result", a
   assertEquals((await node.cni("DEL", "never")).code, 0);
 });
 
+Deno.test("a default route that a pod has from another plugin stays", async () => {
+  await using node = await new Node().start();
+  const netns = node.pod("other");
+  const inPod = async (script: string) => {
+    const args = [`--net=${netns}`, "sh", "-ec", script];
+    const { stdout } = await new Deno.Command("nsenter", { args, stdout: "piped" }).output();
+    return new TextDecoder().decode(stdout);
+  };
+  await inPod(`ip link add first type veth peer name other
+    ip link set other up; ip link set first up
+    ip address add 192.0.2.1/24 dev first; ip route add default via 192.0.2.254`);
+  const added = await node.cni("ADD", "other", { env: { CNI_IFNAME: "net1" } });
+  assertEquals(added.code, 0, JSON.stringify(added.json));
+  assertMatch(await inPod("ip route show default"), /^default via 192\.0\.2\.254 dev first *\n$/);
+  assertMatch(await inPod("ip -6 route show default"), /dev net1/);
+  assertEquals((await node.cni("DEL", "other", { env: { CNI_IFNAME: "net1" } })).code, 0);
+  assertMatch(await inPod("ip route show default"), /dev first/);
+});
+
 Deno.test("CNI GC deletes what is not listed, and STATUS follows the agent", async () => {
   await using node = await new Node().start();
   for (const name of ["keep", "drop"]) {
@@ -481,6 +500,7 @@ Deno.test("CNI refuses wrong input with the specification's code and the reason"
     }],
     ["a device that is there", 100, /EEXIST/, { env: { CNI_IFNAME: "lo" } }],
     ["malformed arguments", 4, /CNI_ARGS is invalid/, { env: { CNI_ARGS: "=x" } }],
+    ["an address", 4, /pilus gives addresses itself/, { env: { CNI_ARGS: "IP=10.60.1.77" } }],
   ];
   for (const [name, code, message, options] of cases) {
     await t.step(name, async () => {
@@ -489,6 +509,13 @@ Deno.test("CNI refuses wrong input with the specification's code and the reason"
       assertMatch(answer.json.msg, message);
     });
   }
+  await t.step("a second interface of one pod", async () => {
+    assertEquals((await node.cni("ADD", "a")).code, 0);
+    const second = await node.cni("ADD", "a", { env: { CNI_IFNAME: "net1" } });
+    assertEquals([second.code, second.json.code], [1, 7], JSON.stringify(second.json));
+    assertMatch(second.json.msg, /has eth0 of demo\/a from pilus already/);
+    assertEquals((await node.cni("DEL", "a")).code, 0);
+  });
   const unknown = await node.cni("DANCE", "a");
   assertEquals(unknown.json.code, 4);
   assertEquals(node.leftovers(), []);

@@ -59,7 +59,7 @@ export function toggle(about: About<boolean>): AgentOption<boolean, boolean> {
 }
 
 export function list(about: About<readonly string[]>): AgentOption<readonly string[], string[]> {
-  return { ...about, type: "list", read: (given) => [...given] };
+  return { ...about, type: "list", read: (given) => [...new Set(given)] };
 }
 
 /** Prefixes of both families. */

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { OPERATIONS, withOptionsTable } from "../../scripts/options_table.ts";
 import { printable } from "../core/printable.ts";
-import { type AgentConfig, ALL_OPTIONS } from "./options.ts";
+import { type AgentConfig, ALL_OPTIONS, OPTIONS } from "./options.ts";
 
 const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
 
@@ -27,6 +27,10 @@ Deno.test("AgentConfig has the types of the options' values", () => {
   // @ts-expect-error no mode of XDP
   values.xdp = "fast";
   assertEquals(values.maglevSize, 251);
+});
+
+Deno.test("what a list names twice counts once", () => {
+  assertEquals(OPTIONS.devices.read(["eth0", "eth0", "eth1"]), ["eth0", "eth1"]);
 });
 
 Deno.test("docs/operations.md has the options as they are; scripts/options_table.ts writes them", () => {

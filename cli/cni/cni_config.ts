@@ -217,5 +217,11 @@ export function argsOf(env: (name: string) => string | undefined): Record<string
     if (equals < 1) variable("CNI_ARGS", text, () => false);
     args[pair.slice(0, equals)] = pair.slice(equals + 1);
   }
+  if (args.IP) {
+    throw new CniError(
+      CNI_ERROR.invalidEnvironment,
+      `CNI_ARGS asks for the address ${shown(args.IP)}: pilus gives addresses itself; leave IP out`,
+    );
+  }
   return args;
 }

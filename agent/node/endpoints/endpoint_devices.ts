@@ -9,7 +9,7 @@ import {
   namespaceId,
   openNamespace,
 } from "../../../datapath/net/netns.ts";
-import { type Endpoint, EndpointError } from "../../api/endpoint.ts";
+import { type Endpoint, EndpointError, endpointKey, endpointName } from "../../api/endpoint.ts";
 import { SLOT_OF_NODE, slotOf, SLOTS } from "../slot_target.ts";
 import type { EndpointDatapath } from "./endpoint_request.ts";
 import {
@@ -67,9 +67,22 @@ export class EndpointDevices implements Disposable {
     addRouterAddresses(this.#host, this.#node.router);
   }
 
-  /** Opens a pod's namespace, which must not be the node's. Throws EndpointError. */
-  openNamespace(path: string): { netns: FileDescriptor; cookie: number } {
-    return openPodNamespace(path, this.#netnsId);
+  /**
+   * Opens the pod's namespace for the endpoint of that key. Throws EndpointError when it is the node's or
+   * has another endpoint: programs know a pod by its one interface.
+   */
+  openNamespace(path: string, key: string): { netns: FileDescriptor; cookie: number } {
+    const opened = openPodNamespace(path, this.#netnsId);
+    const other = this.#endpoints().find((one) =>
+      one.netnsCookie === opened.cookie && endpointKey(one) !== key
+    );
+    if (!other) return opened;
+    opened.netns[Symbol.dispose]();
+    throw new EndpointError(
+      "invalid",
+      `Network namespace ${path} has ${other.ifname} of ${endpointName(other)} from pilus already`,
+      { hint: "a pod has one interface of pilus; take another plugin for further ones" },
+    );
   }
 
   /**

@@ -118,9 +118,9 @@ export class EndpointManager implements Disposable {
     } catch (cause) {
       throw new EndpointError("invalid", (cause as Error).message, { cause });
     }
-    const { netns: opened, cookie } = this.#devices.openNamespace(path);
-    using netns = opened;
     const key = endpointKey(request);
+    const { netns: opened, cookie } = this.#devices.openNamespace(path, key);
+    using netns = opened;
     await using rollback = new AsyncDisposableStack();
     const undo = (step: () => unknown) => rollback.defer(attempted(step));
     try {
@@ -324,7 +324,7 @@ export class EndpointManager implements Disposable {
       const { reason: _, ...rest } = before;
       let endpoint: Endpoint = { ...rest, state: "creating" };
       try {
-        const { netns: opened } = this.#devices.openNamespace(before.netns);
+        const { netns: opened } = this.#devices.openNamespace(before.netns, key);
         using netns = opened;
         await this.#datapath.detach(before);
         endpoint = { ...endpoint, hostIfindex: this.#devices.make(netns, endpoint) };

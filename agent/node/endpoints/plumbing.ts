@@ -137,7 +137,15 @@ export function configurePod(
     // The programs on the veth answer for the router as well; this saves the first packet a round trip.
     replaceNeighbour(pod, { ifindex, ip: routerFor(node, ip), mac: parseMac(hostMac) });
   }
-  for (const route of podRoutes(endpoint, node, ifindex)) replaceRoute(pod, route);
+  addMissingRoutes(pod, podRoutes(endpoint, node, ifindex));
+}
+
+/** Adds routes whose destination has none: a default route of another interface stays. */
+function addMissingRoutes(pod: NetlinkSocket, routes: readonly Route[]): number {
+  const there = new Set(listRoutes(pod).map(({ destination }) => formatCidr(destination)));
+  const missing = routes.filter(({ destination }) => !there.has(formatCidr(destination)));
+  for (const route of missing) replaceRoute(pod, route);
+  return missing.length;
 }
 
 /** Configures the host's end. `burst` runs its function in the host's namespace. */
@@ -196,13 +204,7 @@ export function restorePod(netns: FileDescriptor, endpoint: Endpoint, node: Node
     replaceNeighbour(pod, { ifindex, ip: router, mac: parseMac(endpoint.hostMac) });
     restored++;
   }
-  const routes = new Set(listRoutes(pod).map((route) => formatCidr(route.destination)));
-  for (const route of podRoutes(endpoint, node, ifindex)) {
-    if (routes.has(formatCidr(route.destination))) continue;
-    replaceRoute(pod, route);
-    restored++;
-  }
-  return restored;
+  return restored + addMissingRoutes(pod, podRoutes(endpoint, node, ifindex));
 }
 
 /** Sets what is missing on the host's side of the endpoints, in two dumps. Returns how many things. */
@@ -272,7 +274,7 @@ export function podProblems(
     }
   }
   const routes = new Set(
-    listRoutes(pod, { ifindex: link.ifindex }).map((r) => formatCidr(r.destination)),
+    listRoutes(pod).map((r) => formatCidr(r.destination)),
   );
   for (const { destination } of podRoutes(endpoint, node, link.ifindex)) {
     if (!routes.has(formatCidr(destination))) {

@@ -81,6 +81,16 @@ interface Family {
   external: Choice;
 }
 
+/** Labels of services that kube-proxy, too, leaves to others. */
+const LABELS_OF_OTHERS = [
+  "service.kubernetes.io/service-proxy-name",
+  "service.kubernetes.io/headless",
+];
+
+function isLeftToOthers({ metadata: { labels } }: Service): boolean {
+  return LABELS_OF_OTHERS.some((label) => labels[label] !== undefined);
+}
+
 /** As a hostIP: at every address of the node. */
 const UNSPECIFIED = ["0.0.0.0", "::"].map(parseIp);
 
@@ -96,7 +106,9 @@ export class FrontendBuilder {
   /** The frontends of the service with that key; none when there is no such service. */
   ofService(key: string): GroupResult<Frontend> {
     const service = this.#inputs.Service.get(key);
-    if (!service || service.spec.type === "ExternalName") return { rows: [] };
+    if (!service || service.spec.type === "ExternalName" || isLeftToOthers(service)) {
+      return { rows: [] };
+    }
     const { spec, metadata } = service;
     const problems: Problem[] = [];
     const report = (message: string) => problems.push({ source: `Service ${key}`, message });

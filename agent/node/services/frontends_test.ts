@@ -214,6 +214,12 @@ Deno.test("deriveFrontends() makes frontends of every kind", async () => {
   assertEquals(ranged, ["LoadBalancer"]);
   assertEquals(new Set(named("web").map(({ affinityS }) => affinityS)), new Set([10_800]));
   assertEquals(problems(), []);
+  for (const label of ["service-proxy-name", "headless"]) {
+    const labels = { [`service.kubernetes.io/${label}`]: "" };
+    Service.set(service("wish", {}, { metadata: { name: "wish", namespace: "demo", labels } }));
+    await settled();
+    assertEquals(named("wish"), [], label);
+  }
   services[Symbol.dispose]();
 });
 

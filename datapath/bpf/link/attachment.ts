@@ -18,6 +18,8 @@ export interface AttachmentInfo {
   programId: number;
   /** The device; 0 for a cgroup, and for a device that is gone. */
   ifindex: number;
+  /** Of a link to a cgroup: its number, as of the directory's inode; 0n when it is gone. */
+  cgroupId?: bigint;
   /** One of `LinkType`; 0 for a clsact filter. */
   linkType: number;
   /** One of `AttachType`. */

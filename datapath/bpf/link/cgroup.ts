@@ -15,19 +15,20 @@ export interface AttachCgroupOptions {
   pin?: string;
 }
 
-/** Puts a program on a cgroup. */
+/** Puts a program on a cgroup; a pinned link to another one is given up. */
 export function attachCgroup(program: BpfProgram, options: AttachCgroupOptions): BpfLink {
   const { cgroup, attachType = program.expectedAttachType, pin } = options;
   if (attachType === undefined) {
     throw new TypeError(`Give the attach type of program ${program.name}: a pin does not tell it`);
   }
   using directory = FileDescriptor.open(cgroup);
+  const cgroupId = BigInt(Deno.statSync(cgroup).ino ?? 0);
   return attachLink({
     program,
     target: directory.fd,
     attachType,
     pin,
-    sameTarget: (info) => info.programId !== 0,
+    sameTarget: (info) => info.programId !== 0 && info.cgroupId === cgroupId,
     what: `attach program ${program.name} to cgroup`,
     where: cgroup,
     hint: (result) =>

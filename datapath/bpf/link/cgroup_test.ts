@@ -35,3 +35,24 @@ Deno.test("attachCgroup() stops a connect() of a process in the cgroup", () => {
   link.detach();
   assert(connect(1).includes("Connection refused"), connect(1));
 });
+
+Deno.test("attachCgroup() leaves the cgroup of a pinned link for another one", () => {
+  using bpffs = temporaryBpffs();
+  using before = temporaryCgroup();
+  using after = temporaryCgroup();
+  using object = loaded();
+  using program = object.program("refuse_connect");
+  const pin = `${bpffs.path}/connect`;
+  const ino = (path: string) => BigInt(Deno.statSync(path).ino!);
+  const attached = (path: string) => {
+    const { stdout } = new Deno.Command("bpftool", { args: ["cgroup", "show", path] }).outputSync();
+    return new TextDecoder().decode(stdout).includes("refuse_connect");
+  };
+  attachCgroup(program, { cgroup: before.path, pin })[Symbol.dispose]();
+  assertEquals([attached(before.path), attached(after.path)], [true, false]);
+  for (let turn = 0; turn < 2; turn++) {
+    using link = attachCgroup(program, { cgroup: after.path, pin });
+    assertEquals(link.info().cgroupId, ino(after.path));
+  }
+  assertEquals([attached(before.path), attached(after.path)], [false, true]);
+});

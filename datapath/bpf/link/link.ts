@@ -73,6 +73,7 @@ export class BpfLink implements Attachment {
       linkType,
       programId: info.getUint32(8, true),
       ifindex: cgroup ? 0 : info.getUint32(16, true),
+      ...(cgroup ? { cgroupId: info.getBigUint64(16, true) } : {}),
       attachType: cgroup
         ? info.getUint32(24, true)
         : linkType === LinkType.XDP

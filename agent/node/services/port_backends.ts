@@ -5,7 +5,7 @@ import { namespaceOf, type RemoteAddress } from "../../cluster/rows.ts";
 import type { EndpointSlice, Service, ServicePort } from "../../kubernetes/resources.ts";
 import { unpackEndpoints } from "../../kubernetes/slice_endpoints.ts";
 import type { ServiceSettings } from "./annotations.ts";
-import type { Backend, BackendState } from "./backend.ts";
+import { type Backend, BACKEND_STATES, type BackendState } from "./backend.ts";
 
 function* sliceBackends(
   slices: readonly EndpointSlice[],
@@ -84,7 +84,10 @@ export interface BackendSources {
   isLocal: (address: Uint8Array) => boolean;
 }
 
-/** All backends of a port, each once, sorted by address and port. */
+/**
+ * All backends of a port, each once, sorted by address and port. Slices may name an address several
+ * times while it moves from one to another: its best state counts.
+ */
 export function portBackends(
   service: Service,
   port: ServicePort,
@@ -95,14 +98,25 @@ export function portBackends(
     : selectedBackends(service, port, addresses);
   const unique = new Map<string, Backend>();
   for (const backend of found) {
+    const end = formatSocketAddress(formatIp(backend.address), backend.port);
+    const other = unique.get(end);
+    if (!other || isFitter(backend, other)) unique.set(end, backend);
+  }
+  for (const [end, backend] of unique) {
     const ip = formatIp(backend.address);
-    const end = formatSocketAddress(ip, backend.port);
-    if (unique.get(end)?.state === "active") continue;
     const given = settings.states.get(end) ?? settings.states.get(ip);
     if (given && backend.state === "active") backend.state = given;
     backend.weight = settings.weights.get(end) ?? settings.weights.get(ip) ?? 1;
     backend.local = isLocal(backend.address);
-    unique.set(end, backend);
   }
   return [...unique.keys()].sort().map((end) => unique.get(end)!);
+}
+
+/** Which of two entries of one address and port counts, in whatever order they come. */
+function isFitter(a: Backend, b: Backend): boolean {
+  const [first, second] = [a, b].map(({ state }) => BACKEND_STATES.indexOf(state));
+  if (first !== second) return first! < second!;
+  const text = ({ pod, node, zone, forZones, forNodes }: Backend) =>
+    JSON.stringify([pod, node, zone, forZones, forNodes]);
+  return text(a) < text(b);
 }

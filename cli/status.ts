@@ -102,6 +102,8 @@ function statusText(s: StatusView): string {
     const [first, ...rest] = wrap(oneLine(text), TABLE_WIDTH - 4);
     return [`  ${grave ? red("!") : yellow("-")} ${first}`, ...rest.map((part) => `    ${part}`)];
   });
+  const ignored = Object.entries(s.ignoredKinds).sort()
+    .map(([kind, count]) => `${count} ${kind}`).join(", ");
   const fields: [string, string][] = [
     [
       "Agent",
@@ -136,6 +138,7 @@ function statusText(s: StatusView): string {
         plural(s.policies, "policy", "policies"),
       ].join(", "),
     ],
+    ...ignored === "" ? [] : [["Not read", ignored] as [string, string]],
     ["Events", `${s.events.seen} seen, ${s.events.lost} lost`],
     [
       "CNI",

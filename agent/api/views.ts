@@ -72,6 +72,8 @@ export interface StatusView {
   uptime: number;
   health: Health;
   source: string;
+  /** How many resources of kinds that pilus does not read there are, by `apps/v1/Deployment`. */
+  ignoredKinds: Record<string, number>;
   routing: "native" | "vxlan";
   masquerade: boolean;
   devices: { name: string; ifindex: number; ipv4?: string; ipv6?: string; mtu: number }[];
@@ -85,6 +87,7 @@ export interface StatusView {
   /** Endpoints whose Pod no source has. */
   endpointsWithoutManifest: number;
   identities: number;
+  /** With a frontend. */
   services: number;
   policies: number;
   nodes: number;

@@ -58,7 +58,10 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
     tables,
     store,
     findSelf: (nodes) => finding = find(nodes),
-    status: () => ({ source: sources.map(({ name }) => name).join(", ") }),
+    status: () => ({
+      source: sources.map(({ name }) => name).join(", "),
+      ignoredKinds: Object.fromEntries(sources.flatMap(({ ignored }) => [...ignored])),
+    }),
     async [Symbol.asyncDispose]() {
       ended = true;
       // a source that is still starting would go on after its end

@@ -12,6 +12,8 @@ export interface ResourceSource extends AsyncDisposable {
   /** Its kind and place, such as `files:/etc/pilus/manifests`. */
   readonly name: string;
   readonly tables: ResourceTables;
+  /** How many resources of kinds that pilus does not read there are, by `apps/v1/Deployment`. */
+  readonly ignored: ReadonlyMap<string, number>;
   /** Resolves when the tables are complete. */
   start(): Promise<void>;
 }

@@ -81,6 +81,7 @@ const status: StatusView = {
   uptime: 3725,
   health: { ok: true },
   source: "files:/etc/pilus/manifests",
+  ignoredKinds: { "v1/ConfigMap": 3, "apps/v1/Deployment": 12 },
   routing: "vxlan",
   masquerade: true,
   devices: [

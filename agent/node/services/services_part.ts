@@ -207,7 +207,10 @@ export function servicesPart(
     start() {
       stack.use(destroyStaleSockets());
     },
-    status: () => ({ services: frontends.size, servicesWithoutTable }),
+    status: () => ({
+      services: new Set(frontends.rows().map(({ namespace, name }) => `${namespace}/${name}`)).size,
+      servicesWithoutTable,
+    }),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -58,6 +58,7 @@ export class FileSource implements ResourceSource {
   #stopped = false;
   /** Whether the tables do not say what the files do, and have not been asked to. */
   #changed = true;
+  #ignored: ReadonlyMap<string, number> = new Map();
 
   constructor({ directory, stateDirectory, rescanMs }: FileSourceOptions) {
     this.name = `files:${directory}`;
@@ -82,6 +83,10 @@ export class FileSource implements ResourceSource {
       onGone: (path) => this.#change(path, (file) => file.lose()),
       onScanned: (unreadable) => this.#finishScan(unreadable),
     });
+  }
+
+  get ignored(): ReadonlyMap<string, number> {
+    return this.#ignored;
   }
 
   async start(): Promise<void> {
@@ -170,11 +175,11 @@ export class FileSource implements ResourceSource {
     this.#publisher.request();
   }
 
-  #publish(): Promise<void> {
+  async #publish(): Promise<void> {
     const problems: Problem[] = Array.from(this.#unreadable, ([folder, error]) => ({
       source: folder === "" ? this.#directory : folder,
       message: `cannot be read, and what was in force of it stays: ${error}`,
     }));
-    return publish([...this.#files.values()], problems, this.tables);
+    this.#ignored = await publish([...this.#files.values()], problems, this.tables);
   }
 }

@@ -27,6 +27,31 @@ function problemsOf(text: string): string[] {
   return parseManifest(text).problems.map(({ line, message }) => `${line}: ${message}`);
 }
 
+Deno.test("FileSource counts kinds that it does not read, and policies among them are problems", async () => {
+  await using at = place();
+  const resource = (apiVersion: string, kind: string) =>
+    JSON.stringify({ apiVersion, kind, metadata: { name: "x" } }) + "\n---\n";
+  at.rename("app.yaml", resource("apps/v1", "Deployment") + resource("apps/v1", "Deployment"));
+  at.rename(
+    "old.yaml",
+    resource("extensions/v1beta1", "NetworkPolicy") +
+      resource("networking.k8s.io/v1", "Networkpolicy"),
+  );
+  await at.source.start();
+  await until(() => at.source.ignored.size === 3);
+  assertEquals(Object.fromEntries(at.source.ignored), {
+    "apps/v1/Deployment": 2,
+    "extensions/v1beta1/NetworkPolicy": 1,
+    "networking.k8s.io/v1/Networkpolicy": 1,
+  });
+  const [first = "", second = ""] = at.problems().sort();
+  assertStringIncludes(first, "1 resource of extensions/v1beta1/NetworkPolicy, which is not read");
+  assertStringIncludes(second, "1 resource of networking.k8s.io/v1/Networkpolicy");
+  at.remove("old.yaml");
+  await until(() => at.source.ignored.size === 1);
+  assertEquals(at.problems(), []);
+});
+
 Deno.test("parseManifest() reads documents, lists and JSON, fills in defaults and counts what it does not read", () => {
   const manifest = parseManifest(`
 apiVersion: v1

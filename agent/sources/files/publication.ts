@@ -50,17 +50,19 @@ const MAX_DUPLICATES = 100;
 
 /**
  * Makes the tables what the files say, in the order of their paths. `problems` are others than the
- * files'. Many changes are made in parts, and other work gets its turn in between.
+ * files'. Many changes are made in parts, and other work gets its turn in between. Returns how many
+ * resources there are of each kind that is not read, as `apps/v1/Deployment`.
  */
 export async function publish(
   files: readonly PlacedFile[],
   problems: Problem[],
   tables: ResourceTables,
-): Promise<void> {
+): Promise<Map<string, number>> {
   const slice = new TimeSlice();
   let rows = 0;
   const isOver = () => ++rows % ROWS === 0 && slice.over;
   const claims = new Map(ORDER.map((kind) => [kind, new Map<string, Claim>()]));
+  const ignored = new Map<string, number>();
   const byPath = files.toSorted((a, b) => a.path < b.path ? -1 : 1);
   for (
     const file of [
@@ -71,6 +73,10 @@ export async function publish(
     const { path, inForce, gone, unkept } = file;
     problems.push(...problemsOf(file));
     if (unkept !== undefined) problems.push({ source: path, message: unkept });
+    for (const [name, count] of inForce?.ignored ?? []) {
+      ignored.set(name, (ignored.get(name) ?? 0) + count);
+      if (/policy$/i.test(name)) problems.push(unreadPolicy(path, name, count));
+    }
     let duplicates = 0;
     for (const entry of inForce?.resources ?? []) {
       if (isOver()) await slice.next();
@@ -114,6 +120,19 @@ export async function publish(
     }
   }
   tables.problems.replace(problems);
+  return ignored;
+}
+
+/** Who writes a policy takes it for one that is in force. */
+function unreadPolicy(path: string, name: string, count: number): Problem {
+  const [one, has] = count === 1 ? ["resource", "is"] : ["resources", "are"];
+  return {
+    source: path,
+    reason: "NotRead",
+    message: `has ${count} ${one} of ${name}, which ${has} not read: what ` +
+      "it denies is not denied; pilus reads NetworkPolicy of networking.k8s.io/v1, and " +
+      "CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy of cilium.io/v2",
+  };
 }
 
 function problemsOf({ path, problems, inForce }: PlacedFile): Problem[] {

@@ -100,7 +100,7 @@ function buildProgram(): void {
           "--no-code-cache",
           "-A",
           // while an agent starts, what it allocates stays; `keepMemorySmall` collects afterwards
-          "--v8-flags=--expose-gc,--heap-growing-percent=25,--min-semi-space-size=16,--initial-old-space-size=256",
+          "--v8-flags=--expose-gc,--heap-growing-percent=25,--initial-old-space-size=256",
         ],
         ...[
           "--include",

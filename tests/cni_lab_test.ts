@@ -3,7 +3,8 @@
 import { assertEquals } from "@std/assert";
 import type { LabNode } from "../cli/lab/lab.ts";
 import { type DatapathLeft, datapathOf } from "./lab/left.ts";
-import { ping, settle } from "./lab/clients.ts";
+import { serviceManifest } from "./lab/balancer.ts";
+import { get, ping, settle } from "./lab/clients.ts";
 import { podManifest, withLab } from "./lab/test_lab.ts";
 import { FAMILIES } from "../datapath/testdata/families.ts";
 
@@ -48,6 +49,37 @@ Deno.test("ADD is idempotent, and DEL of what is not there is no error", async (
     await a.cni("DEL", first);
     assertEquals((await a.cni("DEL", first)).code, 0);
     assertEquals((await a.status()).endpoints.total, 0);
+  });
+});
+
+Deno.test("of two sandboxes of a pod the newer one is the pod's", async () => {
+  await withLab({ nodes: 2 }, async ({ lab, a, b, pod, serve, expectDrops }) => {
+    expectDrops("Service has no backend");
+    const client = await pod(b, "client");
+    const manifest = JSON.parse(podManifest(a, "demo", "web", { app: "web" }));
+    manifest.spec.containers[0].ports = [{ name: "http", containerPort: 8080, hostPort: 9300 }];
+    lab.apply("pod-demo-web", JSON.stringify(manifest));
+    lab.apply(
+      "service",
+      serviceManifest("web", { app: "web" }, {
+        spec: { clusterIP: "10.96.9.6", ports: [{ port: 80, targetPort: 8080 }] },
+      }),
+    );
+    // nobody serves in the old one, whose DEL is late
+    const old = await a.addPod("demo", "web");
+    const fresh = a.createPod("demo", "web", "again");
+    await fresh.add();
+    await serve(fresh);
+    const ways = [[lab.outside, a.ipv4, 9300], [client, "10.96.9.6", 80]] as const;
+    for (const step of ["both are there", "the old one has gone"]) {
+      if (step !== "both are there") await old.delete();
+      for (const [from, ip, port] of ways) {
+        const answer = () => get(from, ip, "/", { port }).catch(String);
+        for (let i = 0; i < 4; i++) {
+          assertEquals(await settle(answer, (name) => name === "web"), "web", `${step}: ${ip}`);
+        }
+      }
+    }
   });
 });
 

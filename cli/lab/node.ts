@@ -214,8 +214,8 @@ export class LabNode extends LabHost {
   }
 
   /** A pod's namespace, not yet on the network. */
-  createPod(namespace: string, name: string): LabPod {
-    const pod = new LabPod(this, namespace, name);
+  createPod(namespace: string, name: string, sandbox?: string): LabPod {
+    const pod = new LabPod(this, namespace, name, sandbox);
     createNamespace(pod.netns);
     pod.netlink((netlink) => setLink(netlink, "lo", { up: true }));
     return pod;

@@ -39,16 +39,17 @@ export class LabPod extends LabHost {
   /** Name of the device on the node. */
   hostDevice = "";
 
-  constructor(node: PodNode, namespace: string, name: string) {
+  /** `sandbox` tells several of one pod apart. */
+  constructor(node: PodNode, namespace: string, name: string, sandbox = "") {
     super(
       `${namespace}/${name}`,
-      `${node.lab.directory}/pods/${namespace}.${name}`,
+      `${node.lab.directory}/pods/${namespace}.${name}${sandbox}`,
       node.cgroup,
     );
     this.node = node;
     this.namespace = namespace;
     this.podName = name;
-    this.containerId = `${namespace}-${name}`;
+    this.containerId = `${namespace}-${name}${sandbox}`;
   }
 
   async add(options?: CniOptions): Promise<void> {

@@ -2,9 +2,8 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import { type Endpoint, EndpointError, endpointKey } from "../../api/endpoint.ts";
+import { MAX_ID } from "./endpoint_ids.ts";
 import { type EndpointCopies, parseEndpoint } from "./endpoint_copies.ts";
-
-const MAX_ID = 65_535;
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS endpoints (

@@ -10,6 +10,7 @@ import {
 import { derive } from "../../core/derive.ts";
 import { Table } from "../../core/table.ts";
 import type { Pod } from "../../kubernetes/resources.ts";
+import { isNewer } from "./endpoint_ids.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
 
 /** Tables that {@linkcode derivePublished} reads. */
@@ -36,8 +37,15 @@ export function derivePublished(
       const address = ipv4 ?? ipv6;
       if (!address) throw new Error("this node has no InternalIP by which others could know it");
       const node = formatIp(address);
-      return identified.rows().filter(({ endpoint }) => podKey(endpoint) !== undefined)
-        .map((row) => publishedEndpoint(row, pods, node));
+      const byPod = new Map<string, IdentifiedEndpoint>();
+      for (const row of identified.rows()) {
+        const key = podKey(row.endpoint);
+        // a pod's newest sandbox is the pod's: an older one is dead, and its DEL is late
+        if (!key) continue;
+        const other = byPod.get(key);
+        if (!other || isNewer(row.endpoint.id, other.endpoint.id)) byPod.set(key, row);
+      }
+      return [...byPod.values()].map((row) => publishedEndpoint(row, pods, node));
     },
     published,
   );

@@ -16,6 +16,7 @@ import { containerPortsOf } from "../../kubernetes/pods_and_nodes.ts";
 import type { Node, Pod, PortProtocol, Service, ServicePort } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
+import { isNewer } from "../endpoints/endpoint_ids.ts";
 import type { NodeAddress } from "../nodes/node_addresses.ts";
 import { type Balancing, type ServiceSettings, serviceSettings } from "./annotations.ts";
 import { type Backend, type BackendList, packBackends } from "./backend.ts";
@@ -146,7 +147,9 @@ export class FrontendBuilder {
   /** The frontends of the host ports of a pod of this node. */
   ofPod(key: string): GroupResult<Frontend> {
     const pod = this.#inputs.Pod.get(key);
-    const local = this.#inputs.localAddresses.rows().find((row) => row.pod === key);
+    // of two sandboxes the newer one
+    const local = this.#inputs.localAddresses.rows().filter((row) => row.pod === key)
+      .reduce<LocalAddress | undefined>((a, b) => a && isNewer(a.id, b.id) ? a : b, undefined);
     if (!pod || !local || pod.spec?.hostNetwork) return { rows: [] };
     const service: Service = { kind: "Service", metadata: pod.metadata, spec: {} };
     const problems: Problem[] = [];

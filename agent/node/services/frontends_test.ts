@@ -235,6 +235,11 @@ Deno.test("deriveFrontends() serves the host ports of this node's pods", async (
   Pod.set(pod("192.168.60.1"));
   await settled();
   assertEquals(problems(), ["Pod demo/web: hostPort 2/SCTP is not served"]);
+  // a new sandbox, while the old one is not yet deleted
+  localAddresses.set({ id: 7, pod: "demo/web", identity: 300, addresses: [parseIp("10.60.1.10")] });
+  await settled();
+  assertEquals(shown(named("web")), ["HostPort 192.168.60.1 80/TCP: 10.60.1.10 8080 active"]);
+  localAddresses.delete("7");
   localAddresses.delete("1");
   await settled();
   assertEquals(named("web"), []);

@@ -7,9 +7,9 @@ import type { PublishedEndpoint } from "../rows.ts";
 /** The directory within the manifest directory for what nodes publish. */
 export const PUBLISHED = ".pilus";
 
-const POD_FILE = /^[a-z0-9-]+_[a-z0-9.-]+\.json$/;
+const BATCH_FILE = /^endpoints-([1-9][0-9]{0,5})\.json$/;
 /** What a writer that was killed leaves. */
-const DRAFT = /^\.[a-z0-9-]+_[a-z0-9.-]+\.json\.[0-9a-f-]+$/;
+const DRAFT = /^\.endpoints-[0-9]+\.json\.[0-9a-f-]+$/;
 
 /**
  * A folder of what nodes publish, made when it is not there. No part of the way is a link: who may
@@ -36,18 +36,28 @@ export function checkedFolder(directory: string, parts: readonly string[]): stri
   return path;
 }
 
-/** The name of a pod's file. Throws TypeError when namespace or name are none of the API. */
-export function podFileName({ namespace, pod }: PublishedEndpoint): string {
+/** Throws TypeError when namespace or name of the pod are none of the API. */
+export function checkNames({ namespace, pod }: PublishedEndpoint): void {
   if (!isNamespaceName(namespace)) {
     throw new TypeError(`Cannot publish a pod of ${JSON.stringify(namespace)}: no namespace`);
   }
   if (!isResourceName(pod)) {
     throw new TypeError(`Cannot publish the pod ${JSON.stringify(pod)}: no name of a pod`);
   }
-  return `${namespace}_${pod}.json`;
 }
 
-/** Whether a file may be one of a pod, or a draft of one. */
-export function isPodFileName(name: string): boolean {
-  return POD_FILE.test(name) || DRAFT.test(name);
+/** The name of a node's file of that number. */
+export function batchFileName(number: number): string {
+  return `endpoints-${number}.json`;
+}
+
+/** The opposite of {@linkcode batchFileName}; undefined for other names. */
+export function batchNumberOf(name: string): number | undefined {
+  const [, number] = BATCH_FILE.exec(name) ?? [];
+  return number === undefined ? undefined : Number(number);
+}
+
+/** Whether a file may be one of a node's endpoints, or a draft of one. */
+export function isOwnFileName(name: string): boolean {
+  return BATCH_FILE.test(name) || DRAFT.test(name);
 }

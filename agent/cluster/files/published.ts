@@ -7,8 +7,8 @@ import { formatIp, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
 import { DEFAULT_CLUSTER, formatLabels, type LabelMap, parseLabels } from "../labels.ts";
 import type { IdentityRow, PublishedEndpoint, RemoteAddress } from "../rows.ts";
 
-/** The most bytes of a file: it has one endpoint or one identity. */
-export const MAX_PUBLISHED_BYTES = 64 * 1024;
+/** The most bytes of a file: it has some endpoints, or one identity. */
+export const MAX_PUBLISHED_BYTES = 1024 * 1024;
 
 /** What a reader keeps of each resource. */
 export interface PublishedReader<Entry> {
@@ -32,14 +32,19 @@ export function readPublished<Entry>(
   });
 }
 
-function manifestText(kind: string, rest: Record<string, unknown>): string {
-  return JSON.stringify({ apiVersion: "cilium.io/v2", kind, ...rest }, null, 2) + "\n";
+function manifest(kind: string, rest: Record<string, unknown>): Record<string, unknown> {
+  return { apiVersion: "cilium.io/v2", kind, ...rest };
 }
 
-/** The file of an endpoint. */
+/** A file of endpoints, each as {@linkcode endpointText} and on a line. */
+export function batchText(endpoints: Iterable<string>): string {
+  return `{"apiVersion": "v1", "kind": "List", "items": [\n${[...endpoints].join(",\n")}\n]}\n`;
+}
+
+/** An endpoint as JSON in one line. */
 export function endpointText(row: PublishedEndpoint): string {
   const { ipv4, ipv6 } = row;
-  return manifestText("CiliumEndpoint", {
+  return JSON.stringify(manifest("CiliumEndpoint", {
     status: {
       id: row.id,
       identity: { id: row.identity, labels: formatLabels(row.identityLabels) },
@@ -52,7 +57,7 @@ export function endpointText(row: PublishedEndpoint): string {
       "service-account": row.serviceAccount,
     },
     metadata: { name: row.pod, labels: row.labels, namespace: row.namespace },
-  });
+  }));
 }
 
 /** The opposite of {@linkcode endpointText}. */
@@ -75,10 +80,8 @@ export function endpointRow({ metadata, status }: CiliumEndpoint): PublishedEndp
 
 /** The file of an identity. */
 export function identityText({ id, labels }: IdentityRow): string {
-  return manifestText("CiliumIdentity", {
-    metadata: { name: `${id}`, labels: {} },
-    "security-labels": labels,
-  });
+  const value = { metadata: { name: `${id}`, labels: {} }, "security-labels": labels };
+  return JSON.stringify(manifest("CiliumIdentity", value), null, 2) + "\n";
 }
 
 export function identityRow(value: CiliumIdentity): IdentityRow {

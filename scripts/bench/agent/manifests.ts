@@ -1,9 +1,13 @@
 /** A large cluster as manifests, and as what its other nodes publish. */
 
+import { batchText } from "../../../agent/cluster/files/published.ts";
 import type { LabNode } from "../../../cli/lab/lab.ts";
 
 export const SERVICES = 10_000;
 export const BACKENDS = 10;
+
+/** Endpoints of a published file. */
+const BATCH = 64;
 
 /** Addresses of pods of other nodes. */
 export const REMOTE = 50_000;
@@ -63,13 +67,12 @@ function remoteNodes(): string {
   })));
 }
 
-/** As the other nodes do, a file each. */
+/** As the other nodes do, some in each file. */
 export function publishRemote(node: LabNode): void {
   node.lab.apply("remote-nodes", remoteNodes());
+  const ofNodes = Array.from({ length: REMOTE_NODES }, () => [] as string[]);
   for (let n = 0; n < REMOTE; n++) {
     const k = n % REMOTE_NODES, i = Math.floor(n / REMOTE_NODES) + 2;
-    const folder = `${node.lab.manifests}/.pilus/endpoints/remote-${k}`;
-    if (n === k) Deno.mkdirSync(folder, { recursive: true });
     const endpoint = {
       apiVersion: "cilium.io/v2",
       kind: "CiliumEndpoint",
@@ -92,6 +95,14 @@ export function publishRemote(node: LabNode): void {
         state: "ready",
       },
     };
-    Deno.writeTextFileSync(`${folder}/bench_pod-${n}.json`, JSON.stringify(endpoint));
+    ofNodes[k]!.push(JSON.stringify(endpoint));
+  }
+  for (const [k, endpoints] of ofNodes.entries()) {
+    const folder = `${node.lab.manifests}/.pilus/endpoints/remote-${k}`;
+    Deno.mkdirSync(folder, { recursive: true });
+    for (let first = 0; first < endpoints.length; first += BATCH) {
+      const text = batchText(endpoints.slice(first, first + BATCH));
+      Deno.writeTextFileSync(`${folder}/endpoints-${first / BATCH + 1}.json`, text);
+    }
   }
 }

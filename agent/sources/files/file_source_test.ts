@@ -52,6 +52,25 @@ Deno.test("FileSource counts kinds that it does not read, and policies among the
   assertEquals(at.problems(), []);
 });
 
+Deno.test("FileSource starts with what was written just before, not with what was in force", async () => {
+  await using at = place();
+  const node = (cidr: string) =>
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: { name: "here" },
+      spec: { podCIDR: cidr },
+    });
+  at.rename("node.yaml", node("10.60.1.0/24"));
+  await at.source.start();
+  assertEquals(at.tables.Node.get("here")?.spec?.podCIDR, "10.60.1.0/24");
+  await at.source[Symbol.asyncDispose]();
+  at.rename("node.yaml", node("10.60.1.0/30"));
+  await at.restart();
+  await at.source.start();
+  assertEquals(at.tables.Node.get("here")?.spec?.podCIDR, "10.60.1.0/30");
+});
+
 Deno.test("parseManifest() reads documents, lists and JSON, fills in defaults and counts what it does not read", () => {
   const manifest = parseManifest(`
 apiVersion: v1

@@ -110,13 +110,15 @@ export class ManifestFile implements Disposable {
     return this.#next !== undefined;
   }
 
-  /** Whether what was in force before a restart is not known, nor what should be now. */
+  /**
+   * Whether what should be in force is not known yet, for an agent that starts: what it does once only
+   * is by the files as they are then, not as they were when it ended.
+   */
   get unknown(): boolean {
     if (this.#recalling) return true;
     if (!this.#next || this.gone) return false;
     // what does not come to rest is not waited for without end
-    if (this.#replaced && (this.#inForce || this.#delay === "too long")) return false;
-    return this.#next.manifest === undefined || this.#inForce === undefined;
+    return !(this.#replaced && (this.#inForce || this.#delay === "too long"));
   }
 
   /**

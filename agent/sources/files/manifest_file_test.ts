@@ -125,9 +125,15 @@ Deno.test("a ManifestFile counts when it has been still, or was renamed into pla
   await until(() => p.policies().length === 2);
   await p.restart();
   p.write("a.yaml", "");
-  await p.source.start();
+  const starting = p.source.start();
+  await pause(300);
+  p.write("a.yaml", two);
+  await starting;
   assertEquals(keys(), "demo/api,demo/web");
-  await until(() => keys() === "");
+  await p.restart();
+  p.write("a.yaml", "");
+  await p.source.start();
+  assertEquals(keys(), "", "it was still");
 
   // what stood there for good is the last good version
   await p.restart();

@@ -16,7 +16,7 @@ function commands(section: string): string {
 /** A node's directories, apart from this machine's: what is written there is gone with the namespace. */
 const OWN_DIRECTORIES = `
   mount -t tmpfs tmpfs /run
-  cp -a /etc /run/etc && mount --bind /run/etc /etc
+  cp -a /etc /run/etc && mount --bind /run/etc /etc && rm -rf /etc/cni
   for directory in /opt /var/lib /var/log /usr/local/bin; do mount -t tmpfs tmpfs $directory; done
   mount -t bpf bpf /sys/fs/bpf
   hostname fresh-node

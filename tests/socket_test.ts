@@ -25,8 +25,12 @@ function service(selector: Record<string, string>): string {
   });
 }
 
-/** How a program learns of it: send(2) of a datagram says that there is no peer any more. */
-const ENDED = /^ConnectionAbortedError|Destination address required/;
+/**
+ * How a program learns of it: send(2) of a datagram says that there is no peer any more, or the route
+ * was faster and says that nobody has its address.
+ */
+const ENDED =
+  /^ConnectionAbortedError|Destination address required|No route to host|Network is unreachable/;
 
 /** A connection that is kept busy for at most 20 seconds; resolves to how it ended. */
 function keep(host: LabHost, verb: "hold" | "chat", ip: string, port = 7): Promise<string> {

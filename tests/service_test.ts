@@ -140,6 +140,11 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
           "ingress",
           ingress(labels, { fromEndpoints: [{ matchLabels: { app: "client" } }] }),
         );
+        for (const node of [a, b]) {
+          const { policies } = await settle(() => node.status(), ({ policies }) => policies === 1);
+          assertEquals(policies, 1);
+        }
+        await settle(services, (rows) => rows.some(({ name }) => name === "noded"));
         await inKernel(a, b);
         for (const family of FAMILIES) {
           const ip = b[family];
@@ -156,6 +161,9 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
         }
         // a node whose sockets are not translated asks the other node, which forwards to either pod
         lab.apply("ingress", ingress(labels, { fromEntities: ["remote-node", "host"] }));
+        for (const ip of [b.ipv4, b.ipv6]) {
+          await settle(() => tcp(a, ip, 30071, { cgroup: false }), ({ ok }) => ok === true);
+        }
         await inKernel(a, b);
         for (const ip of [b.ipv4, b.ipv6]) {
           for (let i = 0; i < 8; i++) {

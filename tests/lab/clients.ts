@@ -111,8 +111,12 @@ export async function upload(host: LabHost, ip: string, file: string): Promise<s
   return stdout;
 }
 
-/** Waits until the kernel of the nodes has what their agents' tables say. */
+/** Milliseconds after which a manifest that was renamed into place is in the tables of an idle agent. */
+const MANIFEST_MS = 150;
+
+/** Waits until the kernel of the nodes has what their agents' tables say, and manifests said before. */
 export async function inKernel(...nodes: LabNode[]): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, MANIFEST_MS));
   for (const node of nodes) {
     await settle(
       () => node.status(),

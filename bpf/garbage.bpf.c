@@ -73,6 +73,14 @@ static __always_inline void keep(struct pass *p, struct share *own)
 		p->table->change++;
 }
 
+/* Whether a flow that has been idle for so long goes before its time, when its owner is pressed. */
+static __always_inline bool goes_early(bool answered, __u8 protocol, __s64 idle)
+{
+	if (!answered)
+		return idle > (__s64)PRESSED_UNANSWERED_NS;
+	return protocol != IPPROTO_TCP && idle > (__s64)PRESSED_DATAGRAMS_NS;
+}
+
 static long collect_connection(struct bpf_map *map, struct ct_key *key, struct ct_entry *e,
 			       struct pass *p)
 {
@@ -81,9 +89,7 @@ static long collect_connection(struct bpf_map *map, struct ct_key *key, struct c
 	bool over = e->expires < p->now || owner_is_gone(e->share);
 
 	if (!over && own && share_is_pressed(own, p->room))
-		over = e->flags & CT_REPLIED
-			   ? key->protocol != IPPROTO_TCP && idle > (__s64)PRESSED_DATAGRAMS_NS
-			   : idle > (__s64)PRESSED_UNANSWERED_NS;
+		over = goes_early(e->flags & CT_REPLIED, key->protocol, idle);
 	if (over && !bpf_map_delete_elem(&pilus_ct, key))
 		p->deleted++;
 	else
@@ -105,9 +111,7 @@ static long collect_mapping(struct bpf_map *map, struct nat_key *key, struct nat
 	    share_is_pressed(ports.own, share_room(nat_ports(), ports.all->rows)))
 		pressed = true;
 	if (!over && pressed)
-		over = e->flags & NAT_REPLIED
-			   ? key->protocol != IPPROTO_TCP && idle > (__s64)PRESSED_DATAGRAMS_NS
-			   : idle > (__s64)PRESSED_UNANSWERED_NS;
+		over = goes_early(e->flags & NAT_REPLIED, key->protocol, idle);
 	if (over && !bpf_map_delete_elem(&pilus_nat, key)) {
 		p->deleted++;
 		return 0;
@@ -127,8 +131,8 @@ static long collect_choice(struct bpf_map *map, struct choice_key *key, struct c
 	struct share *own = share_at(share_index(SHARE_CHOICES, c->owner));
 	bool over = idle > (__s64)choice_lifetime(key->protocol) || owner_is_gone(c->owner);
 
-	if (!over && own && key->protocol != IPPROTO_TCP && share_is_pressed(own, p->room))
-		over = idle > (__s64)PRESSED_DATAGRAMS_NS;
+	if (!over && own && share_is_pressed(own, p->room))
+		over = goes_early(true, key->protocol, idle);
 	if (over && !bpf_map_delete_elem(&pilus_choices, key))
 		p->deleted++;
 	else

@@ -16,6 +16,7 @@ import { balancerNode, PORTS, VIP } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
   DEVICE_MAC,
+  dropped,
   MARK,
   NODE,
   OTHER_NODE,
@@ -50,12 +51,6 @@ import { Trampoline } from "./testdata/trampoline.ts";
 import { both, type Family } from "./testdata/families.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-/** The reason of the only drop since the last call; undefined: the packet went on. */
-function dropped(node: TestNode, result: RunResult): number | undefined {
-  const [drop] = node.takeEvents().filter(({ header }) => header.type === EventType.DROP);
-  assertEquals(result.verdict === VERDICT.shot, drop !== undefined, "verdict and event disagree");
-  return drop?.reason;
-}
 
 /** Allows what the entries say, and nothing else, in both directions of a pod. */
 function isolate(node: TestNode, pod: TestPod, entries: TestEntry[] = []): void {

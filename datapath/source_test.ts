@@ -1,7 +1,7 @@
 /** Where packets from the wire come from, and who their clients are; see docs/security.md. */
 
 import { assertEquals } from "@std/assert";
-import { BackendFlags, DropReason, EventType, ServiceFlags } from "./maps/generated.ts";
+import { BackendFlags, DropReason, ServiceFlags } from "./maps/generated.ts";
 import { addAddress } from "./net/address.ts";
 import { parseCidr, parseIp } from "./net/ip.ts";
 import { replaceNeighbour } from "./net/neighbour.ts";
@@ -9,6 +9,7 @@ import { replaceRoute } from "./net/route.ts";
 import { balancerNode, PORTS, VIP } from "./testdata/balancer.ts";
 import {
   DEVICE_IFINDEX,
+  dropped,
   NODE,
   OTHER_CIDR,
   OTHER_NODE,
@@ -16,7 +17,6 @@ import {
   POD,
   REMOTE,
   ROUTER,
-  type RunResult,
   TestNode,
   TUNNEL_IFINDEX,
   TUNNEL_MAC,
@@ -48,13 +48,6 @@ const NATIVE = { routing_mode: 0, tunnel_ifindex: 0 };
 const PORT = 30080;
 /** include/uapi/linux/bpf.h */
 const XDP_PASS = 2;
-
-/** The reason of the drop since the last call; undefined: there was none. */
-function dropped(node: TestNode, { verdict }: RunResult): number | undefined {
-  const [drop] = node.takeEvents().filter(({ header }) => header.type === EventType.DROP);
-  assertEquals(verdict === VERDICT.shot, drop !== undefined, "verdict and event disagree");
-  return drop?.reason;
-}
 
 /** Puts the node on the link of the other one, whose pods are behind `via`. */
 function link(node: TestNode, family: Family, via: string): void {

@@ -8,6 +8,16 @@ import { withLab } from "./lab/test_lab.ts";
 
 const FRESH = "192.168.60.51", NODE_PORT = 30088, CLUSTER_IP = "10.96.9.8";
 
+/** A Service with the node port, whose backends are the pods of an app. */
+const nodePortOf = (app: string) =>
+  serviceManifest("web", { app }, {
+    spec: {
+      type: "NodePort",
+      clusterIP: CLUSTER_IP,
+      ports: [{ port: 80, targetPort: 8080, nodePort: NODE_PORT }],
+    },
+  });
+
 for (const routing of ["vxlan", "native"] as const) {
   for (const first of ["the device", "the manifest"]) {
     Deno.test(`a node's address changes, ${first} first (${routing})`, async () => {
@@ -18,13 +28,7 @@ for (const routing of ["vxlan", "native"] as const) {
         const here = await pod(a, "here"), there = await pod(b, "there");
         lab.apply(
           "service",
-          serviceManifest("web", { app: "here" }, {
-            spec: {
-              type: "NodePort",
-              clusterIP: CLUSTER_IP,
-              ports: [{ port: 80, targetPort: 8080, nodePort: NODE_PORT }],
-            },
-          }),
+          nodePortOf("here"),
         );
         /** Everything that has to do with the node's address. */
         const ways = (address: string): [LabHost, string, string, number, string][] => [
@@ -79,13 +83,7 @@ Deno.test("a node port is at every address of the node, as long as it is there",
     const client = await pod(a, "client", { server: false });
     lab.apply(
       "service",
-      serviceManifest("web", { app: "web" }, {
-        spec: {
-          type: "NodePort",
-          clusterIP: CLUSTER_IP,
-          ports: [{ port: 80, targetPort: 8080, nodePort: NODE_PORT }],
-        },
-      }),
+      nodePortOf("web"),
     );
     const answers = (from: LabHost, ip: string, wanted: boolean) =>
       settle(

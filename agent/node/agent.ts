@@ -15,6 +15,7 @@ import { endpointTable } from "./endpoints/endpoint_manager.ts";
 import { endpointsPart } from "./endpoints/endpoints_part.ts";
 import { identityPart } from "./identity/identity_part.ts";
 import { AddressNames } from "./ipcache/address_names.ts";
+import { deriveOwnAddresses } from "./ipcache/own_addresses.ts";
 import { ipcachePart } from "./ipcache/ipcache_part.ts";
 import { openKernel } from "./kernel.ts";
 import { mapsPart } from "./maps/maps_part.ts";
@@ -93,6 +94,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     published: store.addresses,
     identified: identity.identified,
   });
+  const { own } = stack.use(deriveOwnAddresses(facts.addresses));
   const policy = stack.use(
     policyPart({ config, log, kernel, resources, store, endpoints, identity }),
   );
@@ -105,6 +107,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     policy,
     identity,
     nodes: nodes.nodes,
+    own,
     published: store.addresses,
     services: services.addresses,
   }));
@@ -122,7 +125,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     ipcache,
     services,
     prefilter,
-    stack.use(nodesPart({ config, kernel, nodes, self, clusterMtu, denied, hostFrontends })),
+    stack.use(nodesPart({ config, kernel, nodes, own, self, clusterMtu, denied, hostFrontends })),
     attachments,
     stack.use(endpointsPart({
       ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },

@@ -16,7 +16,6 @@ static __always_inline int allocate_port(const struct flow *f, const struct targ
 
 	for (__u32 i = 1; i < NAT_TRIES; i++) {
 		__u16 port = nat_candidate(f, hash, i);
-
 		int err;
 
 		if (nat_claim(f, t, own, port, false))

@@ -8,6 +8,9 @@ export function parseMac(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
 }
 
+/** Where there is none. */
+export const NO_MAC: Uint8Array<ArrayBuffer> = new Uint8Array(6);
+
 export function formatMac(mac: Uint8Array): string {
   return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }

@@ -3,6 +3,7 @@
  * that the calling thread is in until the node is disposed.
  */
 
+import { assertEquals } from "@std/assert";
 import { BpfObject, type BpfProgram, type ConstantValue, RingBuffer } from "../bpf/mod.ts";
 import { temporaryBpffs } from "../bpf/testdata/lab.ts";
 import { CLONE_NEWNET, setns, unshare } from "../ffi/libc.ts";
@@ -12,6 +13,7 @@ import {
   type CtEntry,
   type Event,
   event,
+  EventType,
   IpcacheFlags,
   PolicyDirection,
   type RuleKey,
@@ -19,6 +21,7 @@ import {
 } from "../maps/generated.ts";
 import { addAddress } from "../net/address.ts";
 import { parseCidr, parseIp } from "../net/ip.ts";
+import { NO_MAC } from "../net/mac.ts";
 import { createVeth, setLink } from "../net/link.ts";
 import { NetlinkSocket } from "../net/netlink.ts";
 import { currentNamespace } from "../net/netns.ts";
@@ -113,11 +116,17 @@ export interface RunResult {
 /** As in bpf/lib/config.h and service.h. */
 export const MAGLEV_SIZE = 16381, MAGLEV_ROW_SLOTS = 512;
 
-const NO_MAC = new Uint8Array(6);
 const SKB_SIZE = 192; // struct __sk_buff
 const MAP_SIZE = 4096;
 /** Maps that are never small: their size has a meaning. */
 const WHOLE_MAPS = ["pilus_events", "pilus_shares"];
+
+/** The reason of the only drop since the last look at the events; undefined: the packet went on. */
+export function dropped(node: TestNode, { verdict }: RunResult): number | undefined {
+  const [drop] = node.takeEvents().filter(({ header }) => header.type === EventType.DROP);
+  assertEquals(verdict === VERDICT.shot, drop !== undefined, "verdict and event disagree");
+  return drop?.reason;
+}
 
 /** Segments of a packet that has them. */
 export const GSO_SEGMENTS = 3;
@@ -272,7 +281,7 @@ export class TestNode implements Disposable {
       routerIpv6: parseIp(ROUTER.ipv6),
       denied: 0,
       hostBackends: 0,
-      mac: new Uint8Array(6),
+      mac: NO_MAC,
       oneDevice: 0,
     });
     this.setPolicy(1);

@@ -3,14 +3,12 @@
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
 import type { Device } from "../../../datapath/maps/generated.ts";
 import { NO_ADDRESS, parseIp } from "../../../datapath/net/ip.ts";
-import { parseMac } from "../../../datapath/net/mac.ts";
+import { NO_MAC, parseMac } from "../../../datapath/net/mac.ts";
 import type { Target } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 import type { NodeDevice } from "../../sources/kernel/devices.ts";
 import { type MapRow, mapTable } from "../map_target.ts";
 import { slotOf, slotTarget } from "../slot_target.ts";
-
-const NO_MAC: Uint8Array<ArrayBuffer> = new Uint8Array(6);
 
 const NO_DEVICE: Device = { ipv4: NO_ADDRESS, ipv6: NO_ADDRESS, ifindex: 0, mac: NO_MAC };
 

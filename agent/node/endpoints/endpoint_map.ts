@@ -3,7 +3,7 @@
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
 import type { Endpoint as EndpointValue } from "../../../datapath/maps/generated.ts";
 import { NO_ADDRESS, parseIp } from "../../../datapath/net/ip.ts";
-import { parseMac } from "../../../datapath/net/mac.ts";
+import { NO_MAC, parseMac } from "../../../datapath/net/mac.ts";
 import type { IdentifiedEndpoint } from "../identity/endpoint_identities.ts";
 import type { PolicyAssignment } from "../policy/installer.ts";
 import { type MapRow, mapTable } from "../map_target.ts";
@@ -18,8 +18,8 @@ const NO_ENDPOINT: EndpointValue = {
   policy: 0,
   revision: 0,
   id: 0,
-  mac: new Uint8Array(6),
-  hostMac: new Uint8Array(6),
+  mac: NO_MAC,
+  hostMac: NO_MAC,
   ipv4: NO_ADDRESS,
   ipv6: NO_ADDRESS,
 };

@@ -24,7 +24,7 @@ import {
   nodeCidrTable,
   prefixRow,
 } from "./ipcache_maps.ts";
-import { deriveOwnAddresses, type OwnAddress } from "./own_addresses.ts";
+import type { OwnAddress } from "./own_addresses.ts";
 
 /** See the module. */
 export interface IpcachePart extends Part {
@@ -102,14 +102,13 @@ export function deriveAddressRows(
 
 /** Wires the ipcache to its maps. */
 export function ipcachePart(
-  { config, kernel: { maps, facts }, policy, ...inputs }:
+  { config, kernel: { maps }, policy, ...inputs }:
     & { config: AgentConfig; kernel: Kernel; policy: PolicyPart }
-    & Omit<Parameters<typeof deriveAddressRows>[0], "own">,
+    & Parameters<typeof deriveAddressRows>[0],
 ): IpcachePart {
   const stack = new AsyncDisposableStack();
-  const { own } = stack.use(deriveOwnAddresses(facts.addresses));
   const { ipcache, problems, addressRows, cidrRows, nodeCidrRows } = stack.use(
-    deriveAddressRows({ policy, own, ...inputs }),
+    deriveAddressRows({ policy, ...inputs }),
   );
   const repairIntervalMs = config.repairInterval * 1000;
   const addresses = stack.use(

@@ -3,15 +3,11 @@
 import type { LinkAddress } from "../../../datapath/net/address.ts";
 import { equalIp, formatIp, isLinkLocal, isLoopback } from "../../../datapath/net/ip.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
+import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import { derive } from "../../core/derive.ts";
 import { Table } from "../../core/table.ts";
 
-/** 16 bytes, key: as text. */
-export interface NodeAddress {
-  address: Uint8Array<ArrayBuffer>;
-}
-
-export function nodeAddressTable(): Table<NodeAddress> {
+export function nodeAddressTable(): Table<OwnAddress> {
   return new Table({ name: "node-addresses", key: ({ address }) => formatIp(address) });
 }
 
@@ -19,7 +15,7 @@ export function nodeAddressTable(): Table<NodeAddress> {
 export function deriveNodeAddresses(
   { nodes, addresses }: { nodes: Table<ClusterNode>; addresses: Table<LinkAddress> },
   nodeName: string,
-): { nodeAddresses: Table<NodeAddress> } & Disposable {
+): { nodeAddresses: Table<OwnAddress> } & Disposable {
   const nodeAddresses = nodeAddressTable();
   const derivation = derive([nodes, addresses], () => {
     const self = nodes.get(nodeName);

@@ -1,8 +1,8 @@
 /** The cluster's nodes: the routes to their pods, and what programs know of this one. */
 
 import type { Node as NodeValue } from "../../../datapath/maps/generated.ts";
-import { equalIp, formatCidr, formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
-import { parseMac } from "../../../datapath/net/mac.ts";
+import { formatCidr, formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
+import { NO_MAC, parseMac } from "../../../datapath/net/mac.ts";
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { NodeView } from "../../api/views.ts";
 import { derive, type Input } from "../../core/derive.ts";
@@ -12,6 +12,7 @@ import type { AgentConfig } from "../config.ts";
 import type { Kernel } from "../kernel.ts";
 import { type MapRow, mapTable, mapTarget } from "../map_target.ts";
 import { gauge } from "../metrics.ts";
+import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import type { Part } from "../part.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import type { NodeDevice } from "../../sources/kernel/devices.ts";
@@ -19,8 +20,6 @@ import type { NodeTables } from "./nodes.ts";
 import { type NodeRoute, ROUTE_PROTOCOL, routeTable, routeTarget } from "./route_target.ts";
 import { routerAddresses, routerAddressTable, routerAddressTarget } from "./router_addresses.ts";
 import { tunnelTable, tunnelTarget } from "./tunnel.ts";
-
-const NO_MAC: Uint8Array<ArrayBuffer> = new Uint8Array(6);
 
 /** The row of pilus_node before anything is known. */
 const NO_NODE: NodeValue = {
@@ -39,6 +38,8 @@ export interface NodesPartOptions {
   config: AgentConfig;
   kernel: Kernel;
   nodes: NodeTables;
+  /** What the node's stack takes as its own. */
+  own: Table<OwnAddress>;
   /** This node as it was when the agent started. */
   self: ClusterNode;
   /** Of the way to other nodes' pods, in bytes. */
@@ -51,16 +52,16 @@ export interface NodesPartOptions {
 
 /** Wires nodes to routes and to the node's own row. */
 export function nodesPart(
-  { config, kernel, nodes: { nodes, problems }, self, clusterMtu, denied, hostFrontends }:
+  { config, kernel, nodes: { nodes, problems }, own, self, clusterMtu, denied, hostFrontends }:
     NodesPartOptions,
 ): Part {
   const stack = new AsyncDisposableStack();
   const current = () => nodes.get(config.nodeName);
   const routes = routeTable();
   stack.use(derive(
-    [nodes, kernel.devices, kernel.facts.addresses],
+    [nodes, kernel.devices, own],
     () => {
-      const options = { kernel, self: current() ?? self, clusterMtu };
+      const options = { kernel, own, self: current() ?? self, clusterMtu };
       return nodes.rows().flatMap((node) => routesTo(node, options));
     },
     routes,
@@ -204,9 +205,9 @@ function nodeRow(
  */
 function routesTo(
   node: ClusterNode,
-  { kernel: { tunnel, devices, facts }, self, clusterMtu }: Pick<
+  { kernel: { tunnel, devices }, own, self, clusterMtu }: Pick<
     NodesPartOptions,
-    "kernel" | "self" | "clusterMtu"
+    "kernel" | "own" | "self" | "clusterMtu"
   >,
 ): NodeRoute[] {
   if (node.local) {
@@ -229,17 +230,15 @@ function routesTo(
       continue;
     }
     const via = family === "Ipv4" ? node.ipv4 : node.ipv6;
-    const own = family === "Ipv4" ? self.ipv4 : self.ipv6;
-    // the manifest may change before the device's address does
-    const source = facts.addresses.rows().find(({ cidr }) => own && equalIp(cidr.address, own))
-      ?.cidr.address;
+    const source = family === "Ipv4" ? self.ipv4 : self.ipv6;
     const [device] = devices.rows();
     if (!via || !device) continue;
     routes.push({
       destination,
       ifindex: device.ifindex,
       via: formatIp(via),
-      ...(source ? { source: formatIp(source) } : {}),
+      // the manifest may change before the device's address does
+      ...(source && own.has(formatIp(source)) ? { source: formatIp(source) } : {}),
     });
   }
   return routes;

@@ -17,7 +17,7 @@ import type { Node, Pod, PortProtocol, Service, ServicePort } from "../../kubern
 import type { LocalAddress } from "../ipcache/ipcache.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import { isNewer } from "../endpoints/endpoint_ids.ts";
-import type { NodeAddress } from "../nodes/node_addresses.ts";
+import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import { type Balancing, type ServiceSettings, serviceSettings } from "./annotations.ts";
 import { type Backend, type BackendList, packBackends } from "./backend.ts";
 import { type Choice, choose, NO_CHOICE, type Place } from "./backend_choice.ts";
@@ -67,7 +67,7 @@ export interface FrontendBuilderInputs {
   Node: Table<Node>;
   nodes: Table<ClusterNode>;
   /** Of this node. */
-  nodeAddresses: Table<NodeAddress>;
+  nodeAddresses: Table<OwnAddress>;
   localAddresses: Table<LocalAddress>;
   index: ServiceIndex;
 }

@@ -9,7 +9,7 @@ import { containerPortsOf } from "../../kubernetes/pods_and_nodes.ts";
 import { type Pod, resourceKey } from "../../kubernetes/resources.ts";
 import type { LocalAddress } from "../ipcache/ipcache.ts";
 import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
-import type { NodeAddress } from "../nodes/node_addresses.ts";
+import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import { type Frontend, frontendKey } from "./frontend.ts";
 import { FrontendBuilder, type FrontendOptions } from "./frontend_builder.ts";
 import { deriveHealthChecks } from "./health_check_rows.ts";
@@ -31,7 +31,7 @@ export type FrontendInputs =
     addresses: Table<RemoteAddress>;
     nodes: Table<ClusterNode>;
     /** Of this node. */
-    nodeAddresses: Table<NodeAddress>;
+    nodeAddresses: Table<OwnAddress>;
     localAddresses: Table<LocalAddress>;
   };
 

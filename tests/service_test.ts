@@ -1,6 +1,7 @@
 // ClusterIP services by real clients: at the socket, and per packet for processes outside of the cgroup.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import type { EndpointView } from "../agent/api/types.ts";
 import { get, inKernel, settle, tcp, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 import { FAMILIES } from "../datapath/testdata/families.ts";
@@ -160,10 +161,16 @@ Deno.test("a ClusterIP is served to pods and nodes, at the socket and per packet
           assertEquals(peer, `${ip}:30071`);
         }
         // a node whose sockets are not translated asks the other node, which forwards to either pod
+        /** What the pods of each node are judged by. */
+        const judged = () =>
+          Promise.all([a, b].map(async (node) => {
+            const endpoints = await node.client.call<EndpointView[]>("/v1/endpoints");
+            return endpoints.map(({ policy, revision }) => `${policy} ${revision}`).join();
+          }));
+        const before = await judged();
         lab.apply("ingress", ingress(labels, { fromEntities: ["remote-node", "host"] }));
-        for (const ip of [b.ipv4, b.ipv6]) {
-          await settle(() => tcp(a, ip, 30071, { cgroup: false }), ({ ok }) => ok === true);
-        }
+        const after = await settle(judged, (now) => now.every((text, i) => text !== before[i]));
+        for (const [i, text] of after.entries()) assertNotEquals(text, before[i]);
         await inKernel(a, b);
         for (const ip of [b.ipv4, b.ipv6]) {
           for (let i = 0; i < 8; i++) {

@@ -1,8 +1,8 @@
 /** `pilus agent`: runs the agent until a signal ends it. */
 
 import { Log } from "../agent/core/log.ts";
-import { unknownVariables } from "../agent/node/settings.ts";
-import { agentConfig, agentSettings } from "./agent_settings.ts";
+import { configOf, unknownVariables } from "../agent/node/settings.ts";
+import { agentSettings } from "./agent_settings.ts";
 import { EXIT, type Invocation } from "./command.ts";
 
 /** The exit code when a signal ended the agent in good order is 0. */
@@ -13,7 +13,7 @@ export async function runAgent(invocation: Invocation): Promise<number> {
     await printConfig(invocation.options, settings);
     return EXIT.ok;
   }
-  const config = agentConfig(settings);
+  const config = configOf(settings);
   const log = new Log(config.logLevel);
   for (const warning of unknownVariables(Deno.env.toObject())) log.warn(warning);
   globalThis.addEventListener("unhandledrejection", (event) => {

@@ -1,8 +1,8 @@
 /** The agent's settings from a command line, the environment and a file. */
 
 import { OptionError } from "../agent/core/option.ts";
-import { type AgentConfig, ALL_OPTIONS, type Given } from "../agent/node/options.ts";
-import { configOf, type Setting, settingsOf } from "../agent/node/settings.ts";
+import { ALL_OPTIONS, type Given } from "../agent/node/options.ts";
+import { type Setting, settingsOf } from "../agent/node/settings.ts";
 import { type Invocation, UsageError } from "./command.ts";
 
 /** The settings in force. Throws UsageError that names source, rule and value. */
@@ -18,15 +18,6 @@ export async function agentSettings({ options, given }: Invocation): Promise<Set
       ? (await import("../agent/node/config_file.ts")).readConfigFile(String(path), names)
       : new Map();
     return settingsOf({ flags, environment, file });
-  } catch (error) {
-    throw usage(error);
-  }
-}
-
-/** The configuration that they make. Throws UsageError when something is missing. */
-export function agentConfig(settings: readonly Setting[]): AgentConfig {
-  try {
-    return configOf(settings);
   } catch (error) {
     throw usage(error);
   }

@@ -65,8 +65,7 @@ function argumentUsage(command: Command): string {
 }
 
 function optionText({ summary, type, default: preset }: Option): string {
-  const shown = preset !== undefined && preset !== "" && !Array.isArray(preset) &&
-    type !== "boolean";
+  const shown = preset !== undefined && String(preset) !== "" && type !== "boolean";
   return shown ? `${summary} [${preset}]` : summary;
 }
 

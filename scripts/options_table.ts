@@ -20,8 +20,7 @@ function optionsTable(): string {
     const { name, summary, values, range, placeholder, type } = option;
     const taken = values?.map((value) => `\`${value}\``).join(" ") ??
       (range ? `${range[0]} to ${range[1]}` : type === "boolean" ? "`true` `false`" : placeholder);
-    const preset = option.default === undefined || option.default === "" ||
-        Array.isArray(option.default)
+    const preset = option.default === undefined || String(option.default) === ""
       ? ""
       : `\`${option.default}\``;
     return `| \`${name}\` | \`${variableOf(option)}\` | ${taken} | ${preset} | ${summary} |\n`;

@@ -21,15 +21,18 @@ import { openKernel } from "./kernel.ts";
 import { mapsPart } from "./maps/maps_part.ts";
 import { keepMemorySmall } from "./memory.ts";
 import { serveMetrics } from "./metrics_server.ts";
+import { deriveLoneNode } from "./nodes/lone_node.ts";
 import { deriveNodes } from "./nodes/nodes.ts";
 import { lockNode } from "./node_lock.ts";
 import { nodesPart } from "./nodes/nodes_part.ts";
+import { standAlone } from "./nodes/stand_alone.ts";
 import { observerPart } from "./observer/observer_part.ts";
 import type { Part } from "./part.ts";
 import { publishedPart } from "./published_part.ts";
 import { policyPart } from "./policy/policy_part.ts";
 import { prefilterPart } from "./prefilter/prefilter_part.ts";
 import { servicesPart } from "./services/services_part.ts";
+import { deriveDevices } from "../sources/kernel/devices.ts";
 import { KernelFacts } from "../sources/kernel/kernel_facts.ts";
 import { sourcesPart } from "./sources_part.ts";
 import { statePart } from "./state_part.ts";
@@ -74,12 +77,15 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   stack.defer(() => database.close());
 
   const sources = stack.use(sourcesPart({ config, log }));
-  const nodes = stack.use(deriveNodes(sources.tables.Node, config.nodeName));
-  // the kernel verifies while the manifests are read
   const facts = stack.use(KernelFacts.open());
-  const opening = openKernel(config, facts);
+  const { devices } = stack.use(deriveDevices(facts, config.devices));
+  const lone = stack.use(deriveLoneNode(devices, config.nodeName));
+  const nodes = stack.use(deriveNodes(sources.tables.Node, config.nodeName, lone.nodes));
+  // the kernel verifies while the manifests are read
+  const opening = openKernel(config, facts, devices);
   stack.defer(async () => (await opening.catch(() => undefined))?.[Symbol.dispose]());
-  const [self, kernel] = await Promise.all([sources.findSelf(nodes), opening]);
+  const alone = () => standAlone({ config, log, facts, database, lone });
+  const [self, kernel] = await Promise.all([sources.findSelf(nodes, alone), opening]);
   const clusterMtu = kernel.raise(self);
 
   const { tables: resources } = sources;
@@ -125,7 +131,9 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     ipcache,
     services,
     prefilter,
-    stack.use(nodesPart({ config, kernel, nodes, own, self, clusterMtu, denied, hostFrontends })),
+    stack.use(nodesPart({
+      ...{ config, kernel, nodes, lone, own, self, clusterMtu, denied, hostFrontends },
+    })),
     attachments,
     stack.use(endpointsPart({
       ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },

@@ -6,7 +6,7 @@ import { openMaps, type PilusMaps } from "../../datapath/maps/mod.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { writeSysctls } from "../../datapath/net/netns.ts";
 import type { Table } from "../core/table.ts";
-import { deriveDevices, type NodeDevice, requireDevices } from "../sources/kernel/devices.ts";
+import { type NodeDevice, requireDevices } from "../sources/kernel/devices.ts";
 import type { KernelFacts } from "../sources/kernel/kernel_facts.ts";
 import { NODE_SYSCTLS } from "./attachments/sysctls.ts";
 import { type AgentConfig, VXLAN_OVERHEAD } from "./config.ts";
@@ -32,12 +32,14 @@ export interface Kernel extends Disposable {
 }
 
 /** Opens the kernel. Throws KernelError or Error that names the fix. */
-export async function openKernel(config: AgentConfig, facts: KernelFacts): Promise<Kernel> {
+export async function openKernel(
+  config: AgentConfig,
+  facts: KernelFacts,
+  devices: Table<NodeDevice>,
+): Promise<Kernel> {
   const stack = new DisposableStack();
   try {
     const netlink = stack.use(NetlinkSocket.open());
-    const derivation = stack.use(deriveDevices(facts, config.devices));
-    const { devices } = derivation;
     requireDevices(devices, config.devices);
     const deviceMtu = Math.min(...devices.rows().map(({ mtu }) => mtu));
     const vxlan = config.routing === "vxlan";

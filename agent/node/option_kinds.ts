@@ -2,14 +2,22 @@
 
 import { type Option, OptionError } from "../core/option.ts";
 import { didYouMean } from "../core/nearest.ts";
-import { parseCidr } from "../../datapath/net/ip.ts";
+import {
+  formatCidr,
+  isIpv4Cidr,
+  maskCidr,
+  parseCidr,
+  tryParseCidr,
+} from "../../datapath/net/ip.ts";
+
+/** Longer prefixes, in bits of 16 bytes, have no address for pods beside the router's. */
+export const POD_CIDR_LONGEST = 126;
 
 /** An option with its default and what its value becomes. */
 export interface AgentOption<Given, Value> extends Option {
   default?: Given & (string | number | boolean | readonly string[]);
   /** The default where it is found on the node. May throw. */
   find?: () => Given;
-  required?: true;
   /** Throws OptionError. */
   read(given: Given): Value;
 }
@@ -73,6 +81,29 @@ export function cidrs(about: About<readonly string[]>): AgentOption<readonly str
     return given;
   };
   return { ...about, type: "list", read: (given) => given.map(check) };
+}
+
+/**
+ * Where a node's pods get their addresses: at most one prefix a family, with room for some. `none`
+ * becomes an empty list.
+ */
+export function podCidrs(
+  about: About<readonly string[]>,
+): AgentOption<readonly string[], string[]> {
+  const read = (given: readonly string[]) => {
+    if (given.length === 1 && given[0] === "none") return [];
+    const found = given.map(tryParseCidr).filter((cidr) => cidr !== undefined).map(maskCidr)
+      .filter(({ prefixLength }) => prefixLength <= POD_CIDR_LONGEST);
+    const families = new Set(found.map(isIpv4Cidr));
+    if (found.length !== given.length || families.size !== found.length) {
+      throw new OptionError(
+        "takes `none`, or a prefix with room for pods (at most /30 and /126) for each family that " +
+          `pods shall have, such as 10.61.0.0/24,fd61::/64, not \`${given.join(",")}\``,
+      );
+    }
+    return found.map(formatCidr);
+  };
+  return { ...about, placeholder: "CIDR", type: "list", read };
 }
 
 /** A directory, or `none`, which becomes an empty text. */

@@ -22,6 +22,7 @@ import {
   mapSizes,
   number,
   numberChoice,
+  podCidrs,
   port,
   portRange,
   text,
@@ -38,15 +39,15 @@ export const MAGLEV_SIZES = [
 export const OPTIONS = {
   nodeName: text({
     name: "node-name",
-    summary: "This node, as its manifest calls it; the host name by default",
+    summary: "This node, as its manifest calls it; the host name in lower case by default",
     placeholder: "NAME",
-    find: () => Deno.hostname(),
+    find: () => Deno.hostname().toLowerCase(),
   }),
   manifests: text({
     name: "manifests",
-    summary: "Directory of Kubernetes manifests, watched",
+    summary: "Directory of Kubernetes manifests, watched; made when it is not there",
     placeholder: "DIR",
-    required: true,
+    default: "/etc/pilus/manifests",
   }),
   stateDir: text({
     name: "state-dir",
@@ -109,6 +110,12 @@ export const OPTIONS = {
     summary: "Where all pods' addresses come from; routes to them have the tunnel's MTU",
     placeholder: "CIDR",
     default: [],
+  }),
+  podCidrs: podCidrs({
+    name: "pod-cidr",
+    summary: "Where this node's pods get their addresses while no manifest has a Node; `none`: " +
+      "the agent waits for its Node instead",
+    default: ["10.222.0.0/24", "fd70:696c:7573::/64"],
   }),
   masquerade: toggle({
     name: "masquerade",

@@ -9,8 +9,8 @@ const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
 Deno.test("each option has a name of its own and a default that it takes", () => {
   assertEquals(new Set(ALL_OPTIONS.map(({ name }) => name)).size, ALL_OPTIONS.length);
   for (const option of ALL_OPTIONS) {
-    const { name, values, required, find } = option;
-    assert(required || find || option.default !== undefined, `${name} has no default`);
+    const { name, values, find } = option;
+    assert(find || option.default !== undefined, `${name} has no default`);
     if (option.default !== undefined) option.read(option.default);
     if (values && option.default) assert(values.includes(String(option.default)), name);
     assertEquals(printable(option.summary), option.summary);

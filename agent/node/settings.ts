@@ -10,8 +10,7 @@ import { type AgentConfig, ALL_OPTIONS, type Given, OPTIONS, variableOf } from "
 export interface Setting {
   /** The option's name. */
   option: string;
-  /** Undefined: there is no default, and it was not given. */
-  value: Given | undefined;
+  value: Given;
   source: "flag" | "environment" | "file" | "default";
   /** `--xdp`, `PILUS_XDP`, `agent.yaml:3`, or empty for a default. */
   where: string;
@@ -33,23 +32,17 @@ const OTHER_VARIABLES = ["PILUS_CONFIG", "PILUS_SOCKET", "PILUS_DEBUG"];
 export function settingsOf(sources: Sources): Setting[] {
   return ALL_OPTIONS.map((option) => {
     const setting = settingOf(option, sources);
-    if (setting.value !== undefined && setting.source !== "default") {
-      naming(nameIn(setting), () => option.read(setting.value!));
-    }
+    if (setting.source !== "default") naming(nameIn(setting), () => option.read(setting.value));
     return setting;
   });
 }
 
-/** The configuration that settings make. Throws OptionError when a required one is missing. */
+/** The configuration that settings make. */
 export function configOf(settings: readonly Setting[]): AgentConfig {
   const values = new Map(settings.map(({ option, value }) => [option, value]));
   const config = Object.entries(OPTIONS).map(([key, row]) => {
     const option = row as AgentOption<Given, unknown>;
-    const value = values.get(option.name);
-    if (value === undefined) {
-      throw new OptionError(`\`agent\` needs --${option.name}: ${option.summary}`);
-    }
-    return [key, option.read(value)];
+    return [key, option.read(values.get(option.name)!)];
   });
   return Object.fromEntries(config) as AgentConfig;
 }
@@ -64,7 +57,7 @@ export function unknownVariables(environment: Readonly<Record<string, string>>):
 
 function settingOf(option: AgentOption<Given, unknown>, sources: Sources): Setting {
   const { name } = option;
-  const setting = (source: Setting["source"], where: string, value: Given | undefined) => {
+  const setting = (source: Setting["source"], where: string, value: Given) => {
     return { option: name, value, source, where };
   };
   const flag = sources.flags?.get(name);
@@ -83,7 +76,7 @@ function settingOf(option: AgentOption<Given, unknown>, sources: Sources): Setti
     const value = naming(`${inFile.where}: ${name}`, () => fileValue(option, inFile));
     return setting("file", inFile.where, value);
   }
-  return setting("default", "", option.default ?? option.find?.());
+  return setting("default", "", option.default ?? option.find!());
 }
 
 function valueOf(option: AgentOption<Given, unknown>, texts: readonly string[]): Given {

@@ -38,9 +38,8 @@ Deno.test("settingsOf() reads each kind of value from variables and files alike"
     "masquerade: false\ncluster-cidr: [10.60.0.0/16, 'fd60::/16']\n" +
       "map-size: {pilus_ct: 1000, pilus_nat: 2000}\nnode-port-range: 31000-31999\n",
   );
-  const required = new Map([["manifests", "/m"], ["node-name", "a"]]);
   const configs = [{ environment }, { file: inFile }].map((sources) =>
-    configOf(settingsOf({ flags: required, ...sources }))
+    configOf(settingsOf(sources))
   );
   assertEquals(configs[0], configs[1]);
   const { masquerade, clusterCidrs, mapSizes, nodePortRange, maglevSize, cniBinDir } = configs[0]!;
@@ -57,9 +56,13 @@ Deno.test("settingsOf() reads each kind of value from variables and files alike"
   );
 });
 
-Deno.test("configOf() names an option that is missing", () => {
-  const message = assertThrows(() => configOf(settingsOf({})), OptionError).message;
-  assertStringIncludes(message, "`agent` needs --manifests");
+Deno.test("a node's pod CIDRs are at most one a family, written as prefixes are, or none", () => {
+  const given = (...list: string[]) =>
+    configOf(settingsOf({ flags: new Map([["pod-cidr", list]]) })).podCidrs;
+  assertEquals(given("10.61.0.7/24", "fd61::1/64"), ["10.61.0.0/24", "fd61::/64"]);
+  assertEquals(given("fd61::/64"), ["fd61::/64"]);
+  assertEquals(given("none"), []);
+  assertEquals(configOf(settingsOf({})).podCidrs, ["10.222.0.0/24", "fd70:696c:7573::/64"]);
 });
 
 for (
@@ -74,6 +77,13 @@ for (
       { flags: new Map([["cluster-cidr", ["10.0.0.0/33"]]]) },
       "--cluster-cidr takes pre",
     ],
+    ...["10.61.0.0/31", "fd61::/127", "10.61.0.0/24,10.62.0.0/24", "none,fd61::/64", "10.61"].map(
+      (list): [string, Sources, string] => [
+        `a pod CIDR (${list})`,
+        { environment: { PILUS_POD_CIDR: list } },
+        `each family that pods shall have, such as 10.61.0.0/24,fd61::/64, not \`${list}\``,
+      ],
+    ),
     ["a map", { environment: { PILUS_MAP_SIZE: "pilus_cr=1" } }, "did you mean `pilus_ct`?"],
     ["a size", { environment: { PILUS_MAP_SIZE: "pilus_ct=9999999999" } }, "to 4294967295 rows"],
     ["a name of an object", { environment: { PILUS_MAP_SIZE: "constructor=1" } }, "the names are"],

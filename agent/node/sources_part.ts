@@ -21,9 +21,10 @@ export interface SourcesPart extends Part {
   store: ClusterStore;
   /**
    * Starts reading. Resolves to this node once its manifest has pod CIDRs and an InternalIP: until
-   * then nothing is known of addresses for pods, nor of where other nodes reach them.
+   * then nothing is known of addresses for pods, nor of where other nodes reach them. Where no manifest
+   * has any Node, `alone` makes the host one by itself, or says why it cannot be.
    */
-  findSelf(nodes: NodeTables): Promise<ClusterNode>;
+  findSelf(nodes: NodeTables, alone: () => string | undefined): Promise<ClusterNode>;
 }
 
 /** Wires the directory of manifests, which the nodes share. */
@@ -35,17 +36,20 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
   const { tables } = merged;
   let ended = false;
   let finding: Promise<ClusterNode> | undefined;
-  const find = async ({ nodes }: NodeTables) => {
+  const find = async ({ nodes }: NodeTables, alone: () => string | undefined) => {
     // together, as sources wait for threads that parse
     await Promise.all([...sources, store].map((each) => each.start()));
     await settled();
     for (let warned = false; !ended; warned = true) {
+      const reason = nodes.size > 0 ? undefined : alone();
+      await settled();
       const self = nodes.get(config.nodeName);
       if ((self?.podCidrIpv4 || self?.podCidrIpv6) && (self.ipv4 || self.ipv6)) return self;
       if (!warned) {
         log.warn("waiting for the node's manifest with podCIDRs and an InternalIP", {
           node: config.nodeName,
           manifests: config.manifests,
+          reason,
         });
       }
       await new Promise((resolve) => setTimeout(resolve, SELF_INTERVAL_MS));
@@ -57,7 +61,7 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
     problems: [tables.problems, store.problems],
     tables,
     store,
-    findSelf: (nodes) => finding = find(nodes),
+    findSelf: (nodes, alone) => finding = find(nodes, alone),
     status: () => ({
       source: sources.map(({ name }) => name).join(", "),
       ignoredKinds: Object.fromEntries(sources.flatMap(({ ignored }) => [...ignored])),

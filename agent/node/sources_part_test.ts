@@ -27,7 +27,9 @@ Deno.test("findSelf() waits for pod CIDRs and an InternalIP of the node", async 
     }();
     await using sources = sourcesPart({ config, log });
     using nodes = deriveNodes(sources.tables.Node, "here");
-    const found = sources.findSelf(nodes);
+    const found = sources.findSelf(nodes, () => {
+      throw new Error("a host with a manifest is none by itself");
+    });
     assertStringIncludes(await waiting.promise, "podCIDRs and an InternalIP");
 
     node({ spec, status: { addresses: [{ type: "InternalIP", address: "192.168.60.1" }] } });

@@ -22,7 +22,8 @@ export const ROLES: readonly Command[] = [
       ...OUTPUT_OPTIONS,
     ],
     examples: [
-      "pilus agent --manifests /etc/pilus/manifests",
+      "pilus agent",
+      "pilus agent --manifests /srv/cluster --cluster-cidr 10.60.0.0/16,fd60::/16",
       "pilus agent --config /etc/pilus/agent.yaml --print-config",
     ],
     run: async (i) => (await import("../agent.ts")).runAgent(i),

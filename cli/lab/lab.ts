@@ -45,6 +45,8 @@ export interface LabOptions {
   mtu?: number;
   /** MTU of the link to the host outside in bytes. @default {1500} */
   outsideMtu?: number;
+  /** Whether the manifests have a Node for each. @default {true} */
+  nodeManifests?: boolean;
   /** More arguments for the agents; they come last. */
   agentArgs?: readonly string[];
 }
@@ -97,7 +99,7 @@ export class Lab implements NodeLab, AsyncDisposable {
     return node;
   }
 
-  #build({ mtu = 1500, outsideMtu = 1500 }: LabOptions): void {
+  #build({ mtu = 1500, outsideMtu = 1500, nodeManifests = true }: LabOptions): void {
     for (const name of ["manifests", "pods"]) Deno.mkdirSync(`${this.directory}/${name}`);
     Deno.mkdirSync(this.cgroup);
     for (const host of [this.wire, this.outside, ...this.nodes]) Deno.mkdirSync(host.cgroup);
@@ -121,7 +123,9 @@ export class Lab implements NodeLab, AsyncDisposable {
         setLink(netlink, node.name, { master: getLink(netlink, "wire").ifindex, up: true });
       });
       configure(node, [`${node.ipv4}/24`, `${node.ipv6}/64`], GATEWAY);
-      Deno.writeTextFileSync(`${this.manifests}/node-${node.name}.yaml`, node.manifest);
+      if (nodeManifests) {
+        Deno.writeTextFileSync(`${this.manifests}/node-${node.name}.yaml`, node.manifest);
+      }
     }
 
     createNamespace(this.outside.netns);

@@ -140,11 +140,11 @@ export function deleteRoute(netlink: NetlinkSocket, route: Route): boolean {
 
 export interface RouteFilter {
   /** @default {TABLE_MAIN} */
-  table?: number;
+  table?: number | "all";
   ifindex?: number;
 }
 
-/** The routes of one table, both families; of several next hops the first is shown. */
+/** The routes of one table or all, both families; of several next hops the first is shown. */
 export function listRoutes(
   netlink: NetlinkSocket,
   { table = TABLE_MAIN, ifindex }: RouteFilter = {},
@@ -155,7 +155,7 @@ export function listRoutes(
     const rows = netlink.dump(RTM_GETROUTE, request, { operation: "list", target: "routes" });
     for (const row of rows) {
       const route = parseRoute(row);
-      if (!route || route.table !== table) continue;
+      if (!route || table !== "all" && route.table !== table) continue;
       if (ifindex !== undefined && route.ifindex !== ifindex) continue;
       routes.push(route);
     }

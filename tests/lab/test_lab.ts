@@ -48,7 +48,8 @@ export interface PodOptions {
   server?: boolean;
 }
 
-export interface StoryOptions extends Partial<Pick<LabOptions, "routing" | "outsideMtu" | "mtu">> {
+export interface StoryOptions
+  extends Partial<Pick<LabOptions, "routing" | "outsideMtu" | "mtu" | "nodeManifests">> {
   agentArgs?: readonly string[];
   /** @default {2} */
   nodes?: number;

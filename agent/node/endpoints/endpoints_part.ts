@@ -22,6 +22,7 @@ import { mapTarget } from "../map_target.ts";
 import { gauge } from "../metrics.ts";
 import { sharesOf } from "../conntrack/shares.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
+import { podCidrsOf } from "../nodes/pod_networks.ts";
 import type { Part } from "../part.ts";
 import type { PolicyPart } from "../policy/policy_part.ts";
 import { slotOf } from "../slot_target.ts";
@@ -148,8 +149,7 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
       database,
       runDirectory: config.runDir,
       table: endpoints,
-      podCidrs: [self.podCidrIpv4, self.podCidrIpv6].filter((cidr) => cidr !== undefined)
-        .map(formatCidr),
+      podCidrs: podCidrsOf(self).map(formatCidr),
       clusterCidrs: config.clusterCidrs,
       mtu: kernel.deviceMtu,
       clusterMtu,

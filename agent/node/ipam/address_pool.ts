@@ -87,6 +87,15 @@ function rangeOf(text: string): Range {
   };
 }
 
+/** The ranges of which somebody has an address, as text. */
+export function usedRanges(database: DatabaseSync): string[] {
+  database.exec(SCHEMA);
+  const rows = database.prepare(
+    "SELECT DISTINCT range FROM addresses WHERE owner IS NOT NULL ORDER BY range",
+  ).all();
+  return (rows as { range: string }[]).map(({ range }) => range);
+}
+
 /** The addresses of the node's pod CIDRs. All calls are synchronous and atomic. */
 export class AddressPool {
   readonly #database: DatabaseSync;

@@ -7,6 +7,7 @@ import { type MapRow, mapTable } from "../map_target.ts";
 import { equalData } from "../../core/equal.ts";
 import { Table } from "../../core/table.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
+import { podCidrsOf } from "../nodes/pod_networks.ts";
 import { tunnelEnd } from "./ipcache.ts";
 import type { IpcacheRow } from "./ipcache_row.ts";
 
@@ -111,8 +112,5 @@ export function nodeCidrTable(): Table<MapRow<CidrKey, Uint8Array>> {
 export function nodeCidrs(node: ClusterNode): MapRow<CidrKey, Uint8Array>[] {
   const value = tunnelEnd(node);
   if (!value) return [];
-  return [node.podCidrIpv4, node.podCidrIpv6].filter((key) => key !== undefined).map((key) => ({
-    key,
-    value,
-  }));
+  return podCidrsOf(node).map((key) => ({ key, value }));
 }

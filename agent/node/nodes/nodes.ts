@@ -2,13 +2,9 @@
 
 import {
   type Cidr,
-  cidrAddress,
   cidrContainsCidr,
   formatCidr,
   isIpv4,
-  isIpv4Cidr,
-  maskCidr,
-  parseCidr,
   tryParseIp,
 } from "../../../datapath/net/ip.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
@@ -16,6 +12,7 @@ import type { Node } from "../../kubernetes/resources.ts";
 import { derive } from "../../core/derive.ts";
 import { type Problem, problemTable } from "../../core/problem.ts";
 import { Table } from "../../core/table.ts";
+import { podCidrsOf, podNetworks } from "./pod_networks.ts";
 
 /** Tables that follow the Node resources. Dispose of it to stop that. */
 export interface NodeTables extends Disposable {
@@ -38,20 +35,8 @@ function clusterNode(node: Node, localName: string): ClusterNode {
     else result.ipv6 ??= ip;
   }
   const { podCIDR, podCIDRs = [] } = node.spec ?? {};
-  for (const text of podCIDRs.length > 0 ? podCIDRs : podCIDR === undefined ? [] : [podCIDR]) {
-    const cidr = maskCidr(parseCidr(text));
-    const router = cidr.prefixLength < 127 ? cidrAddress(cidr, 1) : undefined;
-    if (!router) continue;
-    if (isIpv4Cidr(cidr)) {
-      if (result.podCidrIpv4) continue;
-      result.podCidrIpv4 = cidr;
-      result.routerIpv4 = router;
-    } else if (!result.podCidrIpv6) {
-      result.podCidrIpv6 = cidr;
-      result.routerIpv6 = router;
-    }
-  }
-  return result;
+  const prefixes = podCIDRs.length > 0 ? podCIDRs : podCIDR === undefined ? [] : [podCIDR];
+  return { ...result, ...podNetworks(prefixes) };
 }
 
 function nodeProblems(nodes: readonly ClusterNode[]): Problem[] {
@@ -62,14 +47,13 @@ function nodeProblems(nodes: readonly ClusterNode[]): Problem[] {
     if (!node.ipv4 && !node.ipv6) {
       problems.push({ source, message: "has no InternalIP, so its pods cannot be reached" });
     }
-    if (!node.podCidrIpv4 && !node.podCidrIpv6) {
+    if (podCidrsOf(node).length === 0) {
       problems.push({
         source,
         message: "has no podCIDR with room for pods (at least two bits), so it can have none",
       });
     }
-    for (const cidr of [node.podCidrIpv4, node.podCidrIpv6]) {
-      if (!cidr) continue;
+    for (const cidr of podCidrsOf(node)) {
       const other = seen.find((each) =>
         cidrContainsCidr(each.cidr, cidr) || cidrContainsCidr(cidr, each.cidr)
       );
@@ -83,13 +67,40 @@ function nodeProblems(nodes: readonly ClusterNode[]): Problem[] {
   return problems;
 }
 
-/** Wires the derivation of nodes; `localName` is this node's. */
-export function deriveNodes(source: Table<Node>, localName: string): NodeTables {
+/** Of a node without a manifest while others have one. */
+function strangerProblems(name: string, others: readonly string[]): Problem[] {
+  if (others.length === 0) return [];
+  const known = others.slice(0, 3).join(", ") + (others.length > 3 ? ", …" : "");
+  return [{
+    source: `Node ${name}`,
+    object: { kind: "Node", namespace: "", name },
+    reason: "NodeMissing",
+    message: `has no manifest, so that other nodes (${known}) do not know it: write one`,
+  }];
+}
+
+/**
+ * Wires the derivation of nodes; `localName` is this node's. `lone` has this host as it is without a
+ * manifest, which comes before it.
+ */
+export function deriveNodes(
+  source: Table<Node>,
+  localName: string,
+  lone: Table<ClusterNode> = new Table({ name: "no-lone-node", key: ({ name }) => name }),
+): NodeTables {
   const nodes = new Table<ClusterNode>({ name: "cluster-nodes", key: ({ name }) => name });
   const problems = problemTable("node-problems");
+  const alone = () => lone.rows().filter(({ name }) => !source.has(name));
   const derivations = [
-    derive([source], () => source.rows().map((node) => clusterNode(node, localName)), nodes),
-    derive([nodes], () => nodeProblems(nodes.rows()), problems),
+    derive(
+      [source, lone],
+      () => [...source.rows().map((node) => clusterNode(node, localName)), ...alone()],
+      nodes,
+    ),
+    derive([nodes, source, lone], () => [
+      ...nodeProblems(nodes.rows()),
+      ...alone().flatMap(({ name }) => strangerProblems(name, source.keys())),
+    ], problems),
   ];
   return {
     nodes,

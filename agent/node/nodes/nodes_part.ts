@@ -6,6 +6,8 @@ import { NO_MAC, parseMac } from "../../../datapath/net/mac.ts";
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { NodeView } from "../../api/views.ts";
 import { derive, type Input } from "../../core/derive.ts";
+import { equalData } from "../../core/equal.ts";
+import { type Problem, problemTable } from "../../core/problem.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 import type { AgentConfig } from "../config.ts";
@@ -16,7 +18,9 @@ import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import type { Part } from "../part.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import type { NodeDevice } from "../../sources/kernel/devices.ts";
+import type { LoneNode } from "./lone_node.ts";
 import type { NodeTables } from "./nodes.ts";
+import { podCidrsOf } from "./pod_networks.ts";
 import { type NodeRoute, ROUTE_PROTOCOL, routeTable, routeTarget } from "./route_target.ts";
 import { routerAddresses, routerAddressTable, routerAddressTarget } from "./router_addresses.ts";
 import { tunnelTable, tunnelTarget } from "./tunnel.ts";
@@ -38,6 +42,7 @@ export interface NodesPartOptions {
   config: AgentConfig;
   kernel: Kernel;
   nodes: NodeTables;
+  lone: Pick<LoneNode, "problems">;
   /** What the node's stack takes as its own. */
   own: Table<OwnAddress>;
   /** This node as it was when the agent started. */
@@ -52,9 +57,10 @@ export interface NodesPartOptions {
 
 /** Wires nodes to routes and to the node's own row. */
 export function nodesPart(
-  { config, kernel, nodes: { nodes, problems }, own, self, clusterMtu, denied, hostFrontends }:
-    NodesPartOptions,
+  options: NodesPartOptions,
 ): Part {
+  const { config, kernel, nodes: { nodes, problems }, lone, own, self, clusterMtu } = options;
+  const { denied, hostFrontends } = options;
   const stack = new AsyncDisposableStack();
   const current = () => nodes.get(config.nodeName);
   const routes = routeTable();
@@ -134,6 +140,8 @@ export function nodesPart(
     const addressGone = notice.kind === "address" && notice.gone && lo(notice.address.ifindex);
     if (all || addressGone) await router.repair();
   };
+  const restarts = problemTable("node-restart-problems");
+  stack.use(derive([nodes], () => restartProblems(self, current()), restarts));
   let started = false;
   stack.use(kernel.facts.listen((notices) => {
     if (started) { for (const notice of notices) void lost(notice); }
@@ -144,7 +152,7 @@ export function nodesPart(
     start() {
       started = true;
     },
-    problems: [problems],
+    problems: [problems, lone.problems, restarts],
     routes: { "GET /v1/nodes": () => nodes.rows().map(nodeView) },
     metrics() {
       const { ipv4 } = current() ?? {};
@@ -154,7 +162,7 @@ export function nodesPart(
         ...(ipv4 ? { ipv4: formatIp(ipv4) } : {}),
       })];
     },
-    status: () => ({ nodes: nodes.size, podCidrs: podCidrs(current()) }),
+    status: () => ({ nodes: nodes.size, podCidrs: podCidrs(current() ?? self) }),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
@@ -167,9 +175,22 @@ function onlyDevice(devices: readonly NodeDevice[]): Pick<NodeValue, "mac" | "on
     : { mac: NO_MAC, oneDevice: 0 };
 }
 
-function podCidrs(node: ClusterNode | undefined): string[] {
-  return [node?.podCidrIpv4, node?.podCidrIpv6].filter((cidr) => cidr !== undefined)
-    .map(formatCidr);
+function podCidrs(node: ClusterNode): string[] {
+  return podCidrsOf(node).map(formatCidr);
+}
+
+/** Pods get addresses of the pod CIDRs that the node had when the agent started. */
+function restartProblems(started: ClusterNode, now: ClusterNode | undefined): Problem[] {
+  if (!now || equalData(podCidrs(started), podCidrs(now))) return [];
+  const [before, after] = [started, now].map((node) => podCidrs(node).join(", ") || "none");
+  return [{
+    source: `Node ${now.name}`,
+    object: { kind: "Node", namespace: "", name: now.name },
+    field: "spec.podCIDRs",
+    reason: "RestartNeeded",
+    message: `new pods get addresses of ${before}, and ${after} counts when the agent has been ` +
+      "restarted; pods that keep addresses of before are not known to other nodes: make them anew",
+  }];
 }
 
 function nodeView(node: ClusterNode): NodeView {
@@ -211,8 +232,7 @@ function routesTo(
   >,
 ): NodeRoute[] {
   if (node.local) {
-    return [node.podCidrIpv4, node.podCidrIpv6].filter((cidr) => cidr !== undefined)
-      .map((cidr) => ({ destination: formatCidr(cidr), ifindex: 0 }));
+    return podCidrs(node).map((destination) => ({ destination, ifindex: 0 }));
   }
   const routes: NodeRoute[] = [];
   for (const family of ["Ipv4", "Ipv6"] as const) {

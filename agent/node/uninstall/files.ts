@@ -17,7 +17,6 @@ export interface InstalledFiles {
   cniConfDir: string;
   /** Empty: no plugin was installed. */
   cniBinDir: string;
-  /** Empty: not known. */
   manifests: string;
   nodeName: string;
 }
@@ -66,10 +65,6 @@ function namesPilus(config: string): boolean {
 }
 
 function publications({ manifests, nodeName }: InstalledFiles): UninstallPlan {
-  if (!manifests) {
-    const what = "endpoints that this node has published to others";
-    return { removals: [], left: [{ what, why: "--manifests does not say where" }] };
-  }
   const endpoints = join(manifests, PUBLISHED, "endpoints", nodeName);
   const identities = join(manifests, PUBLISHED, "identities");
   return {

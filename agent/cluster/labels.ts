@@ -31,6 +31,13 @@ const EXCLUDED = [
   /^etcd_node/,
 ];
 
+const isExcluded = (key: string) => EXCLUDED.some((pattern) => pattern.test(key));
+
+/** Whether a label of that key, without its source, may be part of an identity. */
+export function isIdentityLabel(key: string): boolean {
+  return key === NAMESPACE_LABEL || !isExcluded(key);
+}
+
 /** The identity labels of a pod: of itself, its namespace, its cluster and its service account. */
 export function identityLabels(
   pod: Pick<Pod, "metadata" | "spec">,
@@ -39,7 +46,7 @@ export function identityLabels(
 ): LabelMap {
   const labels: Record<string, string> = {};
   for (const [key, value] of Object.entries(pod.metadata.labels)) {
-    if (!EXCLUDED.some((pattern) => pattern.test(key))) labels[`k8s:${key}`] = value;
+    if (!isExcluded(key)) labels[`k8s:${key}`] = value;
   }
   const ofNamespace = {
     ...namespace?.metadata.labels,

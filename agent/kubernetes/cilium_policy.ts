@@ -18,6 +18,18 @@ import {
   text,
 } from "./schema.ts";
 
+/** Items of a list that Cilium takes. */
+const MAX_ITEMS = 40;
+
+/** A list of so many. */
+function shortList<Item>(item: Schema<Item>): Schema<Item[]> {
+  return refine(
+    list(item),
+    ({ length }) =>
+      length > MAX_ITEMS ? `has ${length} items, and ${MAX_ITEMS} are the most` : undefined,
+  );
+}
+
 const ciliumCidrs = list(refine(
   object({
     cidr,
@@ -26,35 +38,67 @@ const ciliumCidrs = list(refine(
     cidrGroupSelector: ciliumSelector,
   }),
   (rule) => {
-    if (rule.cidr || rule.cidrGroupRef || rule.cidrGroupSelector) return exceptOutside(rule);
-    return "names no prefix; give cidr";
+    const given = [rule.cidr, rule.cidrGroupRef, rule.cidrGroupSelector].filter((each) => each);
+    if (given.length === 0) return "names no prefix; give cidr";
+    return given.length > 1
+      ? "must have one of cidr, cidrGroupRef and cidrGroupSelector"
+      : exceptOutside(rule);
   },
 ));
-const ciliumToPorts = list(object({
-  ports: list(refine(
-    object({
-      port: text(
-        "a port from 0 to 65535 or a port name, in quotes",
-        (value) =>
-          /^[0-9]+$/.test(value) ? Number(value) <= 65535 : /^[a-z0-9-]{1,63}$/.test(value),
-      ),
-      endPort: integer(0, 65535),
-      protocol: oneOf("TCP", "UDP", "SCTP", "ICMP", "ICMPv6", "ANY"),
-    }, { required: ["port"] }),
-    ({ port, endPort }) => {
-      if (!endPort) return undefined;
-      if (!/^[0-9]+$/.test(port)) return "has an endPort, which needs a port that is a number";
-      return endPort < Number(port)
-        ? `has endPort ${endPort}, which is less than port ${port}`
-        : undefined;
-    },
-  )),
-  rules: anything,
+
+/** A service name of IANA, RFC 6335, in any case; 0x10 is one, too. */
+function isPortName(text: string): boolean {
+  return /^[a-z0-9-]{1,15}$/i.test(text) && /[a-z]/i.test(text) && !/^-|--|-$/.test(text);
+}
+
+/** The number of a port that is no name; 0120 is 80, as Go reads numbers. */
+export function portNumber(text: string): number | undefined {
+  if (/^0[0-7]*$/.test(text)) return parseInt(text, 8);
+  return /^[1-9][0-9]*$/.test(text) ? Number(text) : undefined;
+}
+
+const dnsRules = list(object({ matchName: text(), matchPattern: text() }));
+const ports = shortList(refine(
+  object({
+    port: text(
+      "a port from 0 to 65535 or a port name of at most 15 letters, digits and '-', in quotes",
+      (value) => isPortName(value) || (portNumber(value) ?? Infinity) <= 65535,
+    ),
+    endPort: integer(0, 65535),
+    protocol: refine(
+      oneOf("TCP", "UDP", "SCTP", "ICMP", "ICMPv6", "ANY"),
+      (protocol) =>
+        protocol.startsWith("ICMP") ? `is ${protocol}, which has no ports; use icmps` : undefined,
+    ),
+  }, { required: ["port"] }),
+  ({ port, endPort }) => {
+    if (!endPort) return undefined;
+    const first = portNumber(port);
+    if (first === undefined) return "has an endPort, which needs a port that is a number";
+    return endPort < first ? `has endPort ${endPort}, which is less than port ${first}` : undefined;
+  },
+));
+const toPort = object({
+  ports,
+  rules: object({
+    dns: dnsRules,
+    http: anything,
+    kafka: anything,
+    l7: anything,
+    l7proto: anything,
+  }),
   terminatingTLS: anything,
   originatingTLS: anything,
   serverNames: list(text()),
   listener: anything,
-}));
+});
+const toPorts = list(toPort);
+/** Ports of a rule. */
+export type CiliumToPort = Infer<typeof toPort>;
+const ingressToPorts = list(refine(
+  toPort,
+  ({ rules }) => rules?.dns ? "has rules.dns, which are for egress" : undefined,
+));
 const entities = list(oneOf(
   "all",
   "world",
@@ -73,7 +117,7 @@ const entities = list(oneOf(
 ));
 
 const icmps = list(object({
-  fields: list(refine(
+  fields: shortList(refine(
     object({
       family: oneOf("IPv4", "IPv6"),
       type: numberOrText(integer(0, 255), text("an ICMP type")),
@@ -86,7 +130,6 @@ const icmps = list(object({
   )),
 }));
 
-const common = { toPorts: ciliumToPorts, icmps };
 const from = {
   fromEndpoints: list(ciliumSelector),
   fromCIDR: list(cidrOrIp),
@@ -95,7 +138,6 @@ const from = {
   fromNodes: list(anything),
   fromGroups: list(anything),
   fromRequires: list(anything),
-  ...common,
 };
 const to = {
   toEndpoints: list(ciliumSelector),
@@ -106,19 +148,38 @@ const to = {
   toGroups: list(anything),
   toRequires: list(anything),
   toServices: list(anything),
-  ...common,
 };
 /** Of rules that allow. */
-const allow = { authentication: anything };
+const authentication = object({ mode: oneOf("disabled", "required", "test-always-fail") }, {
+  required: ["mode"],
+});
+const allow = { toPorts, icmps, authentication };
 const egress = { ...to, ...allow, toFQDNs: list(anything) };
 /** A rule of any of the four lists: the `from…` fields are of ingress, the `to…` ones of egress. */
 export type CiliumRule = ObjectOf<typeof from & typeof egress>;
 
+/** Fields of which a rule may have one: each says by itself who the peers are. */
+const PEERS = [
+  ...["fromEndpoints", "fromCIDR", "fromCIDRSet", "fromEntities", "fromNodes", "fromGroups"],
+  ...["toEndpoints", "toCIDR", "toCIDRSet", "toEntities", "toNodes", "toGroups"],
+  ...["toServices", "toFQDNs"],
+] as (keyof CiliumRule)[];
+
+/** What Cilium's validation says of a rule's fields together. */
+function ruleFault(rule: CiliumRule): string | undefined {
+  const given = (field: keyof CiliumRule) => (rule[field] as unknown[] | undefined)?.length;
+  const peers = PEERS.filter(given);
+  if (peers.length > 1) return `has ${peers.join(" and ")} together; make it two rules`;
+  return given("icmps") && given("toPorts")
+    ? "has icmps and toPorts together; make it two rules"
+    : undefined;
+}
+
 const rules: Record<"ingress" | "ingressDeny" | "egress" | "egressDeny", Schema<CiliumRule>> = {
-  ingress: object({ ...from, ...allow }),
-  ingressDeny: object(from),
+  ingress: object({ ...from, ...allow, toPorts: ingressToPorts }),
+  ingressDeny: object({ ...from, icmps, toPorts: list(object({ ports })) }),
   egress: object(egress),
-  egressDeny: object(to),
+  egressDeny: object({ ...to, icmps, toPorts: list(object({ ports })) }),
 };
 
 function ciliumSpec(clusterwide: boolean) {
@@ -126,14 +187,17 @@ function ciliumSpec(clusterwide: boolean) {
     object({
       endpointSelector: ciliumSelector,
       nodeSelector: ciliumSelector,
-      ingress: list(rules.ingress),
-      ingressDeny: list(rules.ingressDeny),
-      egress: list(rules.egress),
-      egressDeny: list(rules.egressDeny),
+      ingress: list(refine(rules.ingress, ruleFault)),
+      ingressDeny: list(refine(rules.ingressDeny, ruleFault)),
+      egress: list(refine(rules.egress, ruleFault)),
+      egressDeny: list(refine(rules.egressDeny, ruleFault)),
       enableDefaultDeny: object({ ingress: boolean, egress: boolean }),
       description: text(),
     }, { unused: ["labels", "log"] }),
-    ({ endpointSelector, nodeSelector }) => {
+    ({ endpointSelector, nodeSelector, ingress, ingressDeny, egress, egressDeny }) => {
+      if (![ingress, ingressDeny, egress, egressDeny].some((rules) => rules?.length)) {
+        return "has no rules, which denies nothing; `ingress: [{}]` denies all that comes in";
+      }
       if (nodeSelector && !clusterwide) {
         return "has a nodeSelector, which is for CiliumClusterwideNetworkPolicy alone";
       }

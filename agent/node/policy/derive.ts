@@ -9,7 +9,8 @@ import { deriveGroups, type GroupInput, groupInput } from "../../core/derive_gro
 import { formatObject, type Problem, problemTable } from "../../core/problem.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { type Change, Table } from "../../core/table.ts";
-import { type CompiledPolicy, compilePolicy, policyCidrs } from "./compile.ts";
+import { compilePolicy } from "./compile.ts";
+import { type CompiledPolicy, policyCidrs } from "./policy_rule.ts";
 import type { Cookies } from "./cookies.ts";
 import type { WantedPolicy } from "./installer.ts";
 import { NamedPortsByIdentity } from "./named_ports.ts";
@@ -68,11 +69,11 @@ class PrefixUses {
 
 function problemsOf({ kind, namespace, name, problems }: CompiledPolicy): Problem[] {
   const object = { kind, namespace, name };
-  return problems.map(({ field, message }) => ({
+  return problems.map(({ field, reason, message }) => ({
     source: formatObject(object),
     object,
     field,
-    reason: "NotSupported",
+    reason,
     message,
   }));
 }

@@ -4,7 +4,7 @@ import { type Cidr, cidrContainsCidr, isIpv4Cidr } from "../../../datapath/net/i
 import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import type { LabelMap } from "../../cluster/labels.ts";
 import type { NamedPort } from "../../kubernetes/resources.ts";
-import type { Peer, PolicyRule } from "./compile.ts";
+import type { Peer, PolicyRule } from "./policy_rule.ts";
 import { LabelIndex, SelectorIndex } from "./label_index.ts";
 import { PrefixIndex } from "./prefix_index.ts";
 import { type Selector, selects } from "./selector.ts";

@@ -6,7 +6,7 @@
 import type { Change } from "../../core/table.ts";
 import { equalData } from "../../core/equal.ts";
 import { rowsOf } from "../../core/derive_groups.ts";
-import type { CompiledPolicy, PolicyRule } from "./compile.ts";
+import type { CompiledPolicy, PolicyRule } from "./policy_rule.ts";
 import type { Cookies } from "./cookies.ts";
 import { LabelIndex, SelectorIndex } from "./label_index.ts";
 import { Identities, type PolicyIdentity, RulesByPeer } from "./peers.ts";

@@ -3,7 +3,7 @@
 import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import { equalData } from "../../core/equal.ts";
 import type { NamedPort } from "../../kubernetes/resources.ts";
-import type { CompiledPolicy } from "./compile.ts";
+import type { CompiledPolicy } from "./policy_rule.ts";
 import type { Cookies } from "./cookies.ts";
 import { PolicyHash, rangeOf } from "./policy_hash.ts";
 import {
@@ -27,12 +27,6 @@ export interface PolicySetKey {
 }
 
 const { host } = RESERVED_IDENTITIES;
-
-function countDenies(entries: readonly PolicyEntry[]): number {
-  let count = 0;
-  for (const { verdict } of entries) if (verdict === "deny") count++;
-  return count;
-}
 
 /** The entries of an identity in a direction, a range of all entries, and what they become. */
 interface Edit {
@@ -67,8 +61,6 @@ function edited(entries: readonly PolicyEntry[], edits: Edit[]): readonly Policy
 interface State {
   policy: ResolvedPolicy;
   hashes: PolicyHash;
-  /** Entries that deny, those of the host not counted: while there are any, the host is allowed. */
-  denies: number;
 }
 
 /** See the module. */
@@ -119,8 +111,8 @@ export class Resolution {
     for (const id of changed) ids.add(id);
     const samePorts = equalData(key.namedPorts, this.#key.namedPorts);
     if (!samePorts || this.#isMany(ids)) return new Resolution(key, this.#source, this.#cookies);
-    const { policy, denies, hashes } = this.#state;
-    const state = { policy, denies, hashes: hashes.clone() };
+    const { policy, hashes } = this.#state;
+    const state = { policy, hashes: hashes.clone() };
     const result = new Resolution(key, this.#source, this.#cookies, state);
     result.update(ids);
     return result;
@@ -135,15 +127,13 @@ export class Resolution {
     const ofHost = byIdentity.get(host) ?? [];
     byIdentity.delete(host);
     const others = [...byIdentity.values()].flat();
-    const denies = countDenies(others);
-    const entries = [...others, ...this.#host(ofHost, denies)].sort(compareEntries);
-    return { policy: { ...this.#sides, entries }, hashes: new PolicyHash(entries), denies };
+    const entries = [...others, ...this.#host(ofHost)].sort(compareEntries);
+    return { policy: { ...this.#sides, entries }, hashes: new PolicyHash(entries) };
   }
 
   #patched(ids: ReadonlySet<number>): State {
     const { policies } = this.#key;
     const { policy, hashes } = this.#state;
-    let { denies } = this.#state;
     const edits: Edit[] = [];
     const put = (id: number, list: readonly PolicyEntry[]) => {
       for (const direction of ["egress", "ingress"] as const) {
@@ -151,7 +141,6 @@ export class Resolution {
         const before = policy.entries.slice(start, end);
         const now = list.filter((entry) => entry.direction === direction).sort(compareEntries);
         if (equalData(before, now)) continue;
-        if (id !== host) denies += countDenies(now) - countDenies(before);
         edits.push({ start, end, direction, id, now });
       }
     };
@@ -159,18 +148,13 @@ export class Resolution {
       if (id !== host) put(id, entriesOfIdentity(id, policies, this.#key, this.#source));
     }
     const ofHost = entriesOfIdentity(host, policies, this.#key, this.#source);
-    put(host, this.#host(ofHost, denies));
+    put(host, this.#host(ofHost));
     const entries = edited(policy.entries, edits);
     hashes.update(entries, edits.map(({ id }) => id));
-    return { policy: { ...this.#sides, entries }, hashes, denies };
+    return { policy: { ...this.#sides, entries }, hashes };
   }
 
-  /** @param denies of the other identities */
-  #host(
-    entries: readonly PolicyEntry[],
-    denies: number,
-  ): readonly PolicyEntry[] {
-    const needed = this.#sides.ingress.enforced || denies + countDenies(entries) > 0;
-    return needed ? hostEntries(entries, this.#cookies) : entries;
+  #host(entries: readonly PolicyEntry[]): readonly PolicyEntry[] {
+    return this.#sides.ingress.enforced ? hostEntries(entries, this.#cookies) : entries;
   }
 }

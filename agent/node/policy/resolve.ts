@@ -4,7 +4,7 @@ import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import type { LabelMap } from "../../cluster/labels.ts";
 import type { NamedPort } from "../../kubernetes/resources.ts";
 import { PROTOCOLS } from "../../core/protocols.ts";
-import type { CompiledPolicy, PolicyRule } from "./compile.ts";
+import type { CompiledPolicy, PolicyRule } from "./policy_rule.ts";
 import type { Cookies, Direction } from "./cookies.ts";
 import { namesPeer, type PolicyIdentity } from "./peers.ts";
 
@@ -63,8 +63,8 @@ export interface PeerSource {
   withPorts(): Iterable<PolicyIdentity>;
 }
 
-/** Deny wins over allow, and the node's own host over both: kubelet's probes must get through. */
-const PRECEDENCE = { allow: 1, deny: 2, host: 3 } as const;
+/** Deny wins over allow. */
+const PRECEDENCE = { allow: 1, deny: 2 } as const;
 
 /** Splits a range of ports, both ends within it, into the fewest prefixes. */
 export function portPrefixes(
@@ -270,7 +270,10 @@ export function identitiesOf(policies: Iterable<CompiledPolicy>, source: PeerSou
   return ids;
 }
 
-/** The entries of the node's own host: those of the rules, and one before them. */
+/**
+ * The entries of the node's own host in an endpoint that denies by default: those of the rules, and one
+ * that lets it in, as kubelet's probes must be. A rule that denies it comes before that, as in Cilium.
+ */
 export function hostEntries(entries: readonly PolicyEntry[], cookies: Cookies): PolicyEntry[] {
   const always: PolicyEntry = {
     identity: RESERVED_IDENTITIES.host,
@@ -279,7 +282,7 @@ export function hostEntries(entries: readonly PolicyEntry[], cookies: Cookies): 
     port: 0,
     prefixLength: 0,
     verdict: "allow",
-    precedence: PRECEDENCE.host,
+    precedence: PRECEDENCE.allow,
     cookie: cookies.number({
       kind: "pilus",
       namespace: "",
@@ -290,7 +293,9 @@ export function hostEntries(entries: readonly PolicyEntry[], cookies: Cookies): 
       text: "allowed because a node may always reach its own pods",
     }),
   };
-  return [...entries.filter((entry) => compareEntries(entry, always) !== 0), always];
+  const same = entries.find((entry) => compareEntries(entry, always) === 0);
+  if (same?.verdict === "deny") return [...entries];
+  return [...entries.filter((entry) => entry !== same), always];
 }
 
 /** What `policies`, all of them about the subject, come to. */
@@ -308,8 +313,7 @@ export function resolve(
   });
   const ingress = sideOf("ingress", policies, cookies, subject.isolated);
   const egress = sideOf("egress", policies, cookies, subject.isolated);
-  const denies = [...byIdentity.values()].flat().some(({ verdict }) => verdict === "deny");
-  if (ingress.enforced || denies) {
+  if (ingress.enforced) {
     byIdentity.set(host, hostEntries(byIdentity.get(host) ?? [], cookies));
   }
   return { ingress, egress, entries: [...byIdentity.values()].flat().sort(compareEntries) };

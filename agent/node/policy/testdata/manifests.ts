@@ -192,6 +192,7 @@ export function generator(below: (n: number) => number) {
                     const { port, endPort } = range();
                     return { port: `${port}`, endPort, protocol: pick(["TCP", "UDP", "ANY"]) };
                   },
+                  () => ({ port: "0", endPort: pick([79, 1024]), protocol: pick(["TCP", "ANY"]) }),
                 ])(),
             ),
           }],

@@ -152,13 +152,13 @@ export const oracle = {
     if (!peer) return false;
     if (!namesPorts) return true;
     const ports = rule.toPorts?.some((toPort) =>
-      !toPort.ports?.length || toPort.ports.some(({ port, endPort, protocol = "ANY" }) => {
+      toPort.ports?.some(({ port, endPort, protocol = "ANY" }) => {
         const number = protocol === "ANY" ? 0 : NUMBERS[protocol]!;
         if (!/^[0-9]+$/.test(port)) return oracle.named(port, number, subject, flow);
         if (number !== 0 && number !== flow.protocol) return false;
-        if (Number(port) === 0) return true;
         if (![6, 17, 132].includes(flow.protocol)) return false;
-        return flow.port >= Number(port) && flow.port <= (endPort ?? Number(port));
+        const last = endPort ?? (Number(port) || 65535);
+        return flow.port >= Number(port) && flow.port <= last;
       })
     );
     const icmp = rule.icmps?.flatMap(({ fields }) => fields ?? []).some(({ family, type }) =>
@@ -182,12 +182,9 @@ export const oracle = {
   },
 
   verdict(policies: PolicyResource[], subject: TestPod, flow: Flow): "allow" | "deny" {
-    if (
-      flow.direction === "ingress" && "reserved" in flow.other && flow.other.reserved === "host"
-    ) {
-      return "allow";
-    }
-    let allowed = false, enforced = false;
+    let allowed = flow.direction === "ingress" && "reserved" in flow.other &&
+        flow.other.reserved === "host",
+      enforced = false;
     for (const policy of policies) {
       const [allows, denies, enforces] = policy.kind === "NetworkPolicy"
         ? oracle.k8s(policy, subject, flow)

@@ -1,7 +1,7 @@
 /** Policies computed whole, as the incremental derivations are to say in the end. */
 
 import type { LabelMap } from "../../../cluster/labels.ts";
-import type { CompiledPolicy } from "../compile.ts";
+import type { CompiledPolicy } from "../policy_rule.ts";
 import { PolicyHash } from "../policy_hash.ts";
 import type { ResolvedPolicy } from "../resolve.ts";
 import { selects } from "../selector.ts";

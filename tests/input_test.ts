@@ -61,11 +61,21 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
     await t.step("addresses that a node may not speak for", async () => {
       const folder = `${lab.manifests}/.pilus/endpoints/evil`;
       Deno.mkdirSync(folder);
-      const claims: [string, string, RegExp][] = [
-        ["8.8.8.8", a.ipv4, /8\.8\.8\.8 does not count: .*addresses for pods of Node node-a/],
-        [web.ipv4, "192.168.60.66", /does not count: 192\.168\.60\.66, .*InternalIP of no Node/],
+      const claims: [string, string, RegExp, RegExp][] = [
+        [
+          "8.8.8.8",
+          a.ipv4,
+          /^CiliumEndpoint demo\/evil$/,
+          /8\.8\.8\.8 does not count: .*for pods of Node node-a/,
+        ],
+        [
+          web.ipv4,
+          "192.168.60.66",
+          /^CiliumEndpoints of 192\.168\.60\.66$/,
+          /do not count: 192\.168\.60\.66 is the InternalIP of no Node/,
+        ],
       ];
-      for (const [ipv4, node, message] of claims) {
+      for (const [ipv4, node, source, message] of claims) {
         Deno.writeTextFileSync(
           `${folder}/demo_evil.json`,
           JSON.stringify({
@@ -79,7 +89,7 @@ Deno.test("wrong manifests are told by file and line, and the last good version 
             },
           }),
         );
-        assertMatch(await problem(a, /CiliumEndpoint demo\/evil/), message);
+        assertMatch(await problem(a, source), message);
         assertEquals((await tcp(client, web.ipv4)).ok, true);
         Deno.removeSync(`${folder}/demo_evil.json`);
         await settle(() => a.status(), (status) => status.problems.length === 0);

@@ -1,6 +1,7 @@
 /**
- * Which of the published addresses count. A node speaks for its own pods alone: what anybody else's
- * address, a reserved identity or another node's pod is claimed for does not count, and is a problem.
+ * Which of the published addresses count. A node speaks for its own pods alone, while it and they are
+ * there: what anybody else's address, a reserved identity, another node's pod or one that has gone is
+ * claimed for does not count, and is a problem.
  */
 
 import { cidrContains, equalIp, formatIp, isIpv4, parseIp } from "../../datapath/net/ip.ts";
@@ -11,6 +12,7 @@ import type { Table } from "../core/table.ts";
 import type { Pod } from "../kubernetes/resources.ts";
 import { remoteAddressTable } from "./cluster_store.ts";
 import { IDENTITY_MAX, IDENTITY_MIN, RESERVED_IDENTITIES } from "./identities.ts";
+import { MissingPods } from "./missing_pods.ts";
 import type { ClusterNode, RemoteAddress } from "./rows.ts";
 
 /** Tables that {@linkcode deriveTrustedAddresses} reads. */
@@ -19,6 +21,10 @@ export interface TrustedInputs {
   addresses: Table<RemoteAddress>;
   nodes: Table<ClusterNode>;
   pods: Table<Pod>;
+  /** This node's name. */
+  nodeName: string;
+  /** See {@linkcode MissingPods}. */
+  holdMs?: number;
 }
 
 /** Those that count, and what is wrong with the others. Dispose of it to stop that. */
@@ -29,7 +35,7 @@ export interface TrustedAddresses extends Disposable {
 
 /** Wires what is published to what counts of it. */
 export function deriveTrustedAddresses(
-  { addresses: published, nodes, pods }: TrustedInputs,
+  { addresses: published, nodes, pods, nodeName, ...hold }: TrustedInputs,
 ): TrustedAddresses {
   const addresses = remoteAddressTable("trusted-addresses");
   const problems = problemTable("published-problems");
@@ -38,7 +44,14 @@ export function deriveTrustedAddresses(
   );
   const publishedByNode = new GroupIndex<RemoteAddress>(({ node }) => [node]);
   const publishedByPod = new GroupIndex<RemoteAddress>(({ pod }) => [pod]);
-  const derivation = deriveGroups<RemoteAddress>({
+  const stack = new DisposableStack();
+  const { missing } = stack.use(
+    new MissingPods({
+      ...{ published, pods, nodeName, ...hold },
+      isPublished: (pod) => publishedByPod.has(pod),
+    }),
+  );
+  stack.use(deriveGroups<RemoteAddress>({
     inputs: [
       groupInput(
         nodes,
@@ -49,6 +62,7 @@ export function deriveTrustedAddresses(
         const now = change.kind === "deleted" ? undefined : change.row.spec?.nodeName;
         return before === now ? [] : publishedByPod.keys(change.key);
       }),
+      groupInput(missing, ({ key }) => publishedByPod.keys(key)),
       groupInput(published, (change) => {
         publishedByNode.apply(change);
         publishedByPod.apply(change);
@@ -60,22 +74,40 @@ export function deriveTrustedAddresses(
     compute: (key) => {
       const row = published.get(key);
       if (!row) return { rows: [] };
-      const nodeName = pods.get(row.pod)?.spec?.nodeName;
-      const wrong = fault(row, nodesByAddress.rows(row.node).at(-1), nodeName);
+      const owner = nodesByAddress.rows(row.node).at(-1);
+      if (!owner) return { rows: [], problems: [strangersProblem(row)] };
+      const wrong = fault(row, owner, pods.get(row.pod)?.spec?.nodeName) ??
+        (missing.has(row.pod) ? missingFault(row, owner) : undefined);
       if (wrong === undefined) return { rows: [row] };
       const message = `${row.prefix} does not count: ${wrong}`;
       return { rows: [], problems: [{ source: `CiliumEndpoint ${row.pod}`, message }] };
     },
-  });
-  return { addresses, problems, [Symbol.dispose]: () => derivation[Symbol.dispose]() };
+  }));
+  return { addresses, problems, [Symbol.dispose]: () => stack.dispose() };
+}
+
+/** One for all that it has published. */
+function strangersProblem({ node }: RemoteAddress): Problem {
+  return {
+    source: `CiliumEndpoints of ${node}`,
+    reason: "NodeMissing",
+    message:
+      `do not count: ${node} is the InternalIP of no Node; when its node has left for good, ` +
+      "remove the node's folder of .pilus/endpoints",
+  };
+}
+
+/** Without a Pod an endpoint is init: its node says so, when it is up. */
+function missingFault({ pod, identity }: RemoteAddress, owner: ClusterNode): string | undefined {
+  if (identity === RESERVED_IDENTITIES.init) return undefined;
+  return `no source has Pod ${pod}, and Node ${owner.name} has not taken it back: is its agent down?`;
 }
 
 function fault(
-  { prefix, identity, node, pod }: RemoteAddress,
-  owner: ClusterNode | undefined,
+  { prefix, identity, pod }: RemoteAddress,
+  owner: ClusterNode,
   nodeName: string | undefined,
 ): string | undefined {
-  if (!owner) return `${node}, whose it would be, is the InternalIP of no Node`;
   const published = identity >= IDENTITY_MIN && identity <= IDENTITY_MAX ||
     identity === RESERVED_IDENTITIES.init;
   if (!published) {

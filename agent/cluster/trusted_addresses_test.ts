@@ -33,13 +33,21 @@ const CLAIM: RemoteAddress = {
   ready: true,
 };
 
+const HOLD_MS = 100;
+
 function place() {
   const addresses = remoteAddressTable(), { Pod: pods } = createResourceTables();
   const nodes = new Table<ClusterNode>({ name: "nodes", key: ({ name }) => name });
   for (const [i, name] of ["a", "b"].entries()) nodes.set(node(name, i + 1));
   const metadata = { name: "b1", namespace: "demo", labels: {} };
   pods.set({ kind: "Pod", metadata, spec: { nodeName: "b" } });
-  const trusted = deriveTrustedAddresses({ addresses, nodes, pods });
+  const trusted = deriveTrustedAddresses({
+    addresses,
+    nodes,
+    pods,
+    nodeName: "a",
+    holdMs: HOLD_MS,
+  });
   return { addresses, pods, nodes, trusted };
 }
 
@@ -63,7 +71,7 @@ const BAD: [Partial<RemoteAddress>, string][] = [
   ...[0, 1, 2, 4, 6, 255, 65536, 16_777_217, 4_294_967_295].map((
     identity,
   ): [Partial<RemoteAddress>, string] => [{ identity }, "is not among 256 to 65535"]),
-  [{ node: "192.168.60.66" }, "is the InternalIP of no Node"],
+  [{ node: "192.168.60.66" }, "do not count: 192.168.60.66 is the InternalIP of no Node"],
   [
     { node: "192.168.60.1", prefix: "10.60.1.5" },
     "Pod demo/b1 is of Node b, and Node a has published it",
@@ -91,6 +99,59 @@ for (const [change, message] of BAD) {
     assertStringIncludes(trusted.problems.rows().map((row) => row.message).join(), message);
   });
 }
+
+/** The addresses that count when nothing changes any more, and what is wrong with the others. */
+async function atRest({ trusted }: ReturnType<typeof place>): Promise<string[]> {
+  await new Promise((resolve) => setTimeout(resolve, HOLD_MS * 2));
+  await settled();
+  return [
+    ...trusted.addresses.rows().map(({ pod }) => pod),
+    ...trusted.problems.rows().map(({ message }) => message),
+  ].sort();
+}
+
+const GONE =
+  "10.60.2.5 does not count: no source has Pod demo/b1, and Node b has not taken it back: " +
+  "is its agent down?";
+
+Deno.test("what is published of a Pod that has gone does not count, as long as it is not taken back", async () => {
+  const here = place();
+  using _ = here.trusted;
+  const { addresses, pods } = here;
+  const pod = pods.get("demo/b1")!;
+  const other: typeof pod = { ...pod, metadata: { ...pod.metadata, name: "b2" } };
+  addresses.set(CLAIM);
+  pods.set(other);
+  assertEquals(await atRest(here), ["demo/b1"]);
+  pods.delete("demo/b1");
+  await settled();
+  assertEquals(here.trusted.addresses.size, 1, "a Pod that moves");
+  assertEquals(await atRest(here), [GONE]);
+  pods.set(pod);
+  await settled();
+  assertEquals(here.trusted.addresses.size, 1, "a Pod that is back");
+  pods.delete("demo/b1");
+  assertEquals(await atRest(here), [GONE]);
+  addresses.set({ ...CLAIM, identity: 5 });
+  assertEquals(await atRest(here), ["demo/b1"], "init");
+  addresses.set(CLAIM);
+  await atRest(here);
+  addresses.delete(addresses.keyOf(CLAIM));
+  assertEquals(await atRest(here), []);
+});
+
+Deno.test("sources without Pods of other nodes know nothing of those, until there is one", async () => {
+  const here = place();
+  using _ = here.trusted;
+  const { addresses, pods } = here;
+  const pod = pods.get("demo/b1")!;
+  pods.delete("demo/b1");
+  pods.set({ ...pod, metadata: { ...pod.metadata, name: "own" }, spec: { nodeName: "a" } });
+  addresses.set(CLAIM);
+  assertEquals(await atRest(here), ["demo/b1"]);
+  pods.set({ ...pod, metadata: { ...pod.metadata, name: "b2" } });
+  assertEquals(await atRest(here), [GONE]);
+});
 
 Deno.test("deriveTrustedAddresses() follows nodes and pods", async () => {
   const { addresses, nodes, pods, trusted } = place();

@@ -90,7 +90,12 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
 
   const { tables: resources } = sources;
   const published = stack.use(
-    publishedPart({ store: sources.store, nodes: nodes.nodes, pods: resources.Pod }),
+    publishedPart({
+      store: sources.store,
+      nodes: nodes.nodes,
+      pods: resources.Pod,
+      nodeName: config.nodeName,
+    }),
   );
   const { store } = published;
   const endpoints = endpointTable();

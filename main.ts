@@ -7,7 +7,7 @@ if (Deno.build.standalone) setEmbeddedObjects(new URL("./bpf/", import.meta.url)
 // A container runtime calls a CNI plugin with this variable set (CNI specification 1.1, section 2).
 if (Deno.env.has("CNI_COMMAND")) {
   const { runCni } = await import("./cli/cni/cni.ts");
-  Deno.exitCode = await runCni();
+  await runCni();
 } else {
   const { run } = await import("./cli/main.ts");
   Deno.exitCode = await run(Deno.args);

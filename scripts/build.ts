@@ -1,11 +1,13 @@
 /**
- * The build: bpf/*.bpf.c -> dist/bpf/*.bpf.o -> datapath/maps/generated.ts -> dist/pilus. Each step
- * runs only when the contents of its inputs changed.
+ * The build: bpf/*.bpf.c -> dist/bpf/*.bpf.o -> datapath/maps/generated.ts, cli/cni/plugin/ ->
+ * dist/plugin/pilus, and all of it -> dist/pilus. Each step runs only when the contents of its
+ * inputs changed.
  *
  * `deno compile` would embed all of node_modules and the sources; compiling a bundle from an empty
  * folder keeps the program small and its start fast.
  */
 
+import { compilePlugin } from "./compile_plugin.ts";
 import { compileAll, compileShared, format, generate, GENERATED } from "./generate_codecs.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
@@ -66,6 +68,11 @@ function buildObjects(): void {
   }
 }
 
+function buildPlugin(): void {
+  Deno.mkdirSync(`${DIST}/plugin`, { recursive: true });
+  compilePlugin(`${ROOT}cli/cni/plugin/plugin.c`, `${DIST}/plugin/pilus`);
+}
+
 function buildProgram(): void {
   const folder = Deno.makeTempDirSync({ prefix: "pilus-build-" });
   try {
@@ -85,6 +92,7 @@ function buildProgram(): void {
       ...aliases(),
     ], { NODE_PATH: BUNDLER });
     copyFolder(`${DIST}/bpf`, `${folder}/bpf`);
+    copyFolder(`${DIST}/plugin`, `${folder}/plugin`);
     copyFolder(`${ROOT}examples`, `${folder}/examples`);
     Deno.mkdirSync(`${folder}/lib`);
     for (const name of LIBRARIES) Deno.copyFileSync(findLibrary(name), `${folder}/lib/${name}`);
@@ -105,6 +113,8 @@ function buildProgram(): void {
         ...[
           "--include",
           "bpf",
+          "--include",
+          "plugin",
           "--include",
           "lib",
           "--include",
@@ -188,6 +198,12 @@ await step(
   `${DIST}/bpf`,
   buildObjects,
 );
+await step(
+  "plugin",
+  [`${ROOT}cli/cni/plugin`, `${ROOT}agent/api`, `${ROOT}scripts/compile_plugin.ts`],
+  `${DIST}/plugin/pilus`,
+  buildPlugin,
+);
 const sources = [
   "main.ts",
   "cli",
@@ -203,6 +219,7 @@ await step(
   [
     ...sources.map((path) => `${ROOT}${path}`),
     `${DIST}/bpf`,
+    `${DIST}/plugin`,
     DENORT_BIN ?? `${COMPILER}/of`,
   ],
   `${DIST}/pilus`,

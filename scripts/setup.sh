@@ -18,7 +18,8 @@ install_packages() {
 	for pair in clang-19:clang-19 llvm-strip-19:llvm-19 bpftool:bpftool ip:iproute2 ping:iputils-ping \
 		iperf3:iperf3 curl:curl tcpdump:tcpdump dig:dnsutils ethtool:ethtool nsenter:util-linux \
 		npm:npm python3:python3 clang-format-19:clang-format-19 \
-		shellcheck:shellcheck podman:podman crun:crun /usr/include/bpf/bpf_helpers.h:libbpf-dev; do
+		shellcheck:shellcheck podman:podman crun:crun /usr/include/bpf/bpf_helpers.h:libbpf-dev \
+		"/usr/lib/$(uname -m)-linux-gnu/libc.a:libc6-dev"; do
 		case $pair in
 		/*) [ -e "${pair%%:*}" ] || wanted+=("${pair##*:}") ;;
 		*) command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}") ;;

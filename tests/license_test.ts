@@ -16,7 +16,7 @@ function* sources(folder: string): Generator<string> {
   }
 }
 
-const C_SOURCES = ["bpf", "datapath", "scripts"].flatMap((folder) => [...sources(folder)]);
+const C_SOURCES = ["bpf", "cli", "datapath", "scripts"].flatMap((folder) => [...sources(folder)]);
 
 Deno.test("each C source begins with the same SPDX line", () => {
   const first = (file: string) => Deno.readTextFileSync(ROOT + file).split("\n", 1)[0];

@@ -1,6 +1,7 @@
 // Everything that pilus puts on a node goes again, and the node's own network is as it was.
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { draftPath } from "../agent/core/whole_file.ts";
 import type { LabNode } from "../cli/lab/lab.ts";
 import { listAddresses } from "../datapath/net/address.ts";
 import { formatCidr } from "../datapath/net/ip.ts";
@@ -120,6 +121,9 @@ Deno.test("pilus uninstall takes everything off the node, and only that", async 
     await t.step("all that is ours goes", async () => {
       Deno.mkdirSync(`${a.directory}/state`);
       Deno.writeTextFileSync(`${a.directory}/state/notes`, "of the node's owner");
+      for (const file of ["bin/pilus", "net.d/05-pilus.conflist"]) {
+        Deno.writeTextFileSync(draftPath(`${a.directory}/${file}`), "half of it");
+      }
       const { code, stdout, stderr } = await uninstall(a, "--yes");
       assertEquals([code, stderr], [0, ""]);
       assertMatch(stdout, /^(\d+) of \1 removed\n/);

@@ -19,27 +19,6 @@ export interface ErrorBody {
   hint?: string | undefined;
 }
 
-/** `POST /v1/endpoints` */
-export interface EndpointCreateRequest {
-  containerId: string;
-  ifname: string;
-  netns: string;
-  namespace?: string;
-  pod?: string;
-}
-
-/** Answer to `POST /v1/endpoints`. */
-export interface EndpointCreateResponse {
-  endpoint: Endpoint;
-  /** The pod's gateways. */
-  router: { ipv4?: string; ipv6?: string };
-}
-
-/** `POST /v1/endpoints/gc` */
-export interface EndpointGcRequest {
-  valid: { containerId: string; ifname: string }[];
-}
-
 /** An endpoint as `GET /v1/endpoints` shows it. */
 export interface EndpointView extends Endpoint {
   /** 0: not known yet. */

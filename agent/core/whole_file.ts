@@ -1,11 +1,38 @@
 /** Files that are written whole or not at all. */
 
 import { basename, dirname, join } from "@std/path";
-import { removeIfThere } from "./missing_files.ts";
+import { namesIn, removeIfThere } from "./missing_files.ts";
+
+/** The most bytes of a file's name that its drafts' have, so that theirs are not too long. */
+const MAX_STEM = 200;
+
+/** How the names of a file's drafts begin. */
+const draftStem = (path: string) => `.${basename(path).slice(0, MAX_STEM)}.`;
 
 /** A name beside `path` that no other writer has, for a draft of it. */
 export function draftPath(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}`);
+  return join(dirname(path), `${draftStem(path)}${crypto.randomUUID()}`);
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Drafts of the file that a writer left which did not come to its end. */
+export function draftsOf(path: string): string[] {
+  const stem = draftStem(path);
+  return namesIn(dirname(path))
+    .filter((name) => name.startsWith(stem) && UUID.test(name.slice(stem.length)))
+    .map((name) => join(dirname(path), name));
+}
+
+/** Removes such drafts: for the only writer of the file. Best effort: it may be read-only there. */
+export function removeDrafts(path: string): void {
+  for (const draft of draftsOf(path)) {
+    try {
+      removeIfThere(draft);
+    } catch {
+      // what writes next says what is wrong there
+    }
+  }
 }
 
 /**

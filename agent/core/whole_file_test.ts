@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { namesIn } from "./missing_files.ts";
-import { replaceWhole, writeWhole } from "./whole_file.ts";
+import { draftPath, draftsOf, removeDrafts, replaceWhole, writeWhole } from "./whole_file.ts";
 
 Deno.test("writeWhole() replaces a link in place of following it, and no draft stays after a failure", () => {
   const root = Deno.makeTempDirSync({ prefix: "pilus-whole-" });
@@ -21,6 +21,27 @@ Deno.test("writeWhole() replaces a link in place of following it, and no draft s
     assertThrows(() => replaceWhole(root, (draft) => Deno.writeTextFileSync(draft, "x")), Error);
     assertEquals(Deno.readTextFileSync(path), "text");
     assertEquals(namesIn(root), ["file", "victim"]);
+  } finally {
+    Deno.removeSync(root, { recursive: true });
+  }
+});
+
+Deno.test("draftsOf() finds what a writer left of that file alone; a draft's name is not too long", () => {
+  const root = Deno.makeTempDirSync({ prefix: "pilus-drafts-" });
+  try {
+    const path = `${root}/file`, long = `${root}/${"x".repeat(255)}`;
+    const drafts = [draftPath(path), draftPath(path)].sort();
+    const others = [
+      draftPath(`${root}/file.more`),
+      draftPath(`${root}/fil`),
+      path,
+      draftPath(long),
+    ];
+    for (const name of [...drafts, ...others]) Deno.writeTextFileSync(name, "half");
+    assertEquals(draftsOf(path).sort(), drafts);
+    removeDrafts(path);
+    assertEquals(namesIn(root).map((name) => `${root}/${name}`), others.sort());
+    assertEquals(draftsOf(`${root}/none/file`), []);
   } finally {
     Deno.removeSync(root, { recursive: true });
   }

@@ -10,7 +10,7 @@ import { type AgentConfig, VERSION } from "./config.ts";
 import { conntrackPart } from "./conntrack/conntrack_part.ts";
 import { openDatabase } from "./database.ts";
 import { derivationsPart } from "./derivations_part.ts";
-import { installCniBinary, writeCniConfig } from "./endpoints/cni_config.ts";
+import { cniPart } from "./cni/cni_part.ts";
 import { endpointTable } from "./endpoints/endpoint_manager.ts";
 import { endpointsPart } from "./endpoints/endpoints_part.ts";
 import { identityPart } from "./identity/identity_part.ts";
@@ -124,6 +124,12 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   }));
   const prefilter = stack.use(prefilterPart({ config, kernel }));
   const attachments = stack.use(attachmentsPart({ config, log, kernel, endpoints }));
+  const ends = stack.use(endpointsPart({
+    ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },
+    ...{ nodes: nodes.nodes, identity, policy, ipcache, attachments },
+  }));
+  const { manager } = ends;
+  const cni = stack.use(cniPart({ config, log, manager, health: () => status.health() }));
   const { denied } = prefilter;
   const { hostFrontends } = services;
   const parts: Part[] = [
@@ -140,10 +146,8 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
       ...{ config, kernel, nodes, lone, own, self, clusterMtu, denied, hostFrontends },
     })),
     attachments,
-    stack.use(endpointsPart({
-      ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },
-      ...{ nodes: nodes.nodes, identity, policy, ipcache, attachments },
-    })),
+    ends,
+    cni,
     stack.use(observerPart({ config, log, kernel, names, policy, endpoints })),
     stack.use(conntrackPart({ log, kernel, endpoints })),
     stack.use(mapsPart({ kernel, parts: () => parts })),
@@ -167,9 +171,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     }),
   );
   if (config.metrics) stack.use(serveMetrics(config.metrics, () => status.metricsResponse(), log));
-  const { cniBinDir, cniConfDir, stateDir } = config;
-  if (cniBinDir) installCniBinary(Deno.execPath(), { directory: cniBinDir });
-  if (cniConfDir) writeCniConfig({ directory: cniConfDir, socket, stateDir });
+  await cni.offer(socket);
   log.info("ready", {
     version: VERSION,
     node: config.nodeName,

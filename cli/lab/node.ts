@@ -188,15 +188,13 @@ export class LabNode extends LabHost {
     return { cniVersion: list.cniVersion, name: list.name, ...list.plugins[0] };
   }
 
-  /** Runs the CNI plugin as a container runtime does. */
+  /** Runs the CNI plugin that the agent has installed, as a container runtime does. */
   async cni(
     command: string,
     pod: Pick<LabPod, "containerId" | "netns" | "namespace" | "podName">,
     { config = this.cniConfig(), env = {} }: CniOptions = {},
   ): Promise<RunResult> {
-    const [program, ...words] = this.lab.program;
-    const child = new Deno.Command(program!, {
-      args: words,
+    const child = new Deno.Command(`${this.directory}/bin/pilus`, {
       env: {
         CNI_COMMAND: command,
         CNI_CONTAINERID: pod.containerId,

@@ -35,7 +35,6 @@ import {
   endpointMapTarget,
   namespaceMapTable,
 } from "./endpoint_map.ts";
-import { endpointRoutes } from "./endpoint_routes.ts";
 import { concernsEndpoint, endpointThatIsUp, Healing } from "./healing.ts";
 import { findEndpoint } from "./find_endpoint.ts";
 import { derivePublished } from "./published_endpoints.ts";
@@ -64,8 +63,13 @@ export interface EndpointsPartOptions {
   attachments: AttachmentsPart;
 }
 
+/** See the module. */
+export interface EndpointsPart extends Part {
+  readonly manager: EndpointManager;
+}
+
 /** Wires the runtime's requests to devices, rows and programs of endpoints. */
-export function endpointsPart(options: EndpointsPartOptions): Part {
+export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
   const { config, log, kernel, database, resources, store, endpoints, nodes, self, clusterMtu } =
     options;
   const { identity, policy, ipcache, attachments } = options;
@@ -231,11 +235,11 @@ export function endpointsPart(options: EndpointsPartOptions): Part {
 
   return {
     name: "endpoints",
+    manager,
     reconcilers: [installing, ...namespaces ? [namespaces] : [], publishing],
     routes: {
       "GET /v1/endpoints": () => endpoints.rows().map(view).sort((a, b) => a.id - b.id),
       "GET /v1/endpoints/{id}": ({ params }) => view(findEndpoint(endpoints, params.id!)),
-      ...endpointRoutes(manager, config.stateDir),
     },
     maps: {
       pilus_endpoints: {

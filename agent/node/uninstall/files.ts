@@ -3,9 +3,11 @@
 import { join } from "@std/path";
 import { PUBLISHED } from "../../cluster/files/paths.ts";
 import { COPIES } from "../endpoints/endpoint_copies.ts";
-import { CNI_CONFIG_NAME } from "../endpoints/cni_config.ts";
+import { CNI_CONFIG_NAME } from "../cni/cni_config.ts";
 import { RESERVED_PORTS } from "../services/reserved_ports.ts";
 import { fileInfo } from "../../core/missing_files.ts";
+import { draftsOf } from "../../core/whole_file.ts";
+import { pluginPath } from "../cni/plugin_program.ts";
 import { ownDirectory, pathRemoval } from "./paths.ts";
 import type { Left, Removal, UninstallPlan } from "./removal.ts";
 
@@ -47,11 +49,13 @@ function cniFiles({ cniConfDir, cniBinDir }: InstalledFiles): UninstallPlan {
     if (namesPilus(config)) removals.push(pathRemoval(config));
     else left.push({ what: config, why: "it does not name pilus as its plugin" });
   }
-  const plugin = join(cniBinDir, "pilus");
+  const plugin = pluginPath(cniBinDir);
   if (cniBinDir && fileInfo(plugin)) {
     if (plugin !== Deno.execPath()) removals.push(pathRemoval(plugin));
     else left.push({ what: plugin, why: "it is the program that runs now" });
   }
+  if (cniConfDir) removals.push(...draftsOf(config).map((draft) => pathRemoval(draft)));
+  if (cniBinDir) removals.push(...draftsOf(plugin).map((draft) => pathRemoval(draft)));
   return { removals, left };
 }
 

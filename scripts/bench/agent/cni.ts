@@ -1,86 +1,141 @@
-/** The plugin's ADD and DEL, as a runtime sees them, beside Debian's plugins. */
+/** The plugin's ADD and DEL, as a runtime sees them, beside Debian's plugins: alone and many at once. */
 
+import type { LabNode } from "../../../cli/lab/lab.ts";
 import { createNamespace, deleteNamespace } from "../../../datapath/net/netns.ts";
-import { PILUS, withNode } from "./node.ts";
-import { quantile, report, timed } from "./report.ts";
+import { PILUS, ROOT, withNode } from "./node.ts";
+import { progress, quantile, report } from "./report.ts";
 
 /** Of Debian's containernetworking-plugins. */
 const PLUGINS = "/usr/lib/cni";
-const ADDS = 50;
 
-/** From the start of the plugin to its end, as a runtime sees it, beside Debian's plugins. */
+const AT_ONCE = `${ROOT}scripts/bench/agent/at_once.py`;
+
+/** How many pods are added at the same time, and how often. */
+const CASES = [
+  { name: "alone", width: 1, rounds: 50 },
+  { name: "5 at once", width: 5, rounds: 12 },
+  { name: "60 at once", width: 60, rounds: 3 },
+];
+
+/** The most that pilus may take, in times of what the first peer takes: alone and at the most at once. */
+const GOALS = { ADD: 1.5, DEL: 2 } as const;
+
+interface Plugin {
+  name: string;
+  program: string;
+  config: unknown;
+}
+
+/** From the start of the plugin to its end, as a runtime sees it. */
 export async function cni(): Promise<void> {
   await withNode([], async (node) => {
     node.startAgent();
     await node.ready();
-    const { directory } = node.lab;
-    const run = async (program: string, command: string, id: string, config: unknown) => {
-      const { code, stdout, stderr } = await node.exec([program], {
-        input: JSON.stringify(config),
-        env: {
-          CNI_COMMAND: command,
-          CNI_CONTAINERID: id,
-          CNI_NETNS: `${directory}/${id}`,
-          CNI_IFNAME: "eth0",
-          CNI_PATH: PLUGINS,
-        },
-      });
-      if (code !== 0) throw new Error(`${program} ${command}: ${stdout}${stderr}`);
+    const own = {
+      name: "pilus",
+      program: `${node.directory}/bin/pilus`,
+      config: node.cniConfig(),
     };
-    const peer = (type: string, subnet: string, more: Record<string, unknown> = {}) => ({
-      name: `${type} + host-local`,
-      program: `${PLUGINS}/${type}`,
-      config: {
-        cniVersion: "1.0.0",
-        name: `bench-${type}`,
-        type,
-        ipam: { type: "host-local", subnet, dataDir: `${directory}/host-local` },
-        ...more,
-      },
-    });
-    const plugins = [
-      { name: "pilus", program: PILUS, config: node.cniConfig() },
-      peer("bridge", "10.98.0.0/16", { bridge: "bench0" }),
-      peer("ptp", "10.99.0.0/16"),
+    const peers = [
+      peer(node, "bridge", "10.98.0.0/16", { bridge: "bench0" }),
+      peer(node, "ptp", "10.99.0.0/16"),
     ].filter(({ program }) => exists(program));
-    const times = plugins.map((plugin) => ({
-      ...plugin,
-      add: [] as number[],
-      del: [] as number[],
-    }));
-    const process: number[] = [], program: number[] = [];
-    for (let round = 0; round < ADDS; round++) {
-      process.push(await timed(() => node.exec(["/bin/true"])));
-      program.push(await timed(() => run(PILUS, "VERSION", "none", node.cniConfig())));
-      for (const [i, { program, config, add, del }] of times.entries()) {
-        const id = `pod-${i}-${round}`;
-        createNamespace(`${directory}/${id}`);
-        add.push(await timed(() => run(program, "ADD", id, config)));
-        // pilus keeps its pods: the last one is as fast as the first
-        if (program !== PILUS) del.push(await timed(() => run(program, "DEL", id, config)));
-      }
-    }
-    for (let round = 0; round < ADDS; round++) {
-      const { program, config, del } = times[0]!;
-      del.push(await timed(() => run(program, "DEL", `pod-0-${round}`, config)));
-    }
-    for (const [i] of times.entries()) {
-      for (let round = 0; round < ADDS; round++) deleteNamespace(`${directory}/pod-${i}-${round}`);
-    }
-    const start = quantile(process, 0.5);
-    report("CNI VERSION, the program's start", "median", quantile(program, 0.5) - start, "ms");
-    const [own, ...peers] = times;
-    for (const [verb, of] of [["ADD", "add"], ["DEL", "del"]] as const) {
-      for (const [metric, q] of [["median", 0.5], ["p99", 0.99]] as const) {
-        const value = quantile(own![of], q) - start;
-        if (peers.length === 0) report(`CNI ${verb}`, metric, value, "ms");
-        for (const { name, [of]: theirs } of peers) {
-          const against = { peer: name, value: quantile(theirs, q) - start };
-          report(`CNI ${verb}`, metric, value, "ms", against);
-        }
-      }
-    }
+    await starts(node, own);
+    for (const one of CASES) await compare(node, [own, ...peers], one);
   });
+}
+
+function peer(
+  node: LabNode,
+  type: string,
+  subnet: string,
+  more: Record<string, unknown> = {},
+): Plugin {
+  const dataDir = `${node.lab.directory}/host-local`;
+  return {
+    name: `${type} + host-local`,
+    program: `${PLUGINS}/${type}`,
+    config: {
+      cniVersion: "1.0.0",
+      name: `bench-${type}`,
+      type,
+      ipam: { type: "host-local", subnet, dataDir },
+      ...more,
+    },
+  };
+}
+
+/** What the program alone costs. */
+async function starts(node: LabNode, own: Plugin): Promise<void> {
+  for (const [name, program] of [["installed plugin", own.program], ["program", PILUS]] as const) {
+    const times: number[] = [];
+    for (let round = 0; round < 20; round++) {
+      times.push(...await run(node, { ...own, program }, "VERSION", ["none"]));
+    }
+    report(`CNI VERSION, the ${name}'s start`, "median", quantile(times, 0.5), "ms");
+  }
+}
+
+/** The plugins in turn, so that what else the machine does is the same for all. */
+async function compare(
+  node: LabNode,
+  plugins: readonly Plugin[],
+  { name, width, rounds }: typeof CASES[number],
+): Promise<void> {
+  progress(`CNI ${name}`);
+  const times = plugins.map((plugin) => ({
+    plugin,
+    ADD: [] as number[],
+    DEL: [] as number[],
+  }));
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, { plugin, ADD, DEL }] of times.entries()) {
+      const pods = Array.from({ length: width }, (_, n) => `pod-${i}-${round}-${n}`);
+      for (const pod of pods) createNamespace(`${node.lab.directory}/${pod}`);
+      ADD.push(...await run(node, plugin, "ADD", pods));
+      DEL.push(...await run(node, plugin, "DEL", pods));
+      for (const pod of pods) deleteNamespace(`${node.lab.directory}/${pod}`);
+    }
+  }
+  const [own, ...peers] = times;
+  for (const verb of ["ADD", "DEL"] as const) {
+    for (const [metric, q] of [["median", 0.5], ["p95", 0.95]] as const) {
+      const value = quantile(own![verb], q);
+      if (peers.length === 0) report(`CNI ${verb}, ${name}`, metric, value, "ms");
+      for (const [i, { plugin, [verb]: theirs }] of peers.entries()) {
+        report(`CNI ${verb}, ${name}`, metric, value, "ms", {
+          peer: plugin.name,
+          value: quantile(theirs, q),
+          ...(i === 0 && metric === "median" ? { atMost: GOALS[verb] } : {}),
+        });
+      }
+    }
+  }
+}
+
+/** Runs the plugin for all pods at once, and gives the milliseconds that each took. */
+async function run(
+  node: LabNode,
+  { program, config }: Plugin,
+  command: string,
+  pods: readonly string[],
+): Promise<number[]> {
+  const calls = pods.map((pod) => ({
+    program,
+    input: JSON.stringify(config),
+    env: {
+      CNI_COMMAND: command,
+      CNI_CONTAINERID: pod,
+      CNI_NETNS: `${node.lab.directory}/${pod}`,
+      CNI_IFNAME: "eth0",
+      CNI_PATH: PLUGINS,
+    },
+  }));
+  const { code, stdout, stderr } = await node.exec(["python3", AT_ONCE], {
+    input: JSON.stringify({ calls }),
+  });
+  if (code !== 0) throw new Error(`${program} ${command}: ${stderr}`);
+  return JSON.parse(stdout);
 }
 
 function exists(path: string): boolean {

@@ -22,6 +22,8 @@ export interface Limit {
 interface Peer {
   peer: string;
   value: number;
+  /** The most that the ratio may be. */
+  atMost?: number;
 }
 
 const rows: Row[] = [];
@@ -42,8 +44,11 @@ export function report(
     ratio = limit === 0 ? null : value / limit;
     kept = is === "least" ? value >= limit : value <= limit;
   } else if (against) {
-    peer = `${against.peer}: ${figure(against.value)} ${unit}`;
+    const { atMost = Infinity } = against;
     ratio = value / against.value;
+    peer = `${against.peer}: ${figure(against.value)} ${unit}, ${ratio.toFixed(2)} times` +
+      (atMost === Infinity ? "" : `, at most ${atMost}`);
+    kept = ratio <= atMost;
   }
   rows.push({ case: name, metric, value, unit, peer, ratio });
   if (!kept) broken++;

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { AgentEventView, FlowView } from "../agent/api/views.ts";
 import { assertTcp, hold, ping, settle, tcp, udp } from "./lab/clients.ts";
+import type { LabNode } from "../cli/lab/node.ts";
 import { withLab } from "./lab/test_lab.ts";
 import { FAMILIES } from "../datapath/testdata/families.ts";
 
@@ -177,5 +178,44 @@ Deno.test("policies decide on live traffic", async (t) => {
       lab.remove("policy");
       await assertTcp(guest, web.ipv4, true);
     });
+
+    await t.step(
+      "kube-apiserver is the nodes that the endpoints of default/kubernetes name",
+      async () => {
+        const servers = (...nodes: LabNode[]) =>
+          lab.apply(
+            "servers",
+            JSON.stringify({
+              apiVersion: "discovery.k8s.io/v1",
+              kind: "EndpointSlice",
+              metadata: {
+                name: "kubernetes",
+                namespace: "default",
+                labels: { "kubernetes.io/service-name": "kubernetes" },
+              },
+              addressType: "IPv4",
+              endpoints: nodes.map(({ ipv4 }) => ({ addresses: [ipv4] })),
+            }),
+          );
+        servers(b);
+        lab.apply(
+          "policy",
+          ciliumPolicy("web", {
+            endpointSelector: WEB,
+            ingress: [{ fromEntities: ["kube-apiserver"] }],
+            egress: [{ toEntities: ["kube-apiserver"] }],
+          }),
+        );
+        await assertTcp(far, web.ipv4, false);
+        await assertTcp(b, web.ipv4, true);
+        assertEquals((await ping(web, b.ipv4, "-W1")).code, 0);
+        servers(a);
+        await assertTcp(b, web.ipv4, false);
+        assertEquals((await ping(web, a.ipv4, "-W1")).code, 0);
+        assert((await ping(web, b.ipv4, "-W1")).code !== 0);
+        lab.remove("policy");
+        lab.remove("servers");
+      },
+    );
   });
 });

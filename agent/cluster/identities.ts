@@ -21,8 +21,12 @@ export const RESERVED_IDENTITIES = {
   "world-ipv6": 10,
 } as const;
 
-/** The labels of the reserved identities, by number. */
+/** The labels of the reserved identities, by number. Another node with an API server is both. */
 export function reservedIdentities(): { id: number; labels: LabelMap }[] {
+  const alsoNode = { "reserved:remote-node": "" };
   return Object.entries(RESERVED_IDENTITIES).filter(([, id]) => id !== 0)
-    .map(([name, id]) => ({ id, labels: { [`reserved:${name}`]: "" } }));
+    .map(([name, id]) => ({
+      id,
+      labels: { [`reserved:${name}`]: "", ...name === "kube-apiserver" ? alsoNode : {} },
+    }));
 }

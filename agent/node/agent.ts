@@ -107,7 +107,10 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   });
   const { own } = stack.use(deriveOwnAddresses(facts.addresses));
   const policy = stack.use(
-    policyPart({ config, log, kernel, resources, store, endpoints, identity }),
+    policyPart({
+      ...{ config, log, kernel, resources, store, endpoints, identity },
+      ...{ nodes: nodes.nodes, own },
+    }),
   );
   const services = stack.use(
     servicesPart({ config, log, kernel, resources, store, nodes, endpoints, identity, names }),

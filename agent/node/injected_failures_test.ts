@@ -16,7 +16,9 @@ import { deriveOwnAddresses } from "./ipcache/own_addresses.ts";
 import { deriveAddressRows } from "./ipcache/ipcache_part.ts";
 import { deriveNodes } from "./nodes/nodes.ts";
 import { Cookies } from "./policy/cookies.ts";
+import { deriveApiServers } from "./policy/api_servers.ts";
 import { derivePolicies } from "./policy/derive.ts";
+import { derivePeerProblems } from "./policy/peer_problems.ts";
 import { deriveFrontends, type FrontendOptions } from "./services/frontends.ts";
 import { deriveServiceRows } from "./services/kernel/service_rows.ts";
 
@@ -63,7 +65,12 @@ function derivations(): Disposable {
     scope: 0,
     tentative: false,
   });
-  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  const { nodes } = stack.use(deriveNodes(tables.Node, "here"));
+  const { own } = stack.use(deriveOwnAddresses(deviceAddresses));
+  const { apiServers } = stack.use(
+    deriveApiServers({ slices: tables.EndpointSlice, nodes, own, given: ["192.168.0.9"] }),
+  );
+  const cluster = { addresses: remoteAddressTable(), identities: identityTable(), apiServers };
   cluster.identities.set({ id: 300, labels: { "k8s:app": "web" } });
   identified.set({
     endpoint: {
@@ -94,12 +101,12 @@ function derivations(): Disposable {
     balancing: { mode: "snat", dispatch: "ipip", algorithm: "maglev" },
     nodePortRange: [30000, 32767],
   };
-  const { nodes } = stack.use(deriveNodes(tables.Node, "here"));
   const local = stack.use(deriveLocal(identified, { initEnforcement: "always" }));
   const { localAddresses, subjects } = local;
   const policy = stack.use(
     derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() }),
   );
+  stack.use(derivePeerProblems({ compiled: policy.compiled, apiServers, nodes }));
   const { nodeAddresses } = stack.use(
     deriveNodeAddresses({ nodes, addresses: deviceAddresses }, "here"),
   );
@@ -115,10 +122,10 @@ function derivations(): Disposable {
   );
   stack.use(deriveAddressRows({
     nodes,
-    own: stack.use(deriveOwnAddresses(deviceAddresses)).own,
+    own,
     published: cluster.addresses,
     identity: { identified, localAddresses },
-    policy: { tables: policy },
+    policy: { tables: policy, apiServers: cluster.apiServers },
     services: addresses,
   }));
   return stack;

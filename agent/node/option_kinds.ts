@@ -8,6 +8,7 @@ import {
   maskCidr,
   parseCidr,
   tryParseCidr,
+  tryParseIp,
 } from "../../datapath/net/ip.ts";
 
 /** Longer prefixes, in bits of 16 bytes, have no address for pods beside the router's. */
@@ -68,6 +69,17 @@ export function toggle(about: About<boolean>): AgentOption<boolean, boolean> {
 
 export function list(about: About<readonly string[]>): AgentOption<readonly string[], string[]> {
   return { ...about, type: "list", read: (given) => [...new Set(given)] };
+}
+
+/** Addresses of both families. */
+export function addresses(
+  about: About<readonly string[]>,
+): AgentOption<readonly string[], string[]> {
+  const check = (given: string) => {
+    if (tryParseIp(given)) return given;
+    throw new OptionError(`takes addresses such as 192.0.2.1 or 2001:db8::1, not \`${given}\``);
+  };
+  return { ...about, type: "list", read: (given) => given.map(check) };
 }
 
 /** Prefixes of both families. */

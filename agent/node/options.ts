@@ -13,6 +13,7 @@ import { LOG_LEVELS } from "../core/log.ts";
 import { findCgroup } from "./cgroup.ts";
 import { SIZED_MAPS } from "./map_sizes.ts";
 import {
+  addresses,
   type AgentOption,
   choice,
   cidrs,
@@ -116,6 +117,14 @@ export const OPTIONS = {
     summary: "Where this node's pods get their addresses while no manifest has a Node; `none`: " +
       "the agent waits for its Node instead",
     default: ["10.222.0.0/24", "fd70:696c:7573::/64"],
+  }),
+  kubeApiserver: addresses({
+    name: "kube-apiserver",
+    summary:
+      "Addresses of the API server, for the entity kube-apiserver of policies, beside those " +
+      "of the EndpointSlices of default/kubernetes",
+    placeholder: "ADDRESS",
+    default: [],
   }),
   masquerade: toggle({
     name: "masquerade",

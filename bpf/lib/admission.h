@@ -125,7 +125,7 @@ static __always_inline bool router_sees(__u32 identity, const struct address *to
 	if (e->flags & IPCACHE_LOCAL)
 		return false;
 	return !(e->flags & IPCACHE_TUNNEL) || routing_mode != ROUTING_VXLAN ||
-	       identity == IDENTITY_REMOTE_NODE;
+	       identity == IDENTITY_REMOTE_NODE || identity == IDENTITY_KUBE_APISERVER;
 }
 
 /*

@@ -48,7 +48,9 @@ static __always_inline __u32 identity_by_node(const struct address *source, __u3
 			return IDENTITY_UNKNOWN;
 		if (vni == IDENTITY_WORLD)
 			return identity_of_world(source);
-		return vni == IDENTITY_REMOTE_NODE || is_of_pods(vni) ? vni : IDENTITY_UNKNOWN;
+		if (vni == IDENTITY_REMOTE_NODE)
+			return row->identity;
+		return is_of_pods(vni) ? vni : IDENTITY_UNKNOWN;
 	}
 	if (row && row->flags & IPCACHE_LOCAL)
 		return IDENTITY_UNKNOWN;

@@ -22,6 +22,7 @@ import { localAddressTable } from "../../agent/node/ipcache/ipcache.ts";
 import { deriveAddressRows } from "../../agent/node/ipcache/ipcache_part.ts";
 import { deriveNodes } from "../../agent/node/nodes/nodes.ts";
 import { Cookies } from "../../agent/node/policy/cookies.ts";
+import { apiServerTable } from "../../agent/node/policy/api_servers.ts";
 import { derivePolicies, localSubjectTable } from "../../agent/node/policy/derive.ts";
 import type { LocalSubject } from "../../agent/node/policy/policy_sets.ts";
 
@@ -139,7 +140,11 @@ const wholeCluster: CiliumClusterwideNetworkPolicy = {
 /** Policies with 20,000 identities, 5,000 policies, 50,000 pods and 100 endpoints on this node. */
 async function policies(name: string, clusterwide: boolean): Promise<void> {
   const tables = createResourceTables();
-  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  const cluster = {
+    addresses: remoteAddressTable(),
+    identities: identityTable(),
+    apiServers: apiServerTable(),
+  };
   const subjects = localSubjectTable();
   const at = (index: number) => ({
     namespace: index % NAMESPACES,
@@ -219,7 +224,11 @@ async function policies(name: string, clusterwide: boolean): Promise<void> {
 
 /** Rows of the kernel's maps for 50,000 pods elsewhere. */
 async function addressRows(): Promise<void> {
-  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  const cluster = {
+    addresses: remoteAddressTable(),
+    identities: identityTable(),
+    apiServers: apiServerTable(),
+  };
   const tables = createResourceTables();
   const subjects = localSubjectTable();
   using nodes = deriveNodes(tables.Node, "bench");
@@ -229,7 +238,7 @@ async function addressRows(): Promise<void> {
     own: new Table({ name: "own-addresses", key: ({ address }) => String(address) }),
     published: cluster.addresses,
     identity: { identified: identifiedTable(), localAddresses: localAddressTable() },
-    policy: { tables: policies },
+    policy: { tables: policies, apiServers: cluster.apiServers },
     services: new Table({ name: "service-addresses", key: ({ address }) => String(address) }),
   });
   const pods = Array.from({ length: PODS }, (_, i) => address(i, 256 + i % 200));

@@ -15,6 +15,7 @@ import { setLink } from "../../datapath/net/link.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";
 import { readObject } from "../../datapath/objects.ts";
 import { Cookies } from "../../agent/node/policy/cookies.ts";
+import { apiServerTable } from "../../agent/node/policy/api_servers.ts";
 import { derivePolicies, localSubjectTable } from "../../agent/node/policy/derive.ts";
 import { Table } from "../../agent/core/table.ts";
 import type { OwnAddress } from "../../agent/node/ipcache/own_addresses.ts";
@@ -159,7 +160,11 @@ class Way implements AsyncDisposable {
     const ofDevices = new Table<LinkAddress>({ name: "addresses", key: String });
     const { nodeAddresses } = use(deriveNodeAddresses({ nodes, addresses: ofDevices }, "bench"));
     const localAddresses = localAddressTable();
-    const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+    const cluster = {
+      addresses: remoteAddressTable(),
+      identities: identityTable(),
+      apiServers: apiServerTable(),
+    };
     const policies = use(derivePolicies({
       ...this.tables,
       ...cluster,
@@ -186,7 +191,7 @@ class Way implements AsyncDisposable {
       own: new Table<OwnAddress>({ name: "own-addresses", key: ({ address }) => String(address) }),
       published: cluster.addresses,
       identity: { identified: identifiedTable(), localAddresses },
-      policy: { tables: policies },
+      policy: { tables: policies, apiServers: cluster.apiServers },
       services: addresses,
     }));
     return { services, addressRows };

@@ -14,6 +14,7 @@ import { deriveGroups, groupInput, type GroupResult, rowsOf } from "../../core/d
 import { formatObject, type Problem, problemTable } from "../../core/problem.ts";
 import { type Change, Table } from "../../core/table.ts";
 import type { CidrIdentity } from "../identity/cidr.ts";
+import type { ApiServer } from "../policy/api_servers.ts";
 import { ipcacheKey, type IpcacheRow } from "./ipcache_row.ts";
 import { type Claim, Claims, isOwn, type OwnClaim, ownerName } from "./claims.ts";
 import type { OwnAddress } from "./own_addresses.ts";
@@ -41,6 +42,7 @@ export interface IpcacheInputs {
   addresses: Table<RemoteAddress>;
   local: Table<LocalAddress>;
   cidrs: Table<CidrIdentity>;
+  apiServers: Table<ApiServer>;
 }
 
 /** Tables that follow those inputs. Dispose of it to stop that. */
@@ -180,13 +182,24 @@ class Index {
     return { rows: [{ prefix, identity, kind: "cidr", tunnel: null }] };
   }
 
+  /** Another node, at an address of the API server. */
+  #isOtherApiServer({ row }: OwnClaim): boolean {
+    return row.identity === RESERVED_IDENTITIES["remote-node"] &&
+      this.#inputs.apiServers.has(row.prefix);
+  }
+
   #row(claim: Claim): IpcacheRow {
-    if (isOwn(claim)) return claim.row;
+    if (isOwn(claim)) return this.#isOtherApiServer(claim) ? asApiServer(claim.row) : claim.row;
     let tunnel = this.#tunnels.get(claim.node);
     if (!tunnel) this.#tunnels.set(claim.node, tunnel = parseIp(claim.node));
     return { prefix: claim.prefix, identity: claim.identity, kind: "remote", tunnel };
   }
 }
+
+const asApiServer = (row: IpcacheRow): IpcacheRow => ({
+  ...row,
+  identity: RESERVED_IDENTITIES["kube-apiserver"],
+});
 
 /** A prefix of one address that is a pod's or a node's is no conflict: those are known better. */
 function conflict(loser: Claim, first: Claim): Problem[] {
@@ -218,6 +231,7 @@ export function deriveIpcache(inputs: IpcacheInputs): IpcacheTables {
       groupInput(inputs.local, (change) => index.replace(change, endpointClaims)),
       groupInput(inputs.addresses, (change) => index.address(change)),
       groupInput(inputs.cidrs, (change) => index.cidr(change)),
+      groupInput(inputs.apiServers, ({ key }) => [key]),
     ],
     output: ipcache,
     problems,

@@ -33,12 +33,19 @@ export interface IpcachePart extends Part {
 
 /** The tables of what addresses are, and of the rows of both maps. */
 export function deriveAddressRows(
-  { nodes, own, published, identity: { identified, localAddresses }, policy, services }: {
+  {
+    nodes,
+    own,
+    published,
+    identity: { identified, localAddresses },
+    policy: { tables: { cidrs }, apiServers },
+    services,
+  }: {
     nodes: Table<ClusterNode>;
     own: Table<OwnAddress>;
     published: Table<RemoteAddress>;
     identity: Pick<IdentityPart, "identified" | "localAddresses">;
-    policy: { tables: Pick<PolicyPart["tables"], "cidrs"> };
+    policy: { tables: Pick<PolicyPart["tables"], "cidrs"> } & Pick<PolicyPart, "apiServers">;
     /** Addresses with some frontend, as text. */
     services: Table<{ address: Uint8Array<ArrayBuffer> }>;
   },
@@ -50,7 +57,8 @@ export function deriveAddressRows(
       own,
       addresses: published,
       local: localAddresses,
-      cidrs: policy.tables.cidrs,
+      cidrs,
+      apiServers,
     }),
   );
   const addressRows = ipcacheMapTable();

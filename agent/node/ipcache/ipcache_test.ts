@@ -11,6 +11,7 @@ import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
 import { deriveIpcache, localAddressTable } from "./ipcache.ts";
 import { deriveOwnAddresses, type OwnAddress } from "./own_addresses.ts";
+import { apiServerTable } from "../policy/api_servers.ts";
 import { deriveNodes } from "../nodes/nodes.ts";
 
 function node(name: string, last: number): Node {
@@ -84,6 +85,7 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
   const local = localAddressTable();
   const addresses = remoteAddressTable();
   const cidrs = new Table<CidrIdentity>({ name: "cidrs", key: ({ id }) => `${id}` });
+  const apiServers = apiServerTable();
   using facts = ownAddresses(
     "192.168.60.1/24",
     "172.17.0.1/16",
@@ -97,6 +99,7 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
     addresses,
     local,
     cidrs,
+    apiServers,
   });
   tables.Node.replace([node("node-a", 1), node("node-b", 2)]);
   local.set({ id: 7, pod: "demo/own", identity: 301, addresses: [parseIp("10.60.1.5")] });
@@ -159,13 +162,14 @@ function inputs() {
     addresses: remoteAddressTable(),
     local: localAddressTable(),
     cidrs: new Table<CidrIdentity>({ name: "cidrs", key: ({ id }) => `${id}` }),
+    apiServers: apiServerTable(),
     own: new Table<OwnAddress>({ name: "own", key: ({ address }) => formatIp(address) }),
   };
 }
 
 /** Few addresses and names, so that there are conflicts. */
 function changeOne(
-  { nodes, addresses, local, cidrs, own }: ReturnType<typeof inputs>,
+  { nodes, addresses, local, cidrs, own, apiServers }: ReturnType<typeof inputs>,
   pick: (below: number) => number,
 ) {
   const address = () => `10.60.${pick(2)}.${pick(6)}`;
@@ -175,8 +179,8 @@ function changeOne(
     const keys = table.keys();
     if (keys.length > 0) table.delete(keys[pick(keys.length)]!);
   };
-  switch (pick(5)) {
-    case 4:
+  switch (pick(6)) {
+    case 5:
       if (gone) return drop(own);
       own.set({ address: parseIp(address()) });
       break;
@@ -208,6 +212,10 @@ function changeOne(
       addresses.set(published(`pod-${pick(4)}`, address(), nodeAddress(), 300 + pick(2)));
       break;
     case 3:
+      if (gone) return drop(apiServers);
+      apiServers.set({ address: address(), at: pick(2) ? "node" : "world" });
+      break;
+    case 4:
       if (gone) return drop(cidrs);
       for (
         const row of numberCidrs(
@@ -233,6 +241,7 @@ Deno.test("deriveIpcache() by difference is what it is from scratch, under rando
     copies.local.replace(tables.local.rows());
     copies.addresses.replace(tables.addresses.rows());
     copies.cidrs.replace(tables.cidrs.rows());
+    copies.apiServers.replace(tables.apiServers.rows());
     using fresh = deriveIpcache(copies);
     await settled();
     const shown = ({ ipcache, problems }: typeof fresh) => ({

@@ -1,14 +1,15 @@
 /** From policies, identities and endpoints to what each endpoint is to be judged by. */
 
-import type { Cidr } from "../../../datapath/net/ip.ts";
+import { type Cidr, parseCidr } from "../../../datapath/net/ip.ts";
 import type { ClusterStore } from "../../cluster/cluster_store.ts";
-import { reservedIdentities } from "../../cluster/identities.ts";
+import { RESERVED_IDENTITIES, reservedIdentities } from "../../cluster/identities.ts";
 import { type CidrIdentity, cidrKey, CidrNumbers } from "../identity/cidr.ts";
 import type { PolicyResource } from "../../kubernetes/resources.ts";
-import { deriveGroups, type GroupInput, groupInput } from "../../core/derive_groups.ts";
+import { deriveGroups, type GroupInput, groupInput, rowsOf } from "../../core/derive_groups.ts";
 import { formatObject, type Problem, problemTable } from "../../core/problem.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { type Change, Table } from "../../core/table.ts";
+import type { ApiServer } from "./api_servers.ts";
 import { compilePolicy } from "./compile.ts";
 import { type CompiledPolicy, policyCidrs } from "./policy_rule.ts";
 import type { Cookies } from "./cookies.ts";
@@ -31,7 +32,11 @@ export type PolicyInputs =
     | "CiliumClusterwideNetworkPolicy"
   >
   & Pick<ClusterStore, "addresses" | "identities">
-  & { subjects: Table<LocalSubject>; cookies: Cookies };
+  & {
+    subjects: Table<LocalSubject>;
+    apiServers: Table<ApiServer>;
+    cookies: Cookies;
+  };
 
 /** Tables that follow the policies. Dispose of it to stop that. */
 export interface PolicyTables extends Disposable {
@@ -111,17 +116,37 @@ function deriveCompiled(inputs: PolicyInputs) {
   return { compiled, problems, derivation };
 }
 
-/** Identities of the prefixes that policies name. */
-function deriveCidrs(compiled: Table<CompiledPolicy>) {
+/** The label of the entity kube-apiserver. */
+const OF_API_SERVER = { "reserved:kube-apiserver": "" };
+
+/** The address that a prefix is of; empty for one of several. */
+function addressOf(prefix: string): string {
+  const single = prefix.includes(":") ? "/128" : "/32";
+  return prefix.endsWith(single) ? prefix.slice(0, -single.length) : "";
+}
+
+/** Identities of the prefixes that policies name, and of API servers elsewhere in the world. */
+function deriveCidrs(compiled: Table<CompiledPolicy>, apiServers: Table<ApiServer>) {
   const cidrs = new Table<CidrIdentity>({ name: "cidr-identities", key: ({ id }) => String(id) });
   const uses = new PrefixUses();
   const numbers = new CidrNumbers();
   const derivation = deriveGroups<CidrIdentity>({
-    inputs: [groupInput(compiled, (change) => uses.apply(change))],
+    inputs: [
+      groupInput(compiled, (change) => uses.apply(change)),
+      groupInput(
+        apiServers,
+        (change) => [...rowsOf(change)].map(({ address }) => cidrKey(parseCidr(address))),
+      ),
+    ],
     output: cidrs,
     compute(text) {
-      const cidr = uses.get(text);
-      if (cidr) return { rows: [numbers.identity(cidr)] };
+      const server = apiServers.get(addressOf(text))?.at === "world";
+      const cidr = uses.get(text) ?? (server ? parseCidr(text) : undefined);
+      if (cidr) {
+        const identity = numbers.identity(cidr);
+        const labels = { ...identity.labels, ...server ? OF_API_SERVER : {} };
+        return { rows: [{ ...identity, labels }] };
+      }
       numbers.release(text);
       return { rows: [] };
     },
@@ -137,6 +162,13 @@ function deriveIdentities(inputs: PolicyInputs, cidrs: Table<CidrIdentity>) {
   });
   const ports = new NamedPortsByIdentity();
   const reserved = new Map(reservedIdentities().map((row) => [String(row.id), row]));
+  const host = String(RESERVED_IDENTITIES.host);
+  const reservedRow = (key: string) => {
+    const row = reserved.get(key);
+    const isServer = row && key === host &&
+      inputs.apiServers.rows().some(({ at }) => at === "host");
+    return isServer ? { ...row, labels: { ...row.labels, ...OF_API_SERVER } } : row;
+  };
   const constant: GroupInput = {
     table: cidrs,
     watch(touch) {
@@ -150,11 +182,12 @@ function deriveIdentities(inputs: PolicyInputs, cidrs: Table<CidrIdentity>) {
       groupInput(cidrs, ({ key }) => [key]),
       groupInput(inputs.identities, ({ key }) => [key]),
       groupInput(inputs.addresses, (change) => ports.apply(change)),
+      groupInput(inputs.apiServers, () => [host]),
     ],
     output: identities,
     compute(key) {
       const row = inputs.identities.get(key);
-      const other = cidrs.get(key) ?? (row ? undefined : reserved.get(key));
+      const other = cidrs.get(key) ?? (row ? undefined : reservedRow(key));
       if (other) return { rows: [other] };
       if (!row) return { rows: [] };
       const { id, labels } = row;
@@ -171,7 +204,7 @@ export function derivePolicies(inputs: PolicyInputs): PolicyTables {
   using stack = new DisposableStack();
   const { compiled, problems, derivation: compiling } = deriveCompiled(inputs);
   stack.use(compiling);
-  const { cidrs, derivation: numbering } = deriveCidrs(compiled);
+  const { cidrs, derivation: numbering } = deriveCidrs(compiled, inputs.apiServers);
   stack.use(numbering);
   const { identities, derivation: identifying } = deriveIdentities(inputs, cidrs);
   stack.use(identifying);

@@ -5,6 +5,7 @@ import type { RemoteAddress } from "../../cluster/rows.ts";
 import { identityLabels } from "../../cluster/labels.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { NetworkPolicy } from "../../kubernetes/resources.ts";
+import { apiServerTable } from "./api_servers.ts";
 import { Cookies } from "./cookies.ts";
 import { derivePolicies, localSubjectTable } from "./derive.ts";
 import { resolve } from "./resolve.ts";
@@ -14,7 +15,11 @@ import { policiesFor, policyHash } from "./testdata/whole.ts";
 Deno.test("derivePolicies() follows its tables, and touches no endpoint but those that a change is about", async () => {
   const tables = createResourceTables();
   const subjects = localSubjectTable();
-  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  const cluster = {
+    addresses: remoteAddressTable(),
+    identities: identityTable(),
+    apiServers: apiServerTable(),
+  };
   using policy = derivePolicies({ ...tables, ...cluster, subjects, cookies: new Cookies() });
   const names = Array.from({ length: 100 }, (_, i) => `app${i}`);
   for (const [i, app] of names.entries()) {
@@ -55,7 +60,11 @@ Deno.test("derivePolicies() after each of 1,000 random changes is what everythin
   const tables = createResourceTables();
   const subjects = localSubjectTable();
   const cookies = new Cookies();
-  const cluster = { addresses: remoteAddressTable(), identities: identityTable() };
+  const cluster = {
+    addresses: remoteAddressTable(),
+    identities: identityTable(),
+    apiServers: apiServerTable(),
+  };
   using derived = derivePolicies({ ...tables, ...cluster, subjects, cookies });
   const all = pods();
   const address = (identity: number): RemoteAddress => {

@@ -9,6 +9,7 @@ import type { AgentConfig } from "../config.ts";
 import { type IdentifiedEndpoint, identifiedTable } from "../identity/endpoint_identities.ts";
 import { deriveLocal } from "../identity/identity_part.ts";
 import { Cookies, type Direction } from "./cookies.ts";
+import { apiServerTable } from "./api_servers.ts";
 import { derivePolicies } from "./derive.ts";
 import { evaluate } from "./evaluate.ts";
 
@@ -68,6 +69,7 @@ async function verdicts(
     addresses: remoteAddressTable(),
     identities,
     subjects: local.subjects,
+    apiServers: apiServerTable(),
     cookies,
   });
   await settled();

@@ -67,8 +67,10 @@ export function namesPeer({ peers }: PolicyRule, identity: PolicyIdentity): bool
   return peers !== "any" && peers.some((peer) => isPeer(peer, identity));
 }
 
-/** Entities that are not known by a label of their name. */
-const UNLABELLED = new Set(["world", "world-ipv4", "world-ipv6", "cluster", "cluster-mesh"]);
+/** Entities that are not known by a label of their name, or have prefixes among them. */
+const UNLABELLED = new Set([
+  ...["world", "world-ipv4", "world-ipv6", "cluster", "cluster-mesh", "kube-apiserver"],
+]);
 
 /** The labels that a peer's identity must have; undefined: no labels decide. */
 function selectorOf(peer: Peer): Selector | undefined {

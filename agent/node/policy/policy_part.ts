@@ -8,23 +8,28 @@ import type { Log } from "../../core/log.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 import type { ClusterStore } from "../../cluster/cluster_store.ts";
+import type { ClusterNode } from "../../cluster/rows.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { AgentConfig } from "../config.ts";
 import { endpointMapTarget } from "../endpoints/endpoint_map.ts";
 import { findEndpoint } from "../endpoints/find_endpoint.ts";
 import type { IdentityPart } from "../identity/identity_part.ts";
+import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import type { Kernel } from "../kernel.ts";
 import { gauge } from "../metrics.ts";
 import { protocolName } from "../../core/protocols.ts";
 import type { Part } from "../part.ts";
+import { type ApiServer, deriveApiServers } from "./api_servers.ts";
 import { Cookies } from "./cookies.ts";
 import { derivePolicies, type PolicyTables } from "./derive.ts";
 import { assignmentTable, type PolicyAssignment, PolicyInstaller } from "./installer.ts";
+import { derivePeerProblems } from "./peer_problems.ts";
 import { policyTable, policyTarget, samePolicy } from "./policy_maps.ts";
 
 /** See the module. */
 export interface PolicyPart extends Part {
   tables: PolicyTables;
+  apiServers: Table<ApiServer>;
   /** What each endpoint is judged by. */
   assignments: Table<PolicyAssignment>;
   installer: PolicyInstaller;
@@ -44,6 +49,8 @@ export function policyPart(
     store: { addresses, identities },
     endpoints,
     identity: { identified, subjects },
+    nodes,
+    own,
   }: {
     config: AgentConfig;
     log: Log;
@@ -52,15 +59,27 @@ export function policyPart(
     store: Pick<ClusterStore, "addresses" | "identities">;
     endpoints: Table<Endpoint>;
     identity: IdentityPart;
+    nodes: Table<ClusterNode>;
+    own: Table<OwnAddress>;
   },
 ): PolicyPart {
   const stack = new AsyncDisposableStack();
   const cookies = new Cookies();
   const policies = policyTable();
   const assignments = assignmentTable();
-  const tables = stack.use(
-    derivePolicies({ ...resources, addresses, identities, subjects, cookies }),
+  const { apiServers } = stack.use(
+    deriveApiServers({
+      slices: resources.EndpointSlice,
+      nodes,
+      own,
+      given: config.kubeApiserver,
+    }),
   );
+  const tables = stack.use(
+    derivePolicies({ ...resources, addresses, identities, subjects, apiServers, cookies }),
+  );
+  const { compiled } = tables;
+  const { problems } = stack.use(derivePeerProblems({ compiled, apiServers, nodes }));
   const target = policyTarget(maps.pilus_policies, maps.pilus_rules);
   const reconciler = stack.use(
     new Reconciler({
@@ -151,12 +170,13 @@ export function policyPart(
   return {
     name: "policy",
     tables,
+    apiServers,
     assignments,
     installer,
     rule,
     labels,
     reconcilers: [reconciler],
-    problems: [tables.problems],
+    problems: [tables.problems, problems],
     start: () => installer.start(),
     routes: {
       "GET /v1/identities": identityViews,

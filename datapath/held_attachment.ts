@@ -2,6 +2,7 @@
 
 import { type Attachment, BpfLink, isPinned, LinkType, openTc } from "./bpf/mod.ts";
 import { objectInfo } from "./bpf/info.ts";
+import { withExpeditedGracePeriods } from "./rcu.ts";
 
 /** A link or filter as it was when it was attached. */
 interface Held {
@@ -61,7 +62,9 @@ export class HeldAttachment implements Disposable {
 
   /** Takes everything off. */
   detach(): void {
-    for (const { attachment } of this.#held) attachment.detach();
+    withExpeditedGracePeriods(() => {
+      for (const { attachment } of this.#held) attachment.detach();
+    });
     this.#held.length = 0;
   }
 

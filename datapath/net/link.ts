@@ -12,7 +12,8 @@ import {
 
 const RTM_NEWLINK = 16, RTM_DELLINK = 17, RTM_GETLINK = 18, RTM_SETLINK = 19;
 const IFLA_ADDRESS = 1, IFLA_IFNAME = 3, IFLA_MTU = 4, IFLA_LINK = 5, IFLA_MASTER = 10;
-const IFLA_OPERSTATE = 16, IFLA_LINKINFO = 18, IFLA_NET_NS_FD = 28, IFLA_EXT_MASK = 29;
+const IFLA_OPERSTATE = 16, IFLA_LINKINFO = 18, IFLA_GROUP = 27, IFLA_NET_NS_FD = 28;
+const IFLA_EXT_MASK = 29;
 const IFLA_XDP = 43, IFLA_XDP_FD = 1, IFLA_XDP_ATTACHED = 2, IFLA_XDP_FLAGS = 3;
 const XDP_FLAGS_UPDATE_IF_NOEXIST = 1;
 const IFLA_INFO_KIND = 1, IFLA_INFO_DATA = 2;
@@ -244,13 +245,15 @@ export interface LinkChange {
   master?: number;
   /** File descriptor of the namespace to move to. */
   netns?: number;
+  /** Number of the group that it becomes a member of; 0 is that of every device. */
+  group?: number;
 }
 
 /** Changes a device. Throws KernelError. */
 export function setLink(
   netlink: NetlinkSocket,
   link: LinkReference,
-  { up, mtu, mac, name, master, netns }: LinkChange,
+  { up, mtu, mac, name, master, netns, group }: LinkChange,
 ): void {
   if (name !== undefined && typeof link === "string") link = getLink(netlink, link).ifindex;
   const body = reference(link, up === undefined ? {} : { flags: up ? IFF_UP : 0, change: IFF_UP });
@@ -262,6 +265,7 @@ export function setLink(
   }
   if (master !== undefined) body.u32(IFLA_MASTER, master);
   if (netns !== undefined) body.u32(IFLA_NET_NS_FD, netns);
+  if (group !== undefined) body.u32(IFLA_GROUP, group);
   netlink.request(RTM_SETLINK, 0, body, { operation: "change link", target: `${link}` });
 }
 
@@ -310,4 +314,15 @@ export async function deleteLinkElsewhere(
     if (isErrno(error, "ENODEV")) return false;
     throw error;
   }
+}
+
+/** Deletes all devices of a group, which is not 0, as `deleteLinkElsewhere` does one. Throws KernelError. */
+export async function deleteLinkGroupElsewhere(
+  netlink: NetlinkSocket,
+  group: number,
+): Promise<void> {
+  await netlink.requestElsewhere(RTM_DELLINK, 0, header(new NetlinkBody()).u32(IFLA_GROUP, group), {
+    operation: "delete links",
+    target: `group ${group}`,
+  });
 }

@@ -24,15 +24,17 @@ export async function drainDeleteQueue(
 ): Promise<DrainReport> {
   const directory = deleteQueueDirectory(stateDir);
   const report: DrainReport = { deleted: [], failed: [] };
-  for (const file of namesIn(directory).filter((name) => name.endsWith(".json"))) {
+  const files = namesIn(directory).filter((name) => name.endsWith(".json"));
+  // together: their devices go in one call
+  await Promise.all(files.map(async (file) => {
     const path = `${directory}/${file}`;
     let row: QueuedDelete;
     try {
       row = parse(Deno.readTextFileSync(path));
     } catch (error) {
       report.failed.push({ file, reason: (error as Error).message });
-      Deno.removeSync(path);
-      continue;
+      removeIfThere(path, { recursive: true });
+      return;
     }
     try {
       await deleteEndpoint(row.containerId, row.ifname);
@@ -41,7 +43,7 @@ export async function drainDeleteQueue(
     } catch (error) {
       report.failed.push({ file, reason: (error as Error).message });
     }
-  }
+  }));
   return report;
 }
 

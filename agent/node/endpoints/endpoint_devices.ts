@@ -1,7 +1,7 @@
 /** The devices of endpoints in the kernel, on both sides: made, looked at, repaired and deleted. */
 
 import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
-import { deleteLink, deleteLinkElsewhere, listLinks, setLink } from "../../../datapath/net/link.ts";
+import { deleteLink, listLinks, setLink } from "../../../datapath/net/link.ts";
 import { deleteIfThere, NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import {
   currentNamespace,
@@ -11,6 +11,7 @@ import {
 } from "../../../datapath/net/netns.ts";
 import { type Endpoint, EndpointError, endpointKey, endpointName } from "../../api/endpoint.ts";
 import { SLOT_OF_NODE, slotOf, SLOTS } from "../slot_target.ts";
+import { DeviceDeletions } from "./device_deletions.ts";
 import type { EndpointDatapath } from "./endpoint_request.ts";
 import {
   addRouterAddresses,
@@ -46,9 +47,7 @@ export class EndpointDevices implements Disposable {
   readonly #netns: FileDescriptor;
   readonly #netnsId: string;
   readonly #host: NetlinkSocket;
-  /** For deletions alone, one after the other. */
-  readonly #deletions: NetlinkSocket;
-  #deletion: Promise<unknown> = Promise.resolve();
+  readonly #deletions: DeviceDeletions;
   /** Slots of pairs whose endpoints do not have them yet. */
   readonly #reserved = new Set<number>();
 
@@ -58,7 +57,7 @@ export class EndpointDevices implements Disposable {
     this.#netns = netns === undefined ? currentNamespace() : openNamespace(netns);
     this.#netnsId = namespaceId(netns ?? "/proc/thread-self/ns/net");
     this.#host = NetlinkSocket.open({ netns: this.#netns.fd });
-    this.#deletions = NetlinkSocket.open({ netns: this.#netns.fd });
+    this.#deletions = new DeviceDeletions(this.#netns.fd);
   }
 
   /** Gives the node's lo the router addresses, unless there are pods that nothing is known of: throws Error. */
@@ -134,9 +133,7 @@ export class EndpointDevices implements Disposable {
 
   /** Deletes the link of this name if there is one. */
   delete(name: string): Promise<boolean> {
-    const done = this.#deletion.then(() => deleteLinkElsewhere(this.#deletions, name));
-    this.#deletion = done.catch(() => {});
-    return done;
+    return this.#deletions.delete(name);
   }
 
   /** Deletes the pods' links that belong to no endpoint. Returns their names. */

@@ -238,16 +238,16 @@ export class EndpointManager implements Disposable {
     const keep = new Set(valid.map(endpointKey));
     const deleted: string[] = [];
     const failures: unknown[] = [];
-    for (const endpoint of this.table.rows()) {
-      const key = endpointKey(endpoint);
-      if (keep.has(key)) continue;
+    const stale = this.table.rows().filter((endpoint) => !keep.has(endpointKey(endpoint)));
+    // together: their devices go in one call
+    await Promise.all(stale.map(async (endpoint) => {
       try {
         await this.delete(endpoint.containerId, endpoint.ifname);
-        deleted.push(key);
+        deleted.push(endpointKey(endpoint));
       } catch (error) {
         failures.push(error);
       }
-    }
+    }));
     if (failures.length > 0) {
       throw new EndpointError(
         "internal",
@@ -269,13 +269,15 @@ export class EndpointManager implements Disposable {
     for (const endpoint of this.#store.all()) {
       const reason = namespaceProblem(endpoint.netns);
       if (reason) {
-        await this.#remove(endpoint, { force: true });
         report.dropped.push({ endpoint, reason });
         continue;
       }
       this.#records.reserve(endpointKey(endpoint), [endpoint.ipv4, endpoint.ipv6]);
       live.push(endpoint);
     }
+    await Promise.all(
+      report.dropped.map(({ endpoint }) => this.#remove(endpoint, { force: true })),
+    );
     // together: what is derived from endpoints is derived once
     report.restored = await Promise.all(live.map((endpoint) => {
       const reason = this.#devices.problem(endpoint);

@@ -8,6 +8,7 @@ import {
   openNamespace,
 } from "../../../datapath/net/netns.ts";
 import { EndpointError } from "../../api/endpoint.ts";
+import { Places } from "../../core/places.ts";
 
 /** Opens a pod's namespace, which must not be the node's. Throws EndpointError. */
 export function openPodNamespace(
@@ -39,20 +40,32 @@ export function openPodNamespace(
 /** Milliseconds that a file system has for an answer about a path. */
 const ANSWER_MS = 2_000;
 
-/** Paths that were asked for and have not been answered: each holds a thread of the runtime's. */
-let unanswered = 0;
-const MAX_UNANSWERED = 8;
+/** Paths that may be asked for at the same time: each holds a thread of the runtime's until it is answered. */
+const MAX_ASKED = 8;
+const places = new Places(MAX_ASKED);
 
-/** Rejects with EndpointError when the path's file system does not answer, as one of a dead server. */
-export async function requireAnswering(path: string): Promise<void> {
-  const silent = () =>
-    new EndpointError("netns", `Cannot use network namespace ${path}: its file system is silent`);
-  if (unanswered >= MAX_UNANSWERED) throw silent();
-  unanswered++;
-  const asked = Deno.stat(path).catch(() => {}).finally(() => unanswered--);
+/**
+ * Rejects with EndpointError when the path's file system does not answer in time, as one of a dead
+ * server, or when such ones hold all places.
+ */
+export async function requireAnswering(
+  path: string,
+  stat: (path: string) => Promise<unknown> = Deno.stat,
+): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(silent()), ANSWER_MS);
+  const timer = setTimeout(
+    () =>
+      reject(
+        new EndpointError(
+          "netns",
+          `Cannot use network namespace ${path}: its file system is silent`,
+        ),
+      ),
+    ANSWER_MS,
+  );
   try {
+    const free = await places.take(late);
+    const asked = stat(path).catch(() => {}).finally(free);
     await Promise.race([asked, late]);
   } finally {
     clearTimeout(timer);

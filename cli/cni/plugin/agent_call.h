@@ -120,34 +120,12 @@ static inline enum call_outcome call_send(struct call *call, int fd, struct span
 	return CALL_ANSWERED;
 }
 
-static inline enum call_outcome call_receive(struct call *call, int fd)
-{
-	struct text *received = &call->received;
-
-	while (received->length <= MAX_ANSWER) {
-		char *room = text_room(received, 16 << 10);
-		ssize_t length;
-
-		if (!await_ready(fd, POLLIN, call->deadline))
-			return CALL_LATE;
-		length = recv(fd, room, 16 << 10, MSG_DONTWAIT);
-		if (length > 0)
-			received->length += (size_t)length;
-		else if (length == 0)
-			return CALL_ANSWERED;
-		else if (errno != EAGAIN && errno != EINTR)
-			return call_broken(call, strerror(errno));
-	}
-	return call_broken(call, "its answer has no end");
-}
-
-/* The value of a header field in the head, which ends with an empty line; -1 when it is no number.
- */
-static inline long head_number(char *head, const char *field)
+/* The number in a field of the head, which ends at `end`; -1 when there is none. */
+static inline long head_number(const char *head, const char *end, const char *field)
 {
 	size_t length = strlen(field);
 
-	for (char *line = strchr(head, '\n'); line; line = strchr(line, '\n')) {
+	for (const char *line = strchr(head, '\n'); line && line < end; line = strchr(line, '\n')) {
 		line++;
 		if (strncasecmp(line, field, length) == 0 && line[length] == ':')
 			return strtol(line + length + 1, NULL, 10);
@@ -155,24 +133,55 @@ static inline long head_number(char *head, const char *field)
 	return -1;
 }
 
-/* Finds status and body in what has been received. */
-static inline enum call_outcome call_parse(struct call *call)
+/*
+ * Finds status and body in what has been received; false while there is no head. The length that
+ * the body will have goes to `length`, -1 when it ends with the connection.
+ */
+static inline bool call_parse(struct call *call, long *length)
 {
-	char *text = (char *)text_string(&call->received);
-	char *end = strstr(text, "\r\n\r\n");
-	long length;
+	const char *text = text_string(&call->received);
+	const char *end = strstr(text, "\r\n\r\n");
 
 	if (!end || strncmp(text, "HTTP/1.1 ", 9) != 0)
-		return call_broken(call, call->received.length == 0 ? "the connection ended early"
-								    : "its answer is not HTTP");
-	*end = '\0';
+		return false;
 	call->status = atoi(text + 9);
-	call->body.begin = end + 4;
-	call->body.end = text + call->received.length;
-	length = head_number(text, "content-length");
-	if (length >= 0 && (size_t)length != span_length(call->body))
-		return call_broken(call, "the connection ended early");
-	return CALL_ANSWERED;
+	call->body = (struct span){end + 4, text + call->received.length};
+	*length = head_number(text, end, "content-length");
+	return true;
+}
+
+/* Receives until the answer is whole: an agent with much to do closes the connection later. */
+static inline enum call_outcome call_receive(struct call *call, int fd)
+{
+	struct text *received = &call->received;
+
+	while (received->length <= MAX_ANSWER) {
+		char *room = text_room(received, 16 << 10);
+		long body = -1;
+		ssize_t length;
+
+		if (!await_ready(fd, POLLIN, call->deadline))
+			return CALL_LATE;
+		length = recv(fd, room, 16 << 10, MSG_DONTWAIT);
+		if (length < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (length < 0)
+			return call_broken(call, strerror(errno));
+		received->length += (size_t)length;
+		if (call_parse(call, &body)) {
+			if (body >= 0 && span_length(call->body) >= (size_t)body) {
+				call->body.end = call->body.begin + body;
+				return CALL_ANSWERED;
+			}
+			if (length == 0 && body < 0)
+				return CALL_ANSWERED;
+		} else if (length == 0 && received->length > 0) {
+			return call_broken(call, "its answer is not HTTP");
+		}
+		if (length == 0)
+			return call_broken(call, "the connection ended early");
+	}
+	return call_broken(call, "its answer has no end");
 }
 
 /* POSTs JSON to `path`. */
@@ -197,8 +206,6 @@ static inline enum call_outcome call_agent(struct call *call, const char *path, 
 				    (struct span){request.bytes, request.bytes + request.length});
 	if (outcome == CALL_ANSWERED)
 		outcome = call_receive(call, fd);
-	if (outcome == CALL_ANSWERED)
-		outcome = call_parse(call);
 	free(request.bytes);
 	close(fd);
 	return outcome;

@@ -7,6 +7,7 @@
 #include "lib/admission.h"
 #include "lib/forward.h"
 #include "lib/fragment.h"
+#include "lib/local_address.h"
 #include "lib/parse_skb.h"
 #include "lib/pod_ingress.h"
 #include "lib/prefilter.h"
@@ -181,6 +182,7 @@ int from_netdev(struct __sk_buff *skb)
 	struct packet p = {};
 	struct node *node = this_node();
 	struct ipcache_entry *to;
+	__u32 ifindex;
 	bool host;
 	int err;
 
@@ -199,6 +201,12 @@ int from_netdev(struct __sk_buff *skb)
 	 */
 	if (unlikely(err || skb->vlan_present))
 		return leave_to_stack(skb, &p, err);
+	/* in tunnel mode, packets to the tunnel are more than those to pods */
+	if (routing_mode != ROUTING_VXLAN) {
+		ifindex = local_ifindex(&p.tuple.destination);
+		if (likely(ifindex))
+			goto local;
+	}
 	to = ipcache_exact(&p.tuple.destination);
 	if (!to)
 		return leave_to_stack(skb, &p, 0);
@@ -208,7 +216,10 @@ int from_netdev(struct __sk_buff *skb)
 		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 	}
 	if (to->flags & IPCACHE_LOCAL) {
-		err = receive_for_pod(skb, &p, to->ifindex);
+		ifindex = to->ifindex;
+		local_address_remember(&p.tuple.destination, ifindex);
+	local:
+		err = receive_for_pod(skb, &p, ifindex);
 		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 	}
 	if (!(host || to->flags & IPCACHE_SERVICE) || fragment_track(&p, 0))

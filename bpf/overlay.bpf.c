@@ -7,13 +7,14 @@
 #include "lib/admission.h"
 #include "lib/forward.h"
 #include "lib/fragment.h"
+#include "lib/local_address.h"
 #include "lib/parse_skb.h"
 #include "lib/nodeport.h"
 
 /* The identity from the VNI of a frame, or a negative drop reason. */
 __noinline int read_identity(struct __sk_buff *skb, const struct packet *p)
 {
-	struct bpf_tunnel_key key = {};
+	struct bpf_tunnel_key key;
 	struct address from;
 
 	if (!p)
@@ -48,7 +49,7 @@ int from_overlay(struct __sk_buff *skb)
 {
 	struct packet p = {};
 	struct ipcache_entry *to;
-	__u32 identity = IDENTITY_UNKNOWN;
+	__u32 identity = IDENTITY_UNKNOWN, ifindex;
 	int err;
 
 	overlay_inflight_remove(skb);
@@ -64,9 +65,14 @@ int from_overlay(struct __sk_buff *skb)
 	err = fragment_track(&p, 0);
 	if (err)
 		goto dropped;
+	ifindex = local_ifindex(&p.tuple.destination);
+	if (likely(ifindex))
+		return overlay_ingress(skb, &p, identity, ifindex);
 	to = ipcache_exact(&p.tuple.destination);
-	if (to && (to->flags & IPCACHE_LOCAL))
+	if (to && (to->flags & IPCACHE_LOCAL)) {
+		local_address_remember(&p.tuple.destination, to->ifindex);
 		return overlay_ingress(skb, &p, identity, to->ifindex);
+	}
 	if (identify(&p.tuple.destination, to) != IDENTITY_HOST) {
 		err = DROP(UNROUTABLE);
 		goto dropped;

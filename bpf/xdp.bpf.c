@@ -135,13 +135,11 @@ static __always_inline int reverse_snat(struct xdp_md *ctx, const struct flow *w
 }
 
 /* Whether the frame is to the device's own MAC: switches flood those for others, too. */
-static __always_inline bool is_for_device(struct xdp_md *ctx, const struct node *node)
+static __always_inline bool is_for_device(struct xdp_md *ctx, const struct ethhdr *eth,
+					  const struct node *node)
 {
-	struct ethhdr *eth = (void *)(long)ctx->data;
 	struct device *device;
 
-	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
-		return false;
 	if (likely(node->one_device))
 		return mac_equal(eth->h_dest, node->mac);
 	device = device_by_ifindex(ctx->ingress_ifindex);
@@ -209,10 +207,10 @@ int xdp_ingress(struct xdp_md *ctx)
 	if (address_equal(&w.tuple.destination, w.family == 4 ? &node->ipv4 : &node->ipv6)) {
 		e = nat_lookup_in(&w.tuple, w.tcp_flags, w.sequence, w.acknowledgement);
 		if (e)
-			return is_for_device(ctx, node) ? reverse_snat(ctx, &w, e) : XDP_PASS;
+			return is_for_device(ctx, eth, node) ? reverse_snat(ctx, &w, e) : XDP_PASS;
 	}
 	s = service_lookup(&w.tuple.destination, w.tuple.destination_port, w.tuple.protocol);
-	return s && is_for_device(ctx, node) ? load_balance(ctx, &w, s, node) : XDP_PASS;
+	return s && is_for_device(ctx, eth, node) ? load_balance(ctx, &w, s, node) : XDP_PASS;
 denied:
 	count(REASON_DENIED_BY_PREFILTER, METRIC_INGRESS, (long)end - (long)data);
 	return XDP_DROP;

@@ -434,7 +434,7 @@ both("a frame of the tunnel speaks for nobody but the pods of its node", (family
     assertEquals(early(REMOTE[family], REMOTE.identity, own), VERDICT.shot);
   }
   node.maps.pilus_ipcache.delete(parseIp(OTHER_NODE.ipv4));
-  node.forgetSources();
+  node.forgetAddresses();
   const result = device(REMOTE[family], REMOTE.identity);
   assertEquals(dropped(node, result), TUNNEL_FROM_UNKNOWN_NODE);
 });

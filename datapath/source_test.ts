@@ -82,7 +82,7 @@ both("native routing: a pod of another node on the link has that node's MAC", (f
     dropped(node, arrive(node, toPod(family, mac, source)));
   assertEquals(verdict(STRANGER), undefined, "while the node's MAC is not known");
   neighbour(node, OTHER_NODE[family], MAC);
-  node.forgetSources();
+  node.forgetAddresses();
   assertEquals(verdict(STRANGER), DropReason.INVALID_SOURCE_IP);
   assertEquals(verdict(MAC), undefined);
   assertEquals(verdict(STRANGER), DropReason.INVALID_SOURCE_IP, "on a connection, too");
@@ -407,7 +407,7 @@ Deno.test("a mapped address in IPv6 does not change what is known of the one in 
     node.takeEvents();
     const forged = arrive(node, toPod("ipv4", STRANGER));
     assertEquals(dropped(node, forged), DropReason.INVALID_SOURCE_IP);
-    node.forgetSources();
+    node.forgetAddresses();
   }
 });
 

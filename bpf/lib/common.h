@@ -56,7 +56,8 @@ static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
 
 static __always_inline bool address_equal(const struct address *a, const struct address *b)
 {
-	return HALF(a, 0) == HALF(b, 0) && HALF(a, 1) == HALF(b, 1);
+	/* the second half first: that of two IPv4 addresses differs, the first does not */
+	return HALF(a, 1) == HALF(b, 1) && HALF(a, 0) == HALF(b, 0);
 }
 
 static __always_inline void address_from_v4(struct address *to, __be32 from)
@@ -105,8 +106,10 @@ static __always_inline bool address_is_loopback(const struct address *a)
  */
 static __always_inline bool address_is_no_source(const struct address *a)
 {
-	if (address_is_v4(a) && !a->bytes[12])
-		return true;
+	__u8 first = a->bytes[12];
+
+	if (address_is_v4(a))
+		return !first || first == 127 || address_is_multicast(a);
 	return address_is_multicast(a) || address_is_loopback(a) || address_is_link_local(a);
 }
 

@@ -149,8 +149,8 @@ static __always_inline __u8 nat_account_tcp(struct nat_entry *e, __u8 tcp_flags,
 static __always_inline void nat_account(struct nat_entry *e, __u8 tcp_flags, __be32 sequence,
 					__be32 acknowledgement, int direction)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
 	__u8 flags = e->flags;
+	__u64 now;
 
 	if (direction == NAT_IN)
 		flags |= NAT_REPLIED;
@@ -158,7 +158,10 @@ static __always_inline void nat_account(struct nat_entry *e, __u8 tcp_flags, __b
 		flags = nat_account_tcp(e, tcp_flags, sequence, acknowledgement, direction, flags);
 	if (flags != e->flags)
 		e->flags = flags;
-	if (flags & NAT_REPLIED && now - e->used > NS_PER_SECOND)
+	if (!(flags & NAT_REPLIED))
+		return;
+	now = bpf_ktime_get_coarse_ns();
+	if (now - e->used > NS_PER_SECOND)
 		e->used = now;
 }
 

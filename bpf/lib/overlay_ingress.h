@@ -3,6 +3,7 @@
 #pragma once
 #include "admission.h"
 #include "fragment.h"
+#include "local_address.h"
 #include "pod_ingress.h"
 #include "sender_slot.h"
 #include "tunnel.h"
@@ -224,11 +225,17 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 		return 0;
 	/* what others send passes the firewall to the tunnel device, whose program drops it */
 	identity = overlay_identity(p, vni, &from);
-	end = p->tuple.destination;
-	row = ipcache_exact(&end);
-	if (identity < 0 || !row || !(row->flags & IPCACHE_LOCAL))
+	if (identity < 0)
 		return 0;
-	ifindex = row->ifindex;
+	end = p->tuple.destination;
+	ifindex = local_ifindex(&end);
+	if (unlikely(!ifindex)) {
+		row = ipcache_exact(&end);
+		if (!row || !(row->flags & IPCACHE_LOCAL))
+			return 0;
+		ifindex = row->ifindex;
+		local_address_remember(&end, ifindex);
+	}
 	if (bpf_skb_adjust_room(skb, -ENCAPSULATION, BPF_ADJ_ROOM_MAC,
 				p->family == 6 ? ADJ_ROOM_DECAP_L3_IPV6 : 0))
 		return 0;

@@ -660,6 +660,27 @@ export const IpcacheFlags = {
   TUNNEL: 8,
 } as const;
 
+/** struct local_address, 32 bytes. */
+export interface LocalAddress {
+  address: Uint8Array;
+  expires: bigint;
+  ifindex: number;
+}
+
+export const localAddress: Codec<LocalAddress> = {
+  size: 32,
+  encode(view, offset, value) {
+    writeBytes(view, offset, 16, value.address);
+    view.setBigUint64(offset + 16, value.expires, true);
+    view.setUint32(offset + 24, value.ifindex, true);
+  },
+  decode: (view, offset) => ({
+    address: readBytes(view, offset, 16),
+    expires: view.getBigUint64(offset + 16, true),
+    ifindex: view.getUint32(offset + 24, true),
+  }),
+};
+
 /** struct metric, 16 bytes. */
 export interface Metric {
   packets: bigint;
@@ -1621,6 +1642,13 @@ export const maps = {
     maxEntries: 262144,
     key: bytes(16),
     value: ipcacheEntry,
+  },
+  pilus_local_addresses: {
+    name: "pilus_local_addresses",
+    type: 6,
+    maxEntries: 512,
+    key: u32,
+    value: perCpu(localAddress),
   },
   pilus_lost: {
     name: "pilus_lost",

@@ -443,14 +443,15 @@ export class TestNode implements Disposable {
     return this.run("from_pod", frame, { ifindex: pod.ifindex });
   }
 
-  /** Forgets what the programs remember of sources for some milliseconds. */
-  forgetSources(): void {
-    const { pilus_senders, pilus_overlay_senders } = this.maps;
+  /** Forgets what the programs remember of addresses for some milliseconds. */
+  forgetAddresses(): void {
+    const { pilus_senders, pilus_overlay_senders, pilus_local_addresses } = this.maps;
+    const forgotten = <Row extends { expires: bigint }>(rows: Row[] = []) =>
+      rows.map((row) => ({ ...row, expires: 0n }));
     for (let slot = 0; slot < pilus_senders.maxEntries; slot++) {
-      const forgotten = <Row extends { expires: bigint }>(rows: Row[] = []) =>
-        rows.map((row) => ({ ...row, expires: 0n }));
       pilus_senders.set(slot, forgotten(pilus_senders.get(slot)));
       pilus_overlay_senders.set(slot, forgotten(pilus_overlay_senders.get(slot)));
+      pilus_local_addresses.set(slot, forgotten(pilus_local_addresses.get(slot)));
     }
   }
 

@@ -34,10 +34,10 @@ static __always_inline struct ipcache_entry *ipcache_of_source(const struct pack
 	return ipcache_lookup(&source);
 }
 
-/* Whether the client of a service may have its address. */
-__noinline int client_is_believed(struct __sk_buff *skb, const struct packet *p)
+/* Whether the client of a service may have its address. Returns 0 or a negative drop reason. */
+__noinline int check_client(struct __sk_buff *skb, const struct packet *p)
 {
-	return p && source_is_believed(skb, p, ipcache_of_source(p));
+	return p ? check_source(skb, p, ipcache_of_source(p)) : DROP(INVALID_SOURCE_IP);
 }
 
 /*
@@ -87,10 +87,9 @@ __noinline int ingress_to_pod(struct __sk_buff *skb, struct packet *p, __u32 ifi
 	ends.source_identity = identify(&p->tuple.source, from);
 	c.source_identity = ends.source_identity;
 	c.destination_identity = ends.destination_identity;
-	if (!source_is_believed(skb, p, from)) {
-		err = DROP(INVALID_SOURCE_IP);
+	err = check_source(skb, p, from);
+	if (err)
 		goto dropped;
-	}
 	err = admit_and_restore(skb, p, &c, &ends, &a);
 	if (err)
 		goto dropped;
@@ -147,8 +146,9 @@ static __always_inline int receive_for_service(struct __sk_buff *skb, struct pac
 
 	if (!t)
 		return DROP(SERVICE_BACKEND_NOT_FOUND);
-	if (!client_is_believed(skb, p))
-		return DROP(INVALID_SOURCE_IP);
+	err = check_client(skb, p);
+	if (err)
+		return err;
 	to = ipcache_exact(&t->target.address);
 	if (to && to->flags & IPCACHE_LOCAL) {
 		err = translate_destination(skb, p, &t->target);

@@ -29,6 +29,8 @@ int from_pod(struct __sk_buff *skb)
 	if (likely(err >= 0))
 		return e.verdict;
 	drop(skb, &p, &c, err, METRIC_EGRESS);
+	if (err == DROP(NO_KNOWN_POD))
+		return reject_host(skb, &p);
 	return err == DROP(UNROUTABLE) ? reject(skb, &p) : TC_ACT_SHOT;
 }
 

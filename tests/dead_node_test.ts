@@ -11,7 +11,11 @@ const serviceOf = (app: string, clusterIP: string) =>
 
 Deno.test("pods of a dead node are no backends once their Pod or their Node has gone", async () => {
   await withLab({}, async ({ lab, a, b, pod, expectDrops }) => {
-    expectDrops("No tunnel endpoint for the address", "Service has no backend");
+    expectDrops(
+      "No tunnel endpoint for the address",
+      "No known pod has the address",
+      "Service has no backend",
+    );
     const client = await pod(b, "client", { server: false });
     const services = { web: "10.96.9.5", db: "10.96.9.6" };
     for (const [app, ip] of Object.entries(services)) {

@@ -22,7 +22,11 @@ for (const routing of ["vxlan", "native"] as const) {
   for (const first of ["the device", "the manifest"]) {
     Deno.test(`a node's address changes, ${first} first (${routing})`, async () => {
       await withLab({ routing }, async ({ lab, a, b, pod, serve, expectDrops }) => {
-        expectDrops("No tunnel endpoint for the address", "Invalid identity in the tunnel header");
+        expectDrops(
+          "No tunnel endpoint for the address",
+          "No known pod has the address",
+          "Invalid identity in the tunnel header",
+        );
         expectDrops("Frame of the tunnel from no known node", "Service has no backend");
         await serve(lab.outside);
         const here = await pod(a, "here"), there = await pod(b, "there");

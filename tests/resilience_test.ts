@@ -41,7 +41,11 @@ Deno.test("a map that is wiped by hand is whole again within the repair interval
     const client = await pod(a, "client"), near = await pod(a, "near"), far = await pod(b, "far");
     await settle(() => ping(client, far.ipv4, "-W1"), ({ code }) => code === 0);
     const before = (await a.status()).reconcilers;
-    expectDrops("Address is of no endpoint here", "No tunnel endpoint for the address");
+    expectDrops(
+      "Address is of no endpoint here",
+      "No tunnel endpoint for the address",
+      "No known pod has the address",
+    );
     expectDrops("Endpoint not ready", "Device is of no endpoint");
     for (const name of ["pilus_ipcache", "pilus_policies", "pilus_rules"]) {
       using map = BpfMap.openPinned(`${a.directory}/bpf/pilus/maps/${name}`, name);

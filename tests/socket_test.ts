@@ -44,7 +44,7 @@ Deno.test("a socket ends when its backend is gone for good, and not before", asy
   await withLab({}, async ({ lab, a, b, pod, expectDrops }) => {
     // of packets that are on their way to a pod that goes
     expectDrops("Address is of no endpoint here", "Endpoint not ready");
-    expectDrops("No tunnel endpoint for the address");
+    expectDrops("No tunnel endpoint for the address", "No known pod has the address");
     const client = await pod(a, "client");
     const backends = new Map<string, LabPod>();
     for (const [node, name] of [[a, "echo-a"], [b, "echo-b"], [b, "other"]] as const) {

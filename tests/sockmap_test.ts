@@ -347,6 +347,7 @@ Deno.test("a pod that is deleted leaves no socket behind", async () => {
     expectDrops(
       "Address is of no endpoint here",
       "Endpoint not ready",
+      "No known pod has the address",
       "No tunnel endpoint",
       "No route",
     );

@@ -84,6 +84,7 @@ export const DROP_REASONS: ReadonlyMap<number, DropReasonWords> = new Map([
   [214, { text: "Tunnel frame of no known node", more: "pilus node list" }],
   [215, { text: "Share of connections is spent", more: "pilus endpoint get {}" }],
   [216, { text: "Share of masqueraded ports is spent", more: "pilus endpoint get {}" }],
+  [217, { text: "No known pod has the address", more: "pilus ipcache list" }],
 ]);
 
 /** The drop reason in words, or its number. */

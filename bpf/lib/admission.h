@@ -335,6 +335,8 @@ static __always_inline int identify_forwarded(struct __sk_buff *skb, const struc
 		*identity = identity_of_world(source);
 		return 0;
 	}
+	if (from->flags & IPCACHE_VACANT)
+		return DROP(NO_KNOWN_POD);
 	if (from->flags & IPCACHE_LOCAL)
 		return from->ifindex == came_by ? 0 : DROP(INVALID_SOURCE_IP);
 	if (from->flags & IPCACHE_TUNNEL &&

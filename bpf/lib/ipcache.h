@@ -25,6 +25,7 @@ enum ipcache_flags {
 	IPCACHE_NODE = 2,    /* an address of a node, this one's own with IDENTITY_HOST */
 	IPCACHE_SERVICE = 4, /* some port of it is a service */
 	IPCACHE_TUNNEL = 8,  /* reached through the tunnel to `node` */
+	IPCACHE_VACANT = 16, /* of a node's pod CIDR, and no pod is known to have it */
 };
 
 struct ipcache_entry {
@@ -81,6 +82,11 @@ static __always_inline struct ipcache_entry *ipcache_prefix(const struct address
 	key.prefix_length = 128;
 	__builtin_memcpy(key.address, a, 16);
 	return bpf_map_lookup_elem(&pilus_cidrs, &key);
+}
+
+static __always_inline bool is_vacant(const struct ipcache_entry *e)
+{
+	return e && e->flags & IPCACHE_VACANT;
 }
 
 static __always_inline __u32 identity_of_world(const struct address *a)

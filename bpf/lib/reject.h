@@ -9,8 +9,10 @@
 #include "endpoint.h"
 #include "parse.h"
 
-#define PORT_UNREACHABLE_V4	3 /* RFC 792: code of ICMP_DEST_UNREACH */
-#define PORT_UNREACHABLE_V6	4 /* RFC 4443 3.1: code of ICMPV6_DEST_UNREACH */
+#define HOST_UNREACHABLE_V4	1 /* RFC 792: codes of ICMP_DEST_UNREACH */
+#define PORT_UNREACHABLE_V4	3
+#define HOST_UNREACHABLE_V6	3 /* RFC 4443 3.1: codes of ICMPV6_DEST_UNREACH */
+#define PORT_UNREACHABLE_V6	4
 #define FRAGMENTATION_NEEDED_V4 4 /* likewise */
 #define ICMPV6_PACKET_TOO_BIG	2
 #define QUOTED_L4		8
@@ -115,8 +117,9 @@ struct icmp_error_v6 {
 	__u8 quote[sizeof(struct ipv6hdr) + FRAGMENT_HEADER + QUOTED_L4];
 };
 
-/* Turns the packet into the ICMP error. Returns 0, or -1 on failure. */
-static __always_inline int write_icmp_error_v4(struct __sk_buff *skb, __u32 mtu)
+/* Turns the packet into the ICMP error: with an MTU that it is too big, else with that code that it
+ * is unreachable. Returns 0, or -1 on failure. */
+static __always_inline int write_icmp_error_v4(struct __sk_buff *skb, __u32 mtu, __u8 code)
 {
 	struct icmp_error_v4 r = {};
 	struct iphdr *quoted = (struct iphdr *)r.quote;
@@ -133,7 +136,7 @@ static __always_inline int write_icmp_error_v4(struct __sk_buff *skb, __u32 mtu)
 	r.ip.daddr = quoted->saddr;
 	r.ip.check = fold_checksum(bpf_csum_diff(NULL, 0, (__be32 *)&r.ip, sizeof(r.ip), 0));
 	r.icmp.type = ICMP_DEST_UNREACH;
-	r.icmp.code = mtu ? FRAGMENTATION_NEEDED_V4 : PORT_UNREACHABLE_V4;
+	r.icmp.code = mtu ? FRAGMENTATION_NEEDED_V4 : code;
 	r.icmp.sequence = bpf_htons(mtu); /* RFC 1191 4 */
 	r.icmp.checksum = fold_checksum(
 	    bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.quote), 0));
@@ -141,7 +144,8 @@ static __always_inline int write_icmp_error_v4(struct __sk_buff *skb, __u32 mtu)
 }
 
 /* `quote`: bytes to quote. */
-static __always_inline int write_icmp_error_v6(struct __sk_buff *skb, __u32 mtu, __u32 quote)
+static __always_inline int write_icmp_error_v6(struct __sk_buff *skb, __u32 mtu, __u8 code,
+					       __u32 quote)
 {
 	struct icmp_error_v6 r = {};
 	struct ipv6hdr *quoted = (struct ipv6hdr *)r.quote;
@@ -162,7 +166,7 @@ static __always_inline int write_icmp_error_v6(struct __sk_buff *skb, __u32 mtu,
 	r.ip.saddr = quoted->daddr;
 	r.ip.daddr = quoted->saddr;
 	r.icmp.type = mtu ? ICMPV6_PACKET_TOO_BIG : ICMPV6_DEST_UNREACH;
-	r.icmp.code = mtu ? 0 : PORT_UNREACHABLE_V6;
+	r.icmp.code = mtu ? 0 : code;
 	r.icmp.sequence = bpf_htons(mtu); /* RFC 4443 3.2: the lower half of 32 bits */
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr, 32, sum);
@@ -207,16 +211,17 @@ __noinline int reset_v6(struct __sk_buff *skb)
 	return write_reset_v6(skb) ? TC_ACT_SHOT : send_back(skb);
 }
 
-/* With `mtu`: the packet is longer than that. */
-__noinline int unreachable_v4(struct __sk_buff *skb, __u32 mtu)
+/* With `mtu`: the packet is longer than that; else it is unreachable, by that code. */
+__noinline int unreachable_v4(struct __sk_buff *skb, __u32 mtu, __u8 code)
 {
-	return write_icmp_error_v4(skb, mtu) ? TC_ACT_SHOT : send_back(skb);
+	return write_icmp_error_v4(skb, mtu, code) ? TC_ACT_SHOT : send_back(skb);
 }
 
-__noinline int unreachable_v6(struct __sk_buff *skb, __u32 mtu)
+__noinline int unreachable_v6(struct __sk_buff *skb, __u32 mtu, __u8 code)
 {
-	return write_icmp_error_v6(skb, mtu, sizeof(struct ipv6hdr) + QUOTED_L4) ? TC_ACT_SHOT
-										 : send_back(skb);
+	__u32 quote = sizeof(struct ipv6hdr) + QUOTED_L4;
+
+	return write_icmp_error_v6(skb, mtu, code, quote) ? TC_ACT_SHOT : send_back(skb);
 }
 
 /* Likewise, to the first part of a datagram. */
@@ -224,7 +229,7 @@ __noinline int fragment_too_big_v6(struct __sk_buff *skb, __u32 mtu)
 {
 	__u32 quote = sizeof(struct ipv6hdr) + FRAGMENT_HEADER + QUOTED_L4;
 
-	return write_icmp_error_v6(skb, mtu, quote) ? TC_ACT_SHOT : send_back(skb);
+	return write_icmp_error_v6(skb, mtu, 0, quote) ? TC_ACT_SHOT : send_back(skb);
 }
 
 /* Whether the packet can be quoted: options and extensions would have to be quoted with it. */
@@ -248,7 +253,19 @@ static __always_inline int reject_too_big(struct __sk_buff *skb, const struct pa
 			   : TC_ACT_SHOT;
 	if (has_options(p))
 		return TC_ACT_SHOT;
-	return p->family == 4 ? unreachable_v4(skb, mtu) : unreachable_v6(skb, mtu);
+	return p->family == 4 ? unreachable_v4(skb, mtu, 0) : unreachable_v6(skb, mtu, 0);
+}
+
+/*
+ * Replies as a router that knows of no such host. TCP takes it for a state that may pass, and tries
+ * again. The packet is consumed.
+ */
+static __always_inline int reject_host(struct __sk_buff *skb, const struct packet *p)
+{
+	if (!can_be_answered(p))
+		return TC_ACT_SHOT;
+	return p->family == 4 ? unreachable_v4(skb, 0, HOST_UNREACHABLE_V4)
+			      : unreachable_v6(skb, 0, HOST_UNREACHABLE_V6);
 }
 
 /*
@@ -263,6 +280,7 @@ static __always_inline int reject(struct __sk_buff *skb, const struct packet *p)
 	if (p->tuple.protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_RST))
 		return v4 ? reset_v4(skb) : reset_v6(skb);
 	if (p->tuple.protocol == IPPROTO_UDP)
-		return v4 ? unreachable_v4(skb, 0) : unreachable_v6(skb, 0);
+		return v4 ? unreachable_v4(skb, 0, PORT_UNREACHABLE_V4)
+			  : unreachable_v6(skb, 0, PORT_UNREACHABLE_V6);
 	return TC_ACT_SHOT;
 }

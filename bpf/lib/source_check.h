@@ -121,9 +121,7 @@ static __always_inline bool is_other_node(const struct ipcache_entry *e)
 	       e->identity != IDENTITY_HOST;
 }
 
-/*
- * Whether the packet, to a pod or a service, may have its source, whose ipcache entry is `from`.
- */
+/* Whether the packet may have its source, whose ipcache entry is `from`. */
 static __always_inline bool source_is_believed(struct __sk_buff *skb, const struct packet *p,
 					       const struct ipcache_entry *from)
 {
@@ -138,4 +136,13 @@ static __always_inline bool source_is_believed(struct __sk_buff *skb, const stru
 		return is_from_its_node(skb, p);
 	/* in native routing, a node's own may come by a router that its way back does not have */
 	return !address_is_no_source(&p->tuple.source);
+}
+
+/* Likewise, to a pod or a service. Returns 0 or a negative drop reason. */
+static __always_inline int check_source(struct __sk_buff *skb, const struct packet *p,
+					const struct ipcache_entry *from)
+{
+	if (is_vacant(from))
+		return DROP(NO_KNOWN_POD);
+	return source_is_believed(skb, p, from) ? 0 : DROP(INVALID_SOURCE_IP);
 }

@@ -77,6 +77,8 @@ static __always_inline int translate_service(struct __sk_buff *skb, struct packe
 		e->to = ipcache_prefix(&p->tuple.destination);
 	e->ends.destination_identity = identify(&p->tuple.destination, e->to);
 	c->destination_identity = e->ends.destination_identity;
+	if (is_vacant(e->to))
+		return DROP(NO_KNOWN_POD);
 	if (e->to && (e->to->flags & IPCACHE_LOCAL)) {
 		e->ends.destination = endpoint_by_ifindex(e->to->ifindex);
 		if (!e->ends.destination)

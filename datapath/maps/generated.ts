@@ -379,6 +379,7 @@ export const DropReason = {
   TUNNEL_FROM_UNKNOWN_NODE: 214,
   CONNECTION_SHARE_SPENT: 215,
   MAPPING_SHARE_SPENT: 216,
+  NO_KNOWN_POD: 217,
   MAX: 256,
 } as const;
 
@@ -658,6 +659,7 @@ export const IpcacheFlags = {
   NODE: 2,
   SERVICE: 4,
   TUNNEL: 8,
+  VACANT: 16,
 } as const;
 
 /** struct local_address, 32 bytes. */

@@ -5,7 +5,7 @@ import type { IpcacheRow } from "./ipcache_row.ts";
 
 /** A claim of what this node knows itself: its addresses, nodes, its endpoints, prefixes of policies. */
 export interface OwnClaim {
-  kind: "own" | "node" | "endpoint" | "cidr";
+  kind: "own" | "node" | "endpoint" | "vacant" | "cidr";
   /** Name of the node, `namespace/name` of the pod; empty for a prefix. */
   owner: string;
   row: IpcacheRow;
@@ -22,7 +22,7 @@ export function ownerName(claim: Claim): string {
   return isOwn(claim) ? claim.owner : claim.pod;
 }
 
-const RANKS = { own: 0, node: 1, endpoint: 2, cidr: 4 };
+const RANKS = { own: 0, node: 1, endpoint: 2, vacant: 4, cidr: 5 };
 const REMOTE_RANK = 3;
 
 /** The lower has the address; between pods of other nodes the name decides. */

@@ -18,6 +18,7 @@ import type { ApiServer } from "../policy/api_servers.ts";
 import { ipcacheKey, type IpcacheRow } from "./ipcache_row.ts";
 import { type Claim, Claims, isOwn, type OwnClaim, ownerName } from "./claims.ts";
 import type { OwnAddress } from "./own_addresses.ts";
+import { Vacancy, vacantClaims, vacantRow } from "./vacancy.ts";
 
 /** An endpoint of this node, as the ipcache sees it. */
 export interface LocalAddress {
@@ -69,6 +70,7 @@ function nodeClaims(node: ClusterNode): OwnClaim[] {
   return [
     ...node.addresses.map((address) => claim(address, null)),
     ...routers.map((address) => claim(address, end ?? null)),
+    ...vacantClaims(node),
   ];
 }
 
@@ -99,6 +101,7 @@ function cidrClaims({ id, cidr }: CidrIdentity): OwnClaim[] {
 /** The claims, and which addresses a change is about. */
 class Index {
   readonly claims = new Claims();
+  readonly #vacancy = new Vacancy();
   readonly #inputs: IpcacheInputs;
   /** Addresses of this node as text. */
   #own = new Set<string>();
@@ -128,7 +131,7 @@ class Index {
   }
 
   node(change: Change<ClusterNode>): string[] {
-    const affected = this.replace(change, nodeClaims);
+    const affected = [...this.replace(change, nodeClaims), ...this.#vacancy.node(change)];
     if (![...rowsOf(change)].some(({ local }) => local)) return affected;
     const own = change.kind !== "deleted" && change.row.local ? change.row.addresses : [];
     this.#own = new Set(own.map(formatIp));
@@ -150,6 +153,7 @@ class Index {
   cidr(change: Change<CidrIdentity>): string[] {
     const guards = (cidr: Cidr) => cidrContainsCidr(cidr, ALL_IPV4);
     const affected = this.replace(change, cidrClaims);
+    this.#vacancy.prefix(change);
     if (![...rowsOf(change)].some(({ cidr }) => guards(cidr))) return affected;
     this.#guarded.delete(change.key);
     if (change.kind !== "deleted" && guards(change.row.cidr)) this.#guarded.add(change.key);
@@ -189,7 +193,12 @@ class Index {
   }
 
   #row(claim: Claim): IpcacheRow {
-    if (isOwn(claim)) return this.#isOtherApiServer(claim) ? asApiServer(claim.row) : claim.row;
+    if (isOwn(claim)) {
+      if (claim.kind === "cidr" && this.#vacancy.holds(claim.row.prefix)) {
+        return vacantRow(claim.row.prefix);
+      }
+      return this.#isOtherApiServer(claim) ? asApiServer(claim.row) : claim.row;
+    }
     let tunnel = this.#tunnels.get(claim.node);
     if (!tunnel) this.#tunnels.set(claim.node, tunnel = parseIp(claim.node));
     return { prefix: claim.prefix, identity: claim.identity, kind: "remote", tunnel };
@@ -201,9 +210,12 @@ const asApiServer = (row: IpcacheRow): IpcacheRow => ({
   identity: RESERVED_IDENTITIES["kube-apiserver"],
 });
 
-/** A prefix of one address that is a pod's or a node's is no conflict: those are known better. */
+/**
+ * A prefix of one address that is a pod's or a node's is no conflict: those are known better. Pod CIDRs
+ * of two nodes are one for the nodes.
+ */
 function conflict(loser: Claim, first: Claim): Problem[] {
-  if (isOwn(loser) && loser.kind === "cidr") return [];
+  if (isOwn(loser) && (loser.kind === "cidr" || loser.kind === "vacant")) return [];
   const own = isOwn(first) && first.kind === "own";
   if (own && isOwn(loser) && loser.row.identity === first.row.identity) return [];
   const [object, owner] = [loser, first].map((claim) => {

@@ -90,6 +90,7 @@ function entryOf(row: IpcacheRow, ifindexOf: (endpoint: number) => number | unde
   if (ifindex !== undefined) flags |= IpcacheFlags.LOCAL;
   if (row.kind === "node") flags |= IpcacheFlags.NODE;
   if (row.tunnel) flags |= IpcacheFlags.TUNNEL;
+  if (row.kind === "vacant") flags |= IpcacheFlags.VACANT;
   return {
     identity: row.identity,
     ifindex: ifindex ?? 0,

@@ -66,7 +66,7 @@ export function deriveAddressRows(
   const ifindexOf = (id: number) => identified.get(String(id))?.endpoint.hostIfindex;
   stack.use(deriveGroups<AddressRow>({
     inputs: [
-      groupInput(ipcache, (change) => rowsOf(change).every(isAddress) ? [change.key] : []),
+      groupInput(ipcache, ({ key }) => isAddress({ prefix: key }) ? [key] : []),
       groupInput(
         identified,
         (change) =>
@@ -86,10 +86,7 @@ export function deriveAddressRows(
     },
   }));
   stack.use(deriveGroups({
-    inputs: [groupInput(
-      ipcache,
-      (change) => [...rowsOf(change)].filter((row) => !isAddress(row)).map(() => change.key),
-    )],
+    inputs: [groupInput(ipcache, ({ key }) => isAddress({ prefix: key }) ? [] : [key])],
     output: cidrRows,
     compute(prefix) {
       const row = ipcache.get(prefix);
@@ -146,7 +143,7 @@ export function ipcachePart(
   const view = (): IpcacheView[] =>
     ipcache.rows().map((row) => ({
       // a policy's prefix, even of one address, is shown as one
-      prefix: isAddress(row) && row.kind === "cidr"
+      prefix: isAddress(row) && (row.kind === "cidr" || row.kind === "vacant")
         ? formatCidr(parseCidr(row.prefix))
         : row.prefix,
       identity: row.identity,

@@ -2,8 +2,11 @@
 
 import { type Cidr, formatCidr, formatIp } from "../../../datapath/net/ip.ts";
 
-/** endpoint: of this node; remote: a pod of another; node: a node's own; cidr: a policy's prefix. */
-export type IpcacheKind = "endpoint" | "remote" | "node" | "cidr";
+/**
+ * endpoint: of this node; remote: a pod of another; node: a node's own; vacant: of a node's pod CIDR,
+ * and of no pod that is known; cidr: a policy's prefix.
+ */
+export type IpcacheKind = "endpoint" | "remote" | "node" | "vacant" | "cidr";
 
 /** Bits of an address in the project's form. */
 const ADDRESS_BITS = 128;
@@ -28,6 +31,6 @@ export function ipcacheKey(prefix: Cidr): string {
 }
 
 /** Whether a row is of a single address. */
-export function isAddress({ prefix }: IpcacheRow): boolean {
+export function isAddress({ prefix }: Pick<IpcacheRow, "prefix">): boolean {
   return !prefix.includes("/");
 }

@@ -109,7 +109,9 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
     published("thief", "10.60.1.5", "192.168.60.2"),
     published("twin", "10.60.2.5", "192.168.60.2"),
   ]);
-  cidrs.replace(numberCidrs(["10.0.0.0/8", "::/0", "10.60.2.5/32"].map(parseCidr)));
+  // what policies say of addresses of pods makes them no part of the world
+  const ofPolicies = ["10.0.0.0/8", "::/0", "10.60.2.5/32", "10.60.2.6/32", "10.60.2.128/25"];
+  cidrs.replace(numberCidrs([...ofPolicies, "fd60:2::/64"].map(parseCidr)));
   await settled();
   const ofCidr = new Map(cidrs.rows().map(({ id, cidr }) => [formatCidr(cidr), id]));
   assertEquals(
@@ -121,6 +123,12 @@ Deno.test("deriveIpcache() says what each address is, and a duplicate address st
     [
       `0.0.0.0/0 cidr 9 - -`,
       `10.0.0.0/8 cidr ${ofCidr.get("10.0.0.0/8")} - -`,
+      "10.60.1.0/24 vacant 3 - -",
+      "10.60.2.0/24 vacant 3 - -",
+      "10.60.2.6 vacant 3 - -",
+      "10.60.2.128/25 vacant 3 - -",
+      "fd60:1::/64 vacant 3 - -",
+      "fd60:2::/64 vacant 3 - -",
       "10.60.1.1 node 1 - -",
       "10.60.1.5 endpoint 301 - 7",
       "10.60.2.1 node 6 192.168.60.2 -",
@@ -195,6 +203,7 @@ function changeOne(
         addresses: [ip],
         ipv4: ip,
         ...(pick(2) ? { routerIpv4: router } : {}),
+        ...(pick(2) ? { podCidrIpv4: parseCidr(`10.60.${pick(2)}.0/${[24, 29][pick(2)]}`) } : {}),
       });
       break;
     }
@@ -219,7 +228,8 @@ function changeOne(
       if (gone) return drop(cidrs);
       for (
         const row of numberCidrs(
-          [["::/0", "10.0.0.0/8", "0.0.0.0/0", `${address()}/32`][pick(4)]!].map(parseCidr),
+          [["::/0", "10.0.0.0/8", "0.0.0.0/0", "10.60.1.0/28", `${address()}/32`][pick(5)]!]
+            .map(parseCidr),
         )
       ) {
         cidrs.set(row);

@@ -87,16 +87,51 @@ Deno.test("a second agent on a node refuses, whatever it shares with the first",
       ["everything", []],
       ["state and bpffs", own("run-dir")],
       ["the bpffs", [...own("run-dir"), ...own("state-dir")]],
+      ["the network namespace", [
+        ...[...own("run-dir"), ...own("state-dir")],
+        ...["--bpffs", `${a.directory}/bpf/other`],
+      ]],
     ];
+    /** What programs, links and maps there are of any agent of the node. */
+    const pinned = async () => (await a.exec(["find", `${a.directory}/bpf`, "-type", "f"])).stdout;
+    const before = await pinned();
+    assertMatch(before, /pilus_ct/);
     for (const [name, words] of more) {
       await t.step(name, async () => {
         const { code, stderr } = await a.exec(["timeout", "10", ...a.agentWords, ...words]);
         assertEquals(code, 1, stderr);
         assertMatch(stderr, /another agent does; stop it first/);
+        assertEquals(await pinned(), before);
         assertEquals((await a.status()).endpoints, { total: 2, ready: 2 });
         assertEquals((await tcp(client, web.ipv4)).ok, true);
       });
     }
+    await t.step("and one whose options cannot be, before it touches anything", async () => {
+      await a.stopAgent();
+      const taken = a.spawn(["/usr/bin/python3", "-SEm", "http.server", "9962"], {}, {
+        stdout: "null",
+        stderr: "null",
+      });
+      const other = ["--bpffs", `${a.directory}/bpf/other`, ...own("run-dir"), ...own("state-dir")];
+      await settle(
+        () => a.exec(["curl", "-s", "http://127.0.0.1:9962/"]),
+        ({ code }) => code === 0,
+      );
+      const cases: [string[], RegExp][] = [
+        [["--metrics", ":9962"], /Cannot listen on --metrics 127.0.0.1:9962/],
+        [["--metrics", "none"], /takes HOST:PORT/],
+        [["--cgroup", a.directory], /is no cgroup v2/],
+      ];
+      for (const [words, message] of cases) {
+        const run = await a.exec(["timeout", "10", ...a.agentWords, ...other, ...words]);
+        assertMatch(run.stderr, message);
+        assertEquals(await pinned(), before);
+      }
+      taken.kill("SIGKILL");
+      await taken.status;
+      a.startAgent();
+      await a.ready();
+    });
     await t.step("when the first has ended, one with another state refuses too", async () => {
       await a.stopAgent();
       const words = [...own("run-dir"), ...own("state-dir")];

@@ -128,7 +128,11 @@ function inodeOf(path: string): number | null {
   return fileInfo(path)?.ino ?? null;
 }
 
-async function clearSocket(path: string): Promise<void> {
+/**
+ * Removes the socket that an agent has left. Throws Error when it is another's, or something else is
+ * there.
+ */
+export async function clearSocket(path: string): Promise<void> {
   const info = fileInfo(path);
   if (!info) return;
   if (!info.isSocket) {

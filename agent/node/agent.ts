@@ -1,11 +1,13 @@
 /** The agent: the kernel opened, its parts made, started and served. */
 
 import { checkRequirements } from "../../datapath/loader.ts";
-import { serveApi } from "../api/server.ts";
+import type { HttpResponse } from "../api/http/http_response.ts";
+import { clearSocket, serveApi } from "../api/server.ts";
 import type { Log } from "../core/log.ts";
 import { settled } from "../core/schedule.ts";
 import { startingSlices } from "../core/time_slice.ts";
 import { attachmentsPart } from "./attachments/attachments_part.ts";
+import { checkCgroup } from "./cgroup.ts";
 import { type AgentConfig, VERSION } from "./config.ts";
 import { conntrackPart } from "./conntrack/conntrack_part.ts";
 import { openDatabase } from "./database.ts";
@@ -67,10 +69,15 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   using _slices = startingSlices();
   const startedAt = new Date();
   checkRequirements(config.bpffs);
+  checkCgroup(config.cgroup);
   stack.use(await lockNode(config));
+  // what cannot be had is found before anything of the node is touched
+  let countMetrics = (): Promise<HttpResponse | undefined> => Promise.resolve(undefined);
+  if (config.metrics) stack.use(serveMetrics(config.metrics, () => countMetrics(), log));
+  const socket = `${config.runDir}/pilus.sock`;
+  await clearSocket(socket);
   stack.use(keepMemorySmall());
   const derivations = stack.use(derivationsPart({ log }));
-  Deno.mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const database = openDatabase(config.stateDir, (reason, path) => {
     log.error("state was spoilt; endpoints are taken from the run directory", { reason, path });
   });
@@ -165,7 +172,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   }
 
   const status = new AgentStatus(config, startedAt, parts);
-  const socket = `${config.runDir}/pilus.sock`;
+  countMetrics = () => status.metricsResponse();
   stack.use(
     await serveApi({
       socket,
@@ -173,7 +180,6 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
       onError: (request, error) => log.error("request failed", { request, error: String(error) }),
     }),
   );
-  if (config.metrics) stack.use(serveMetrics(config.metrics, () => status.metricsResponse(), log));
   await cni.offer(socket);
   log.info("ready", {
     version: VERSION,

@@ -10,18 +10,22 @@ import type { HostPort } from "./option_kinds.ts";
 /** Connections at the same time. */
 const MAX_CONNECTIONS = 32;
 
-/** Serves until disposed of. Requests that come while metrics are counted get the same ones. */
+/**
+ * Serves until disposed of. Requests that come while metrics are counted get the same ones, and while
+ * there are none to count, `metrics` giving undefined, 503.
+ */
 export function serveMetrics(
   { hostname, port }: HostPort,
-  metrics: () => Promise<HttpResponse>,
+  metrics: () => Promise<HttpResponse | undefined>,
   log: Log,
 ): AsyncDisposable {
   let counting: Promise<HttpResponse> | undefined;
+  const count = async () => await metrics() ?? new HttpResponse(503, "The agent starts\n");
   return new HttpServer({
     listen: () => listen({ hostname, port }),
     handler: ({ path }) =>
       path === "/metrics"
-        ? counting ??= metrics().finally(() => counting = undefined)
+        ? counting ??= count().finally(() => counting = undefined)
         : new HttpResponse(404, "Only /metrics is here\n"),
     writeMs: WRITE_MS,
     abort: abortConnection,

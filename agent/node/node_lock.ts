@@ -1,21 +1,44 @@
-/** One agent a node: two with one bpffs or one state would undo each other's work. */
+/**
+ * One agent a node: two in one network namespace, or with one bpffs, state or socket, would undo each
+ * other's work.
+ */
 
 import { makePinDirectory } from "../../datapath/bpf/mod.ts";
 import { FileDescriptor, tryLock } from "../../datapath/ffi/libc.ts";
 
-/** Milliseconds that an agent which is just ending has for it. */
-const PATIENCE_MS = 3_000;
+/** What one agent alone may have. */
+export interface NodeLockOptions {
+  bpffs: string;
+  stateDir: string;
+  runDir: string;
+  /** @default this process's network namespace */
+  netns?: string;
+  /**
+   * Milliseconds that an agent which is just ending has for it.
+   *
+   * @default {3000}
+   */
+  patienceMs?: number;
+}
 
-/** Holds both directories until disposed of. Throws Error when another agent holds one. */
+/**
+ * Holds all of them until disposed of; the directories are made. Throws Error when another agent holds
+ * one.
+ */
 export async function lockNode(
-  { bpffs, stateDir }: { bpffs: string; stateDir: string },
+  { bpffs, stateDir, runDir, netns = "/proc/self/ns/net", patienceMs = 3000 }: NodeLockOptions,
 ): Promise<Disposable> {
   makePinDirectory(bpffs);
-  Deno.mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  for (const path of [stateDir, runDir]) Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+  const places = {
+    "this network namespace": netns,
+    ...Object.fromEntries([bpffs, stateDir, runDir].map((path) => [path, path])),
+  };
   const stack = new DisposableStack();
+  const deadline = performance.now() + patienceMs;
   try {
-    for (const directory of [bpffs, stateDir]) {
-      await lock(stack.use(FileDescriptor.open(directory)), directory);
+    for (const [name, path] of Object.entries(places)) {
+      await lock(stack.use(FileDescriptor.open(path)), name, deadline);
     }
     return stack.move();
   } catch (error) {
@@ -24,11 +47,10 @@ export async function lockNode(
   }
 }
 
-async function lock({ fd }: FileDescriptor, directory: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!tryLock(fd, directory)) {
+async function lock({ fd }: FileDescriptor, name: string, deadline: number): Promise<void> {
+  while (!tryLock(fd, name)) {
     if (performance.now() > deadline) {
-      throw new Error(`Cannot use ${directory}: another agent does; stop it first`);
+      throw new Error(`Cannot use ${name}: another agent does; stop it first`);
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -75,7 +75,23 @@ Deno.test("EndpointManager rolls back when the programs refuse, and repairs rout
   assertEquals((await node.cni("ADD", "a")).code, 0);
   const [route] = listRoutes(node.netlink);
   deleteRoute(node.netlink, { destination: route!.destination, ifindex: route!.ifindex! });
-  assertEquals([node.manager.repair(), node.manager.repair()], [1, 0]);
+  const a = "container-a/eth0";
+  assertEquals([node.manager.repair([]), node.manager.repair([a]), node.manager.repair()], [
+    0,
+    1,
+    0,
+  ]);
+  // of many endpoints all are looked at together
+  for (const name of ["b", "c", "d", "e"]) {
+    node.pod(name);
+    assertEquals((await node.cni("ADD", name)).code, 0);
+  }
+  deleteRoute(node.netlink, { destination: route!.destination, ifindex: route!.ifindex! });
+  assertEquals([node.manager.repair(), node.manager.repair([a])], [1, 0]);
+  deleteLink(node.netlink, node.manager.table.get("container-c/eth0")!.hostIfname);
+  assertEquals(node.manager.lost(), ["container-c/eth0"]);
+  assertEquals([node.manager.repair(), node.manager.repair(["container-c/eth0"])], [0, 0]);
+  assertEquals([await node.manager.rebuild("container-c/eth0"), node.manager.lost()], [true, []]);
   const prevResult = { cniVersion: "1.1.0" };
   using pod = openNamespace(node.pods[0]!);
   using inside = NetlinkSocket.open({ netns: pod.fd });

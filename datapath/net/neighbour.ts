@@ -6,7 +6,7 @@ import { type NetlinkSocket, NLM_F_CREATE, NLM_F_REPLACE } from "./netlink.ts";
 import { AF_INET, AF_INET6, NetlinkBody, parseAttributes, structOf } from "./netlink_message.ts";
 
 const RTM_NEWNEIGH = 28, RTM_GETNEIGH = 30;
-const NDA_DST = 1, NDA_LLADDR = 2;
+const NDA_DST = 1, NDA_LLADDR = 2, NDA_IFINDEX = 8;
 const NUD_PERMANENT = 0x80;
 const NDMSG_SIZE = 12;
 
@@ -47,6 +47,7 @@ export function listNeighbours(
   const rows: NeighbourRow[] = [];
   for (const family of [AF_INET, AF_INET6]) {
     const request = new NetlinkBody().struct(NDMSG_SIZE, (view) => view.setUint8(0, family));
+    if (ifindex !== undefined) request.u32(NDA_IFINDEX, ifindex);
     const dump = netlink.dump(RTM_GETNEIGH, request, { operation: "list", target: "neighbours" });
     for (const bytes of dump) {
       const view = structOf(bytes, NDMSG_SIZE);

@@ -18,7 +18,12 @@ import { isErrno } from "../kernel_error.ts";
 import { type LinkAddress, parseAddress } from "./address.ts";
 import { type Link, parseLink } from "./link.ts";
 import { NETLINK_ROUTE } from "./netlink.ts";
-import { type NetlinkMessage, parseMessages } from "./netlink_message.ts";
+import {
+  attributeNumber,
+  type NetlinkMessage,
+  parseAttributes,
+  parseMessages,
+} from "./netlink_message.ts";
 import { inNamespace } from "./netns.ts";
 import { parseRoute, type Route } from "./route.ts";
 
@@ -32,6 +37,8 @@ const RECEIVE_BUFFER = 4 << 20;
 const RTM_NEWLINK = 16, RTM_DELLINK = 17, RTM_NEWADDR = 20, RTM_DELADDR = 21;
 const RTM_NEWROUTE = 24, RTM_DELROUTE = 25;
 const RTM_NEWNETCONF = 80;
+const NETCONFMSG_SIZE = 4; // with its padding
+const NETCONFA_IFINDEX = 1, NETCONFA_FORWARDING = 2, NETCONFA_RP_FILTER = 3;
 
 /** Multicast groups: enum rtnetlink_groups. */
 const GROUPS = {
@@ -49,7 +56,8 @@ export type Notice =
   | { kind: "link"; gone: boolean; link: Link }
   | { kind: "address"; gone: boolean; address: LinkAddress }
   | { kind: "route"; gone: boolean; route: Route }
-  | { kind: "netconf" }
+  /** Of one device, or of all (-1) or those to come (-2); what has not changed is undefined. */
+  | { kind: "netconf"; ifindex: number; forwarding?: number; rpFilter?: number }
   /** Notices were lost, or one could not be read: everything has to be read anew. */
   | { kind: "overrun" };
 
@@ -70,8 +78,17 @@ function parseNotice({ type, body }: NetlinkMessage): Notice | undefined {
       const route = parseRoute(body);
       return route && { kind: "route", gone: type === RTM_DELROUTE, route };
     }
-    case RTM_NEWNETCONF:
-      return { kind: "netconf" };
+    case RTM_NEWNETCONF: {
+      const attributes = parseAttributes(body.subarray(NETCONFMSG_SIZE));
+      const number = (type: number) => attributeNumber(attributes.get(type));
+      const forwarding = number(NETCONFA_FORWARDING), rpFilter = number(NETCONFA_RP_FILTER);
+      return {
+        kind: "netconf",
+        ifindex: (number(NETCONFA_IFINDEX) ?? -1) | 0,
+        ...(forwarding === undefined ? {} : { forwarding }),
+        ...(rpFilter === undefined ? {} : { rpFilter }),
+      };
+    }
   }
   return undefined;
 }

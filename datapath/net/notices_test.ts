@@ -48,8 +48,16 @@ Deno.test("Notices names links, addresses, routes and sysctls that change, in or
     await until("+route 198.51.100.0/24");
     deleteRoute(netlink, route);
     await until("-route 198.51.100.0/24");
-    inNamespace(namespace.fd, () => writeSysctls([["ipv4/ip_forward", "1"]]));
-    await until("netconf");
+    for (
+      const [name, notice] of [
+        ["ipv4/ip_forward", "netconf -1 forwarding 1"],
+        ["ipv6/conf/one/forwarding", `netconf ${ifindex} forwarding 1`],
+        ["ipv4/conf/one/rp_filter", `netconf ${ifindex} rp_filter 1`],
+      ] as const
+    ) {
+      inNamespace(namespace.fd, () => writeSysctls([[name, "1"]]));
+      await until(notice);
+    }
     deleteAddress(netlink, { ifindex, cidr });
     await until("-address 192.0.2.1/24");
     deleteLink(netlink, "one");
@@ -70,6 +78,11 @@ function words(notice: Notice): string {
       return `${notice.gone ? "-" : "+"}address ${formatCidr(notice.address.cidr)}`;
     case "route":
       return `${notice.gone ? "-" : "+"}route ${formatCidr(notice.route.destination)}`;
+    case "netconf": {
+      const { ifindex, forwarding, rpFilter } = notice;
+      const value = rpFilter === undefined ? `forwarding ${forwarding}` : `rp_filter ${rpFilter}`;
+      return `netconf ${ifindex} ${value}`;
+    }
   }
   return notice.kind;
 }

@@ -1,5 +1,6 @@
 /** Routes. Constants: include/uapi/linux/rtnetlink.h. */
 
+import { isErrno } from "../kernel_error.ts";
 import { SCOPE_LINK, SCOPE_UNIVERSE } from "./address.ts";
 import {
   type Cidr,
@@ -152,8 +153,9 @@ export function listRoutes(
   const routes: Route[] = [];
   for (const family of [AF_INET, AF_INET6]) {
     const request = new NetlinkBody().struct(RTMSG_SIZE, (view) => view.setUint8(0, family));
-    const rows = netlink.dump(RTM_GETROUTE, request, { operation: "list", target: "routes" });
-    for (const row of rows) {
+    // the kernel chooses: all of them would have to be read otherwise
+    if (ifindex !== undefined) request.u32(RTA_OIF, ifindex);
+    for (const row of dumpRoutes(netlink, request)) {
       const route = parseRoute(row);
       if (!route || table !== "all" && route.table !== table) continue;
       if (ifindex !== undefined && route.ifindex !== ifindex) continue;
@@ -161,6 +163,16 @@ export function listRoutes(
     }
   }
   return routes;
+}
+
+/** None where the device that the request names is gone. */
+function dumpRoutes(netlink: NetlinkSocket, request: NetlinkBody): Uint8Array[] {
+  try {
+    return netlink.dump(RTM_GETROUTE, request, { operation: "list", target: "routes" });
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return [];
+    throw error;
+  }
 }
 
 /** The route in the body of a message; undefined for an entry of the cache. Throws TypeError when it is malformed. */

@@ -14,7 +14,13 @@ import { type AttachmentRow, attachmentTable } from "./attachment.ts";
 import { AttachmentTarget } from "./attachment_target.ts";
 import { deviceRow, deviceTable, deviceTarget } from "./device_map.ts";
 import { mapPinTable, mapPinTarget } from "./pin_target.ts";
-import { NODE_SYSCTLS, type SysctlRow, sysctlTable, sysctlTarget } from "./sysctls.ts";
+import {
+  NODE_SYSCTLS,
+  stopsForwarding,
+  type SysctlRow,
+  sysctlTable,
+  sysctlTarget,
+} from "./sysctls.ts";
 
 /** Milliseconds between comparisons of what the kernel gives no notice of. */
 const COMPARE_INTERVAL_MS = 500;
@@ -121,7 +127,9 @@ export function attachmentsPart(
   stack.use(facts.listen((notices) => {
     if (!started) return;
     const overrun = notices.some(({ kind }) => kind === "overrun");
-    if (overrun || notices.some(({ kind }) => kind === "netconf")) void forwarding.repair();
+    if (overrun || notices.some(stopsForwarding)) {
+      void forwarding.repair();
+    }
     const gone = notices.some((notice) =>
       notice.kind === "link" && notice.gone &&
       rows.rows().some(({ ifindex }) => ifindex === notice.link.ifindex)

@@ -1,6 +1,7 @@
 /** Sysctls of the node's network that forwarding for pods needs, as the kernel's side of a reconciler. */
 
 import { readSysctl, writeSysctls } from "../../../datapath/net/netns.ts";
+import type { Notice } from "../../../datapath/net/notices.ts";
 import { attemptEach } from "../../core/attempt_each.ts";
 import type { Target } from "../../core/reconciler.ts";
 import { Table } from "../../core/table.ts";
@@ -17,6 +18,11 @@ export const NODE_SYSCTLS: readonly SysctlRow[] = [
   { name: "ipv6/conf/all/forwarding", value: "1" },
   { name: "ipv4/conf/all/rp_filter", value: "0" },
 ];
+
+/** Whether a notice is of a value that is not wanted anywhere; the agent's own writes are not. */
+export function stopsForwarding(notice: Notice): boolean {
+  return notice.kind === "netconf" && (notice.forwarding === 0 || (notice.rpFilter ?? 0) !== 0);
+}
 
 /** A table of sysctls by name. */
 export function sysctlTable(): Table<SysctlRow> {

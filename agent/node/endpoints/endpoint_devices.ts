@@ -18,7 +18,7 @@ import {
   configureHost,
   configurePod,
   HOST_IFNAME,
-  hostProblem,
+  hostProblems,
   makePair,
   type NodePlumbing,
   podProblems,
@@ -148,7 +148,12 @@ export class EndpointDevices implements Disposable {
 
   /** What is wrong with the node's end; undefined when it is the one that was made. */
   problem(endpoint: Endpoint): string | undefined {
-    return hostProblem(this.#host, endpoint);
+    return hostProblems(this.#host, [endpoint]).get(endpoint);
+  }
+
+  /** Those of the endpoints whose node's end is not the one that was made. */
+  lost(endpoints: readonly Endpoint[]): Endpoint[] {
+    return [...hostProblems(this.#host, endpoints).keys()];
   }
 
   /** Everything that is wrong with the endpoint's devices. */
@@ -165,7 +170,8 @@ export class EndpointDevices implements Disposable {
 
   /** Adds the node's routes and neighbours that are missing. Returns how many. */
   repair(endpoints: readonly Endpoint[]): number {
-    return repairHost(this.#host, endpoints.filter((one) => !this.problem(one)), this.#node);
+    const lost = new Set(this.lost(endpoints));
+    return repairHost(this.#host, endpoints.filter((one) => !lost.has(one)), this.#node);
   }
 
   /** Gives the pod back what it lost when its end was down. Returns how many things. */

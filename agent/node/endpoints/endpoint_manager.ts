@@ -349,22 +349,21 @@ export class EndpointManager implements Disposable {
 
   /** The endpoints whose device is not there or another one. */
   lost(): string[] {
-    return this.table.rows().filter((endpoint) =>
-      endpoint.state !== "creating" && this.#devices.problem(endpoint)
-    ).map(endpointKey);
+    const made = this.table.rows().filter(({ state }) => state !== "creating");
+    return this.#devices.lost(made).map(endpointKey);
   }
 
   /**
-   * Adds the host's routes and neighbours that are missing. Returns how many. Endpoints that are just
-   * being made or deleted are left alone.
+   * Adds the host's routes and neighbours that are missing, of some endpoints or of all. Returns how
+   * many. Endpoints that are just being made or deleted are left alone.
    */
-  repair(): number {
+  repair(keys: Iterable<string> = this.table.keys()): number {
     this.#records.retry((key) => this.#turns.isBusy(key));
-    return this.#devices.repair(
-      this.table.rows().filter((endpoint) =>
-        endpoint.state !== "creating" && !this.#turns.isBusy(endpointKey(endpoint))
-      ),
+    const endpoints = [...keys].map((key) => this.table.get(key)).filter((endpoint) =>
+      endpoint !== undefined && endpoint.state !== "creating" &&
+      !this.#turns.isBusy(endpointKey(endpoint))
     );
+    return this.#devices.repair(endpoints as Endpoint[]);
   }
 
   /** Gives pods back what they lost when their end was down. Returns those that had lost something. */

@@ -179,11 +179,18 @@ export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
 
   /** Keys of endpoints whose devices have come up. */
   const cameUp = new Set<string>();
+  /** Whether any endpoint may have lost something. */
+  let any = false;
   const heal = async () => {
-    const up = [...cameUp];
+    const up = [...cameUp], all = any;
     cameUp.clear();
+    any = false;
     for (const endpoint of manager.restorePods(up)) {
       log.warn("pod given back what it lost while its device was down", { endpoint });
+    }
+    if (!all) {
+      manager.repair(up);
+      return;
     }
     manager.repair();
     for (const endpoint of manager.lost()) {
@@ -252,12 +259,17 @@ export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
       await drainQueue();
       stack.use(periodically(QUEUE_INTERVAL_MS, drainQueue, onError));
       const healing = new Healing(heal, onError);
-      stack.use(periodically(repairIntervalMs, () => healing.soon(), onError));
+      const healAll = () => {
+        any = true;
+        healing.soon();
+      };
+      stack.use(periodically(repairIntervalMs, healAll, onError));
       stack.use(kernel.facts.listen((notices) => {
         for (const notice of notices) {
           const up = endpointThatIsUp(notice, endpoints);
           if (up) cameUp.add(endpointKey(up));
-          if (up || concernsEndpoint(notice, endpoints)) healing.soon();
+          if (concernsEndpoint(notice, endpoints)) healAll();
+          else if (up) healing.soon();
         }
       }));
       stack.use(healing);

@@ -207,17 +207,23 @@ export function restorePod(netns: FileDescriptor, endpoint: Endpoint, node: Node
   return restored + addMissingRoutes(pod, podRoutes(endpoint, node, ifindex));
 }
 
-/** Sets what is missing on the host's side of the endpoints, in two dumps. Returns how many things. */
+/** Of so many endpoints each is asked for by itself; of more, all that the kernel has is read once. */
+const FEW = 4;
+
+/** Sets what is missing on the host's side of the endpoints. Returns how many things. */
 export function repairHost(
   host: NetlinkSocket,
   endpoints: readonly Endpoint[],
   node: NodePlumbing,
 ): number {
-  const have = new Set([
-    ...listRoutes(host).map((r) => `route ${formatCidr(r.destination)} ${r.ifindex}`),
-    ...listNeighbours(host).filter((n) => n.permanent)
+  const asked = endpoints.length > FEW
+    ? [{}]
+    : endpoints.map(({ hostIfindex: ifindex }) => ({ ifindex }));
+  const have = new Set(asked.flatMap((filter) => [
+    ...listRoutes(host, filter).map((r) => `route ${formatCidr(r.destination)} ${r.ifindex}`),
+    ...listNeighbours(host, filter).filter((n) => n.permanent)
       .map((n) => `neighbour ${formatIp(n.ip)} ${n.ifindex} ${formatMac(n.mac)}`),
-  ]);
+  ]));
   let repaired = 0;
   for (const endpoint of endpoints) {
     const { hostIfindex: ifindex, podMac } = endpoint;
@@ -241,10 +247,30 @@ export function repairHost(
   return repaired;
 }
 
-/** What is wrong with the host's end; undefined when it is the one that was made. */
-export function hostProblem(host: NetlinkSocket, endpoint: Endpoint): string | undefined {
-  const { hostIfname, hostIfindex, hostMac } = endpoint;
-  const link = findLink(host, hostIfname);
+/** Those of the endpoints whose host's end is not the one that was made, with what is wrong. */
+export function hostProblems(
+  host: NetlinkSocket,
+  endpoints: readonly Endpoint[],
+): Map<Endpoint, string> {
+  const links = endpoints.length > FEW
+    ? new Map(listLinks(host).map((link) => [link.name, link]))
+    : undefined;
+  const problems = new Map<Endpoint, string>();
+  for (const endpoint of endpoints) {
+    const { hostIfname } = endpoint;
+    const problem = endProblem(
+      links ? links.get(hostIfname) : findLink(host, hostIfname),
+      endpoint,
+    );
+    if (problem) problems.set(endpoint, problem);
+  }
+  return problems;
+}
+
+function endProblem(
+  link: Link | undefined,
+  { hostIfname, hostIfindex, hostMac }: Endpoint,
+): string | undefined {
   if (!link) return `link ${hostIfname} is gone`;
   if (link.ifindex !== hostIfindex || formatMac(link.mac) !== hostMac) {
     return `link ${hostIfname} is another one: ifindex ${link.ifindex} and ` +

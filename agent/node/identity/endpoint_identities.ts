@@ -90,18 +90,21 @@ export class EndpointIdentities implements Disposable {
 
   async #assign(): Promise<void> {
     const { endpoints, output, onError } = this.#options;
-    const rows: IdentifiedEndpoint[] = [];
-    for (const endpoint of endpoints.rows()) {
-      try {
-        rows.push(await this.#identify(endpoint));
-      } catch (error) {
-        onError(endpoint, error as Error);
-        clearTimeout(this.#retry);
-        this.#retry = setTimeout(() => this.#runner.request(), 1000);
-      }
-    }
+    // side by side: a new number is some calls of the file system
+    const rows = await Promise.all(
+      endpoints.rows().map(async (endpoint) => {
+        try {
+          return await this.#identify(endpoint);
+        } catch (error) {
+          onError(endpoint, error as Error);
+          clearTimeout(this.#retry);
+          this.#retry = setTimeout(() => this.#runner.request(), 1000);
+          return undefined;
+        }
+      }),
+    );
     // all at once: what is derived from them is derived once
-    for (const row of rows) output.set(row);
+    for (const row of rows) if (row) output.set(row);
     const live = new Set(endpoints.rows().map(({ id }) => String(id)));
     for (const key of output.keys()) if (!live.has(key)) output.delete(key);
     for (const id of this.#goneAt.keys()) if (!live.has(String(id))) this.#goneAt.delete(id);

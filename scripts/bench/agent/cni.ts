@@ -29,6 +29,7 @@ interface Plugin {
 /** From the start of the plugin to its end, as a runtime sees it. */
 export async function cni(): Promise<void> {
   await withNode([], async (node) => {
+    node.lab.apply("pods", JSON.stringify(podList(node)));
     node.startAgent();
     await node.ready();
     const own = {
@@ -65,6 +66,24 @@ function peer(
   };
 }
 
+/** The pods of pilus in all cases: those of a round are replicas of one workload. */
+function podList(node: LabNode) {
+  const items = CASES.flatMap(({ width, rounds }) =>
+    Array.from({ length: rounds }, (_, round) =>
+      podNames(0, width, round).map((name) => ({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { namespace: "bench", name, labels: { app: `app-${width}-${round}` } },
+        spec: { nodeName: node.name, containers: [{ name: "app", image: "app" }] },
+      }))).flat()
+  );
+  return { apiVersion: "v1", kind: "List", items };
+}
+
+function podNames(plugin: number, width: number, round: number): string[] {
+  return Array.from({ length: width }, (_, n) => `pod-${plugin}-${width}-${round}-${n}`);
+}
+
 /** What the program alone costs. */
 async function starts(node: LabNode, own: Plugin): Promise<void> {
   for (const [name, program] of [["installed plugin", own.program], ["program", PILUS]] as const) {
@@ -90,7 +109,7 @@ async function compare(
   }));
   for (let round = 0; round < rounds; round++) {
     for (const [i, { plugin, ADD, DEL }] of times.entries()) {
-      const pods = Array.from({ length: width }, (_, n) => `pod-${i}-${round}-${n}`);
+      const pods = podNames(i, width, round);
       for (const pod of pods) createNamespace(`${node.lab.directory}/${pod}`);
       ADD.push(...await run(node, plugin, "ADD", pods));
       DEL.push(...await run(node, plugin, "DEL", pods));
@@ -129,6 +148,7 @@ async function run(
       CNI_NETNS: `${node.lab.directory}/${pod}`,
       CNI_IFNAME: "eth0",
       CNI_PATH: PLUGINS,
+      CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=bench;K8S_POD_NAME=${pod}`,
     },
   }));
   const { code, stdout, stderr } = await node.exec(["python3", AT_ONCE], {

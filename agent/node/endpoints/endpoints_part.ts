@@ -10,6 +10,7 @@ import { derive } from "../../core/derive.ts";
 import type { Log } from "../../core/log.ts";
 import { periodically } from "../../core/periodic.ts";
 import { Reconciler } from "../../core/reconciler.ts";
+import { remembered } from "../../core/remembered.ts";
 import type { Table } from "../../core/table.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { AttachmentsPart } from "../attachments/attachments_part.ts";
@@ -78,11 +79,11 @@ export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
   const stack = new AsyncDisposableStack();
   const repairIntervalMs = config.repairInterval * 1000;
 
+  const mapRow = remembered(endpointMapRow);
   const rows = endpointMapTable();
   stack.use(derive(
     [identified, assignments],
-    () =>
-      identified.rows().map((row) => endpointMapRow(row, assignments.get(String(row.endpoint.id)))),
+    () => identified.rows().map((row) => mapRow(row, assignments.get(String(row.endpoint.id)))),
     rows,
   ));
   const namespaceRows = namespaceMapTable();

@@ -8,6 +8,7 @@ import { type Endpoint, podKey } from "../../api/endpoint.ts";
 import { containerPortsOf } from "../../kubernetes/pods_and_nodes.ts";
 import type { NamedPort, Namespace, Pod } from "../../kubernetes/resources.ts";
 import { Runner } from "../../core/runner.ts";
+import { remembered } from "../../core/remembered.ts";
 import { settled } from "../../core/schedule.ts";
 import { Table } from "../../core/table.ts";
 import type { IdentityAllocator } from "../../cluster/cluster_store.ts";
@@ -66,6 +67,7 @@ export class EndpointIdentities implements Disposable {
   readonly #runner = new Runner("endpoint-identities", () => this.#assign());
   #retry: Timer | undefined;
   readonly #holdMs: number;
+  readonly #factsOf = remembered(factsOf);
   /** When the Pod of an endpoint was found to have gone, by the endpoint's number. */
   readonly #goneAt = new Map<number, number>();
   #release: Timer | undefined;
@@ -121,17 +123,12 @@ export class EndpointIdentities implements Disposable {
       return holds ? { ...before, endpoint } : reserved(endpoint, "init");
     }
     this.#goneAt.delete(endpoint.id);
-    const labels = identityLabels(pod, namespaces.get(endpoint.namespace));
-    const identity = before && labelsKey(before.labels) === labelsKey(labels)
+    const facts = this.#factsOf(pod, namespaces.get(endpoint.namespace));
+    const { labels } = facts;
+    const identity = before && sameLabels(before.labels, labels)
       ? before.identity
       : await allocator.allocate(labels);
-    return {
-      endpoint,
-      identity,
-      labels,
-      namedPorts: namedPortsOf(pod),
-      serviceAccount: pod.spec?.serviceAccountName ?? "default",
-    };
+    return { endpoint, identity, ...facts };
   }
 
   /** Whether an endpoint without Pod keeps the identity it has; if so, it is asked for again in time. */
@@ -158,6 +155,19 @@ export class EndpointIdentities implements Disposable {
     clearTimeout(this.#release);
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
+}
+
+/** What the Pod says of its endpoint. */
+function factsOf(pod: Pod, namespace: Namespace | undefined) {
+  return {
+    labels: identityLabels(pod, namespace),
+    namedPorts: namedPortsOf(pod),
+    serviceAccount: pod.spec?.serviceAccountName ?? "default",
+  };
+}
+
+function sameLabels(a: LabelMap, b: LabelMap): boolean {
+  return a === b || labelsKey(a) === labelsKey(b);
 }
 
 function namedPortsOf(pod: Pod): NamedPort[] {

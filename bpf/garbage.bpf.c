@@ -2,11 +2,13 @@
 /*
  * Run by the agent, one pass at a time: deletes within the kernel what has run out, what endpoints
  * have left behind, and what those near the end of their share have idle; and counts the rest anew.
+ * Fragments that were kept in vain are counted as drops.
  */
 #include "lib/common.h"
 #include "lib/balance.h"
 #include "lib/config.h"
 #include "lib/conntrack.h"
+#include "lib/fragment_order.h"
 #include "lib/nat.h"
 #include "lib/share.h"
 
@@ -156,6 +158,18 @@ static long collect_client(struct bpf_map *map, struct affinity_key *key, struct
 	return 0;
 }
 
+/* The first one of its datagram has not come. */
+static long collect_fragment(struct bpf_map *map, __u32 *index, struct held_fragment *h, __u64 *now)
+{
+	__u64 until = h->until;
+
+	if (until != HELD_FREE && until < *now && held_take(h, until)) {
+		held_lost(h);
+		held_set(h, HELD_FREE);
+	}
+	return 0;
+}
+
 static __always_inline void begin(struct pass *p, enum shared_table number, __u32 capacity)
 {
 	struct shared *table = shared_table(number);
@@ -207,6 +221,7 @@ int collect_garbage(struct garbage *ctx)
 	bpf_for_each_map_elem(&pilus_affinity, collect_client, &p, 0);
 	g.choices += end(&p);
 	bpf_for_each_map_elem(&pilus_shares, end_share, NULL, 0);
+	bpf_for_each_map_elem(&pilus_held_fragments, collect_fragment, &p.now, 0);
 	for (int i = 0; i < SHARED_TABLES; i++)
 		counted(i);
 	*ctx = g;

@@ -7,6 +7,7 @@
 #include "lib/admission.h"
 #include "lib/forward.h"
 #include "lib/fragment.h"
+#include "lib/fragment_order.h"
 #include "lib/local_address.h"
 #include "lib/parse_skb.h"
 #include "lib/pod_ingress.h"
@@ -109,6 +110,9 @@ static __always_inline int receive_for_pod(struct __sk_buff *skb, struct packet 
 {
 	int err = 0;
 
+	if (unlikely(p->flags & PACKET_FRAGMENT) &&
+	    order_fragment(skb, p, 0, METRIC_INGRESS) != FRAGMENT_GOES_ON)
+		return TC_ACT_SHOT;
 	if (unlikely(p->tuple.protocol == IPPROTO_IPIP || p->tuple.protocol == IPPROTO_IPV6))
 		err = dsr_decap_ip(skb, p);
 	else if (unlikely(has_options(p)))
@@ -127,8 +131,10 @@ static __always_inline int receive_from_tunnel(struct __sk_buff *skb, struct pac
 	/* what is from no node the tunnel device's program drops */
 	if (!is_from_its_node(skb, p))
 		return DROP(TUNNEL_FROM_UNKNOWN_NODE);
-	if (p->flags & PACKET_FRAGMENT)
+	if (p->flags & PACKET_FRAGMENT) {
+		fragment_track(p, 0);
 		return TC_ACT_UNSPEC;
+	}
 	found = p->family == 4 ? decapsulate(skb, p) : 0;
 	if (found)
 		return overlay_ingress(skb, p, found >> 32, found);
@@ -222,8 +228,16 @@ int from_netdev(struct __sk_buff *skb)
 		err = receive_for_pod(skb, &p, ifindex);
 		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 	}
-	if (!(host || to->flags & IPCACHE_SERVICE) || fragment_track(&p, 0))
+	if (!(host || to->flags & IPCACHE_SERVICE))
 		return leave_to_stack(skb, &p, 0);
+	if (unlikely(p.flags & PACKET_FRAGMENT)) {
+		/* what may be the node's own the stack puts in order itself */
+		err = order_fragment(skb, &p, 0, host ? METRIC_DIRECTIONS : METRIC_INGRESS);
+		if (err == FRAGMENT_RELEASED || (err == FRAGMENT_HELD && !host))
+			return TC_ACT_SHOT;
+		if (fragment_track(&p, 0))
+			return leave_to_stack(skb, &p, 0);
+	}
 	/* answers come first: a translated flow may have the port of a service */
 	err = host ? receive_for_node(skb, &p) : TC_ACT_UNSPEC;
 	if (err == TC_ACT_UNSPEC && to->flags & IPCACHE_SERVICE) {

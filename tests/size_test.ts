@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { RoutingMode } from "../datapath/loader.ts";
-import { FAMILIES } from "../datapath/testdata/families.ts";
+import { type LabHost, OUTSIDE } from "../cli/lab/lab.ts";
+import { FAMILIES, type Family } from "../datapath/testdata/families.ts";
 import { announce, balanced, serviceManifest } from "./lab/balancer.ts";
 import { inKernel, peer, settle, udp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
@@ -27,16 +28,27 @@ const SEGMENTS = [1200, 1400, 1440];
 /** Values of IP_MTU_DISCOVER (linux/in.h): DF never, or where the datagram is whole. */
 const DISCOVERY = { never: 0, want: 1 } as const;
 
+/** Orders in which the fragments of a datagram arrive, and bytes of each. */
+const ORDERS: Record<string, { order: number[]; size: number }> = {
+  "in order": { order: [0, 1, 2], size: 1000 },
+  "its last before": { order: [0, 2, 1], size: 1000 },
+  "the first last": { order: [2, 1, 0], size: 1000 },
+  "the first between": { order: [1, 0, 2], size: 1000 },
+  "44 parts, the first last": { order: Array.from({ length: 44 }, (_, i) => 43 - i), size: 1400 },
+};
+
 const BACKENDS = [[21, "there"], [22, "here"]] as const;
 
 for (const { name, routing, args } of MODES) {
   Deno.test(`datagrams of every size reach a service by ${name}`, async (t) => {
-    await withLab({ routing, agentArgs: args }, async ({ lab, a, b, pod, expectDrops }) => {
+    await withLab({ routing, agentArgs: args }, async (test) => {
+      const { lab, a, b, pod, serve, expectDrops } = test;
       // the first one is lost where the client has to learn the path's MTU
       expectDrops("Longer than the way to the backend allows", "First fragment not seen");
       await announce(lab, a);
-      await pod(a, "here");
-      await pod(b, "there");
+      await serve(lab.outside);
+      const here = await pod(a, "here"), there = await pod(b, "there");
+      const client = await pod(a, "client");
       for (const [number, app] of BACKENDS) {
         const { ipv4, ipv6 } = balanced(number);
         lab.apply(
@@ -75,6 +87,29 @@ for (const { name, routing, args } of MODES) {
             }
           });
         }
+      }
+      const ways: [string, LabHost, (family: Family) => string, number][] = [
+        ...BACKENDS.map(([number, app]): typeof ways[number] => [
+          `outside to ${app}`,
+          lab.outside,
+          (family) => balanced(number)[family],
+          7,
+        ]),
+        ["a pod to one of its node", client, (family) => here[family], 7000],
+        ["a pod to one of another", client, (family) => there[family], 7000],
+        ["a pod to a service", client, (family) => balanced(21)[family], 7],
+        ["a pod to outside", client, (family) => OUTSIDE[family], 7000],
+      ];
+      for (const [way, from, to, port] of ways) {
+        await t.step(`fragments in any order, ${way}`, async () => {
+          for (const family of FAMILIES) {
+            for (const [words, { order, size }] of Object.entries(ORDERS)) {
+              const command = ["parts", to(family), port, JSON.stringify(order), size];
+              const { answered } = await peer(from, command);
+              assertEquals(answered, [true, true, true], `${family}, ${words}`);
+            }
+          }
+        });
       }
       for (const [number, app] of BACKENDS) {
         for (const family of FAMILIES) {

@@ -3,6 +3,7 @@
  * at all. */
 #pragma once
 #include "fragment.h"
+#include "fragment_order.h"
 #include "hairpin.h"
 #include "neighbour.h"
 #include "parse_skb.h"
@@ -69,5 +70,8 @@ static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
 	if (address_is_loopback(&p->tuple.destination))
 		return DROP(UNROUTABLE);
 	e->hairpin = is_hairpin(&p->tuple.destination);
+	if (unlikely(p->flags & PACKET_FRAGMENT) &&
+	    order_fragment(skb, p, ep->ifindex, METRIC_EGRESS) != FRAGMENT_GOES_ON)
+		return step_done(e, TC_ACT_SHOT);
 	return fragment_track(p, ep->ifindex);
 }

@@ -33,18 +33,24 @@ struct {
 	__type(value, struct datagram);
 } pilus_datagrams SEC(".maps");
 
+/* The number of who sent a fragment: `sender` as in fragment_track(). */
+static __always_inline __u32 datagram_sender(const struct packet *p, __u32 sender)
+{
+	__u32 h = FLOW_HASH_SEED;
+
+	if (sender)
+		return sender & (LOCAL_SENDERS - 1);
+	for (int i = 0; i < 4; i++)
+		h = hash_word(h, WORD(&p->tuple.source, i));
+	return LOCAL_SENDERS + ((h ^ h >> 15) & (OTHER_SENDERS - 1));
+}
+
 static __always_inline __u32 datagram_cell(const struct packet *p, __u32 sender)
 {
-	__u32 h = FLOW_HASH_SEED, id = bpf_ntohl(p->fragment_id);
+	__u32 id = bpf_ntohl(p->fragment_id);
 
-	if (sender) {
-		sender &= LOCAL_SENDERS - 1;
-	} else {
-		for (int i = 0; i < 4; i++)
-			h = hash_word(h, WORD(&p->tuple.source, i));
-		sender = LOCAL_SENDERS + ((h ^ h >> 15) & (OTHER_SENDERS - 1));
-	}
-	return sender * SENDER_DATAGRAMS + ((id ^ id >> 16) & (SENDER_DATAGRAMS - 1));
+	return datagram_sender(p, sender) * SENDER_DATAGRAMS +
+	       ((id ^ id >> 16) & (SENDER_DATAGRAMS - 1));
 }
 
 static __always_inline bool is_of_datagram(const struct packet *p, const struct datagram *d)

@@ -612,6 +612,49 @@ export const flow: Codec<Flow> = {
   }),
 };
 
+/** enum fragment_fate: FRAGMENT_… */
+export const FragmentFate = {
+  GOES_ON: 0,
+  HELD: 1,
+  RELEASED: 2,
+} as const;
+
+/** struct held_fragment, 2104 bytes. */
+export interface HeldFragment {
+  until: bigint;
+  source: Uint8Array;
+  destination: Uint8Array;
+  id: number;
+  length: number;
+  protocol: number;
+  direction: number;
+  packet: Uint8Array;
+}
+
+export const heldFragment: Codec<HeldFragment> = {
+  size: 2104,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.until, true);
+    writeBytes(view, offset + 8, 16, value.source);
+    writeBytes(view, offset + 24, 16, value.destination);
+    view.setUint32(offset + 40, value.id, true);
+    view.setUint32(offset + 44, value.length, true);
+    view.setUint8(offset + 48, value.protocol);
+    view.setUint8(offset + 49, value.direction);
+    writeBytes(view, offset + 56, 2048, value.packet);
+  },
+  decode: (view, offset) => ({
+    until: view.getBigUint64(offset, true),
+    source: readBytes(view, offset + 8, 16),
+    destination: readBytes(view, offset + 24, 16),
+    id: view.getUint32(offset + 40, true),
+    length: view.getUint32(offset + 44, true),
+    protocol: view.getUint8(offset + 48),
+    direction: view.getUint8(offset + 49),
+    packet: readBytes(view, offset + 56, 2048),
+  }),
+};
+
 /** enum identity: IDENTITY_… */
 export const Identity = {
   UNKNOWN: 0,
@@ -1637,6 +1680,13 @@ export const maps = {
     maxEntries: 65536,
     key: u32,
     value: endpoint,
+  },
+  pilus_held_fragments: {
+    name: "pilus_held_fragments",
+    type: 2,
+    maxEntries: 1536,
+    key: u32,
+    value: heldFragment,
   },
   pilus_ipcache: {
     name: "pilus_ipcache",

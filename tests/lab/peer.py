@@ -162,6 +162,54 @@ def sizes(host, port, size, discovery):
     say({"answered": answered})
 
 
+def checksum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total > 0xFFFF:
+        total = (total >> 16) + (total & 0xFFFF)
+    return ~total & 0xFFFF
+
+
+def parts(host, port, order, size):
+    """Three datagrams, each sent as IP fragments of `size` bytes in the order of the list, and which came back."""
+    v6 = ":" in host
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    order, size, answered = json.loads(order), int(size), []
+    with (
+        socket.socket(family, socket.SOCK_DGRAM) as probe,
+        socket.socket(family, socket.SOCK_DGRAM) as s,
+        socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
+    ):
+        s.settimeout(1)
+        probe.connect((host, int(port)))
+        # not connected: a service's address would be its backend's then
+        s.bind((probe.getsockname()[0], 0))
+        own = s.getsockname()
+        ends = socket.inet_pton(family, own[0]) + socket.inet_pton(family, host)
+        for _ in range(3):
+            data = os.urandom(size * len(order) - 8)
+            udp = struct.pack("!HHHH", own[1], int(port), 8 + len(data), 0)
+            pseudo = ends + struct.pack("!LL", 8 + len(data), 17)
+            udp = udp[:6] + struct.pack("!H", checksum(pseudo + udp + data) or 0xFFFF) + data
+            number = int.from_bytes(os.urandom(2)) | 1
+            for i in order:
+                part, more = udp[i * size : (i + 1) * size], i + 1 < len(order)
+                if v6:
+                    header = struct.pack("!LHBB", 6 << 28, 8 + len(part), 44, 64) + ends
+                    header += struct.pack("!BBHL", 17, 0, i * size | more, number)
+                else:
+                    where = more << 13 | i * size // 8
+                    fields = (0x45, 0, 20 + len(part), number, where, 64, 17)
+                    header = struct.pack("!BBHHHBBH", *fields, 0) + ends
+                    header = struct.pack("!BBHHHBBH", *fields, checksum(header)) + ends
+                raw.sendto(header + part, (host, 0))
+            try:
+                answered.append(s.recv(1 << 16) == data)
+            except OSError:
+                answered.append(False)
+    say({"answered": answered})
+
+
 def segments(host, port, size):
     """Three times ten datagrams in one call (UDP_SEGMENT), and how many of each ten came back."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -24,6 +24,8 @@ export interface PeerResult {
   ms: number;
   /** Which of several datagrams came back. */
   answered?: boolean[];
+  /** Likewise, for each order of fragments. */
+  orders?: boolean[][];
   /** How many of each batch of datagrams came back, or why it was not sent. */
   came?: (number | string)[];
 }

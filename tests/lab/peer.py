@@ -7,6 +7,7 @@ twice HOST HOST PORT   echoes of both from one port of each protocol, all open a
 flood HOST PORT PORTS   a datagram from each of so many ports
 spray KIND SOURCE HOST PORT COUNT   packets from 65,536 ports to PORT, then to the next: syn, and what no stack answers:
                         udp, fragment (the first of a datagram)
+parts HOST PORT ORDERS  datagrams as fragments in each order
 keep HOST PORT          one TCP connection, silent but for an echo of each line of stdin, which it says
 sniff DEVICE SECONDS   says what is special about the headers of arriving packets: tunnels and options
 hold HOST PORT SECONDS a line each 50 ms over one TCP connection; a JSON line for each echo
@@ -170,11 +171,10 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
-def parts(host, port, order, size):
-    """Three datagrams, each sent as IP fragments of `size` bytes in the order of the list, and which came back."""
+def parts(host, port, orders):
+    """For each [order, size], three datagrams as IP fragments of `size` bytes in that order, and which came back."""
     v6 = ":" in host
     family = socket.AF_INET6 if v6 else socket.AF_INET
-    order, size, answered = json.loads(order), int(size), []
     with (
         socket.socket(family, socket.SOCK_DGRAM) as probe,
         socket.socket(family, socket.SOCK_DGRAM) as s,
@@ -186,7 +186,8 @@ def parts(host, port, order, size):
         s.bind((probe.getsockname()[0], 0))
         own = s.getsockname()
         ends = socket.inet_pton(family, own[0]) + socket.inet_pton(family, host)
-        for _ in range(3):
+
+        def answers(order, size):
             data = os.urandom(size * len(order) - 8)
             udp = struct.pack("!HHHH", own[1], int(port), 8 + len(data), 0)
             pseudo = ends + struct.pack("!LL", 8 + len(data), 17)
@@ -204,10 +205,11 @@ def parts(host, port, order, size):
                     header = struct.pack("!BBHHHBBH", *fields, checksum(header)) + ends
                 raw.sendto(header + part, (host, 0))
             try:
-                answered.append(s.recv(1 << 16) == data)
+                return s.recv(1 << 16) == data
             except OSError:
-                answered.append(False)
-    say({"answered": answered})
+                return False
+
+        say({"orders": [[answers(*one) for _ in range(3)] for one in json.loads(orders)]})
 
 
 def segments(host, port, size):

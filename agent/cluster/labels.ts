@@ -1,5 +1,6 @@
 /** The labels that make a pod's identity, in Cilium's form: the key has its source in front. */
 
+import { serviceAccountOf } from "../kubernetes/pods_and_nodes.ts";
 import type { Namespace, Pod } from "../kubernetes/resources.ts";
 
 /** Values by key with source, such as `k8s:app` or `reserved:host`. */
@@ -57,7 +58,7 @@ export function identityLabels(
   }
   labels[`k8s:${NAMESPACE_LABEL}`] = pod.metadata.namespace;
   labels[`k8s:${CLUSTER_LABEL}`] = cluster;
-  labels[`k8s:${SERVICE_ACCOUNT_LABEL}`] = pod.spec?.serviceAccountName ?? "default";
+  labels[`k8s:${SERVICE_ACCOUNT_LABEL}`] = serviceAccountOf(pod);
   return labels;
 }
 

@@ -32,6 +32,7 @@ export const podSchema = resource({
   spec: object({
     nodeName: name,
     serviceAccountName: name,
+    serviceAccount: name,
     hostNetwork: boolean,
     containers: list(object({
       name: text(),
@@ -50,7 +51,7 @@ export const podSchema = resource({
       "hostUsers", "hostname", "hostnameOverride", "imagePullSecrets",
       "nodeSelector", "os", "overhead", "preemptionPolicy", "priority", "priorityClassName",
       "readinessGates", "resourceClaims", "resources", "restartPolicy", "runtimeClassName",
-      "schedulerName", "schedulingGates", "securityContext", "serviceAccount",
+      "schedulerName", "schedulingGates", "securityContext",
       "setHostnameAsFQDN", "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds",
       "tolerations", "topologySpreadConstraints", "volumes",
     ],
@@ -66,6 +67,11 @@ export type Pod = Normalised<"Pod", Infer<typeof podSchema>>;
 export function containerPortsOf({ spec: { containers = [], initContainers = [] } = {} }: Pod) {
   const sidecars = initContainers.filter(({ restartPolicy }) => restartPolicy === "Always");
   return [...containers, ...sidecars].flatMap(({ ports = [] }) => ports);
+}
+
+/** `serviceAccount` is the older name of the field. */
+export function serviceAccountOf({ spec = {} }: Pick<Pod, "spec">): string {
+  return spec.serviceAccountName ?? spec.serviceAccount ?? "default";
 }
 
 /** A port that containers gave a name. */

@@ -38,6 +38,7 @@ export const serviceSchema = resource({
       type: oneOf("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"),
       clusterIP: clusterIp,
       clusterIPs: list(clusterIp),
+      ipFamilies: list(oneOf("IPv4", "IPv6")),
       selector: labels,
       publishNotReadyAddresses: boolean,
       ports: list(object({
@@ -61,7 +62,7 @@ export const serviceSchema = resource({
       sessionAffinity: oneOf("ClientIP", "None"),
       sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: integer(1, 86400) }) }),
       trafficDistribution: oneOf("PreferClose", "PreferSameZone", "PreferSameNode"),
-    }, { unused: ["externalName", "ipFamilies", "ipFamilyPolicy"] }),
+    }, { unused: ["externalName", "ipFamilyPolicy"] }),
     serviceFault,
   ),
   status: object({

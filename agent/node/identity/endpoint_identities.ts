@@ -5,7 +5,7 @@
 
 import type { Timer } from "../../core/timer.ts";
 import { type Endpoint, podKey } from "../../api/endpoint.ts";
-import { containerPortsOf } from "../../kubernetes/pods_and_nodes.ts";
+import { containerPortsOf, serviceAccountOf } from "../../kubernetes/pods_and_nodes.ts";
 import type { NamedPort, Namespace, Pod } from "../../kubernetes/resources.ts";
 import { Runner } from "../../core/runner.ts";
 import { remembered } from "../../core/remembered.ts";
@@ -162,7 +162,7 @@ function factsOf(pod: Pod, namespace: Namespace | undefined) {
   return {
     labels: identityLabels(pod, namespace),
     namedPorts: namedPortsOf(pod),
-    serviceAccount: pod.spec?.serviceAccountName ?? "default",
+    serviceAccount: serviceAccountOf(pod),
   };
 }
 

@@ -28,6 +28,17 @@ Deno.test("identityLabels() are Cilium's, without the labels that differ from po
   assertEquals(parseLabels(formatLabels(labels)), labels);
 });
 
+Deno.test("identityLabels() take the service account by either name of its field, the newer one first", () => {
+  const account = (spec: Parameters<typeof identityLabels>[0]["spec"]) =>
+    identityLabels(
+      { metadata: { name: "x", namespace: "demo", labels: {} }, spec: spec! },
+      undefined,
+    )["k8s:io.cilium.k8s.policy.serviceaccount"];
+  assertEquals(account({}), "default");
+  assertEquals(account({ serviceAccount: "old" }), "old");
+  assertEquals(account({ serviceAccount: "old", serviceAccountName: "new" }), "new");
+});
+
 Deno.test("numberCidrs() gives a prefix the same number whatever else there is, in the node's own scope", () => {
   const [first, second] = numberCidrs(["10.1.2.3/8", "10.0.0.0/8", "fd00::/8"].map(parseCidr));
   assertEquals([first!, second!].map(({ cidr }) => formatCidr(cidr)), ["10.0.0.0/8", "fd00::/8"]);

@@ -39,6 +39,8 @@ const AFFINITY_DEFAULT_S = 10_800;
 
 const NO_BACKENDS = packBackends([]);
 
+const BOTH_FAMILIES = ["IPv4", "IPv6"] as const satisfies Service["spec"]["ipFamilies"];
+
 /** A host port is a service port without settings. */
 const NO_SETTINGS: ServiceSettings = {
   mode: "snat",
@@ -130,6 +132,11 @@ export class FrontendBuilder {
       settings,
       isLocal: this.#isLocal,
     };
+    for (const { addressType, metadata: { name } } of slices ?? []) {
+      if (addressType === "FQDN") {
+        report(`EndpointSlice ${name} has names (addressType FQDN), which are not served`);
+      }
+    }
     const frontends: Frontend[] = [];
     for (const port of spec.ports ?? []) {
       if (port.protocol === "SCTP") {
@@ -197,8 +204,12 @@ export class FrontendBuilder {
     settings: ServiceSettings,
   ): Frontend[] {
     const protocol = port.protocol === "UDP" ? "UDP" : "TCP";
-    const ipv4 = this.#family(spec, backends.filter(({ address }) => isIpv4(address)));
-    const ipv6 = this.#family(spec, backends.filter(({ address }) => !isIpv4(address)));
+    const { ipFamilies = BOTH_FAMILIES } = spec;
+    const of = (family: "IPv4" | "IPv6") =>
+      ipFamilies.includes(family)
+        ? backends.filter(({ address }) => isIpv4(address) === (family === "IPv4"))
+        : [];
+    const ipv4 = this.#family(spec, of("IPv4")), ipv6 = this.#family(spec, of("IPv6"));
     const direct = this.#options.routing === "native" &&
       (settings.mode === "dsr" || settings.mode === "hybrid" && protocol === "TCP");
     const ranges = spec.loadBalancerSourceRanges ?? [];

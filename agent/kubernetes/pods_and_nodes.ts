@@ -1,6 +1,7 @@
 /** Namespaces, pods and nodes, with the fields of Kubernetes 1.34. */
 
 import { tryParseIp } from "../../datapath/net/ip.ts";
+import { passedOver } from "./api_fields.ts";
 import {
   cidr,
   name,
@@ -44,17 +45,7 @@ export const podSchema = resource({
       ports: containerPorts,
     }, { required: ["name"], open: true })),
   }, {
-    // deno-fmt-ignore
-    unused: [
-      "activeDeadlineSeconds", "affinity", "automountServiceAccountToken", "dnsConfig",
-      "dnsPolicy", "enableServiceLinks", "ephemeralContainers", "hostAliases", "hostIPC", "hostPID",
-      "hostUsers", "hostname", "hostnameOverride", "imagePullSecrets",
-      "nodeSelector", "os", "overhead", "preemptionPolicy", "priority", "priorityClassName",
-      "readinessGates", "resourceClaims", "resources", "restartPolicy", "runtimeClassName",
-      "schedulerName", "schedulingGates", "securityContext",
-      "setHostnameAsFQDN", "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds",
-      "tolerations", "topologySpreadConstraints", "volumes",
-    ],
+    unused: passedOver("Pod", "spec"),
   }),
 });
 
@@ -83,7 +74,7 @@ export interface NamedPort {
 
 export const nodeSchema = resource({
   spec: object({ podCIDR: cidr, podCIDRs: list(cidr) }, {
-    unused: ["configSource", "externalID", "providerID", "taints", "unschedulable"],
+    unused: passedOver("Node", "spec"),
   }),
   status: object({
     addresses: list(refine(

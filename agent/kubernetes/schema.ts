@@ -134,9 +134,26 @@ export function numberOrText(
   return (value) => (typeof value === "number" ? ifNumber : ifText)(value);
 }
 
+/** What a schema is made of; one without is of plain values, or of maps of those. */
+export type Shape =
+  | { item: Schema }
+  | { fields: Fields; unused: readonly string[]; open: boolean };
+
+const shapes = new WeakMap<Schema, Shape>();
+
+/** Of a list or an object. */
+export function shapeOf(schema: Schema): Shape | undefined {
+  return shapes.get(schema);
+}
+
+function shaped<Type>(shape: Shape | undefined, schema: Schema<Type>): Schema<Type> {
+  if (shape) shapes.set(schema, shape);
+  return schema;
+}
+
 /** A list with items of one form. */
 export function list<Item>(item: Schema<Item>): Schema<Item[]> {
-  return (value) => {
+  return shaped({ item }, (value) => {
     if (!Array.isArray(value)) return fault(`is ${describe(value)}, and must be a list`);
     let faults = NONE;
     for (let i = 0; i < value.length && faults.length < MAX_FAULTS; i++) {
@@ -144,7 +161,7 @@ export function list<Item>(item: Schema<Item>): Schema<Item[]> {
       if (found.length > 0) faults = [...faults, ...within(i, found)];
     }
     return faults;
-  };
+  });
 }
 
 /** A map from any text that `key` takes to values of one form. */
@@ -201,7 +218,7 @@ export function object<Of extends Fields, Required extends string = never>(
   const schemas = new Map(Object.entries(fields));
   const passed = new Set(unused);
   const known = [...schemas.keys(), ...unused];
-  return (given) => {
+  return shaped({ fields, unused, open }, (given) => {
     if (!isRecord(given)) return fault(`is ${describe(given)}, and must be a map`);
     let faults = NONE;
     for (const name of Object.keys(given)) {
@@ -221,7 +238,7 @@ export function object<Of extends Fields, Required extends string = never>(
       faults = [...faults, { path: [name], about: "missing", message }];
     }
     return faults;
-  };
+  });
 }
 
 /**
@@ -232,10 +249,10 @@ export function refine<Type>(
   schema: Schema<Type>,
   check: (value: Type) => string | undefined,
 ): Schema<Type> {
-  return (value) => {
+  return shaped(shapeOf(schema), (value) => {
     const faults = schema(value);
     if (faults.length > 0) return faults;
     const message = check(value as Type);
     return message === undefined ? NONE : fault(message);
-  };
+  });
 }

@@ -1,6 +1,7 @@
 /** Services and their endpoints, with the fields of Kubernetes 1.34. */
 
 import { isSpecialIp, tryParseIp } from "../../datapath/net/ip.ts";
+import { passedOver } from "./api_fields.ts";
 import {
   cidrOrIp,
   DNS_LABEL,
@@ -47,7 +48,7 @@ export const serviceSchema = resource({
         port,
         targetPort: numberOrText(port, portName),
         nodePort: integer(0, 65535),
-      }, { required: ["port"], unused: ["appProtocol"] })),
+      }, { required: ["port"], unused: passedOver("Service", "spec.ports[]") })),
       externalIPs: list(hostIp),
       loadBalancerIP: text(
         "an IPv4 or IPv6 address",
@@ -62,7 +63,7 @@ export const serviceSchema = resource({
       sessionAffinity: oneOf("ClientIP", "None"),
       sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: integer(1, 86400) }) }),
       trafficDistribution: oneOf("PreferClose", "PreferSameZone", "PreferSameNode"),
-    }, { unused: ["externalName", "ipFamilyPolicy"] }),
+    }, { unused: passedOver("Service", "spec") }),
     serviceFault,
   ),
   status: object({
@@ -85,13 +86,13 @@ export const endpointSliceSchema = refine(
       targetRef: object({ kind: text(), namespace: text(), name: text() }, { open: true }),
     }, {
       required: ["addresses"],
-      unused: ["deprecatedTopology", "hostname"],
+      unused: passedOver("EndpointSlice", "endpoints[]"),
     })),
     ports: list(object({
       name: text(),
       protocol: portProtocol,
       port,
-    }, { unused: ["appProtocol"] })),
+    }, { unused: passedOver("EndpointSlice", "ports[]") })),
   }, ["addressType"]),
   ({ addressType, endpoints }) => {
     if (addressType === "FQDN") return undefined;

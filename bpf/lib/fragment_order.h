@@ -8,7 +8,7 @@
 #include "fragment.h"
 #include "events.h"
 
-/* Of an IP packet; longer ones are not kept. */
+/* Of an IP packet; longer ones are not kept. A power of 2. */
 #define HELD_BYTES 2048
 /* Per set: the parts of 64 KiB on a link of 1500 bytes. */
 #define HELD_EACH 48
@@ -44,6 +44,14 @@ static __always_inline struct held_fragment *held_fragment(__u32 sender, __u32 i
 	__u32 cell = (sender & (HELD_SETS - 1)) * HELD_EACH + i;
 
 	return bpf_map_lookup_elem(&pilus_held_fragments, &cell);
+}
+
+/* The length, 1 to HELD_BYTES, in a form that the verifier follows. */
+static __always_inline __u32 held_length(__u32 length)
+{
+	length--;
+	barrier_var(length);
+	return (length & (HELD_BYTES - 1)) + 1;
 }
 
 /* Whether the caller has the cell now, which it saw with that time. */
@@ -105,8 +113,8 @@ __noinline int hold_fragment(struct __sk_buff *skb, const struct packet *p, __u3
 		h->protocol = p->tuple.protocol;
 		h->direction = direction;
 		h->length = length;
-		barrier_var(length);
-		if (length > HELD_BYTES || bpf_skb_load_bytes(skb, ETH_HLEN, h->packet, length)) {
+		length = held_length(length);
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, h->packet, length)) {
 			held_set(h, HELD_FREE);
 			return 0;
 		}
@@ -148,9 +156,8 @@ __noinline int release_fragments(struct __sk_buff *skb, const struct packet *p, 
 			return 0;
 		}
 		released = 1;
-		length = h->length;
-		if (length > HELD_BYTES || length < sizeof(struct iphdr) ||
-		    bpf_skb_change_tail(skb, ETH_HLEN + length, 0) ||
+		length = held_length(h->length);
+		if (bpf_skb_change_tail(skb, ETH_HLEN + length, 0) ||
 		    bpf_skb_store_bytes(skb, ETH_HLEN, h->packet, length, BPF_F_RECOMPUTE_CSUM) ||
 		    bpf_clone_redirect(skb, device, BPF_F_INGRESS))
 			held_lost(h);

@@ -211,7 +211,7 @@ function ciliumSpec(clusterwide: boolean) {
 function ciliumPolicy(clusterwide: boolean) {
   const spec = ciliumSpec(clusterwide);
   return refine(
-    resource({ spec, specs: list(spec) }),
+    resource({ spec, specs: list(spec) }, [], { namespaced: !clusterwide }),
     (value) => value.spec || value.specs ? undefined : "must have spec or specs",
   );
 }

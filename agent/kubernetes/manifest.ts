@@ -1,12 +1,8 @@
 /** From the text of a manifest file to resources, or to what is wrong with it. */
 
-import {
-  type DocumentProblem,
-  jsonDocuments,
-  type ParsedDocument,
-  TooMuchError,
-  yamlDocuments,
-} from "./documents.ts";
+import { yamlDocuments } from "./documents.ts";
+import { jsonDocuments } from "./json_documents.ts";
+import { type DocumentProblem, type ParsedDocument, TooMuchError } from "./parsed_document.ts";
 import { type KindDefinition, KINDS } from "./kinds.ts";
 import { Interner } from "./interner.ts";
 import { normalise } from "./normalise.ts";
@@ -75,6 +71,20 @@ export function parseJsonManifest(text: string): Manifest | undefined {
 
 /** Parses, checks and normalises the resources of a text. Never throws. */
 export function readResources<Entry>(text: string, reader: Reader<Entry>): Contents<Entry> {
+  const contents = readText(text, reader);
+  const template = contents.problems.length > 0 ? lineOfTemplate(text) : undefined;
+  if (template === undefined) return contents;
+  const message = "is a template, as of Helm: render it first, and put here what comes of it";
+  return { ...contents, problems: [{ line: template, message }] };
+}
+
+/** The first line that begins with an action of a template, or has one for a value. */
+function lineOfTemplate(text: string): number | undefined {
+  const at = text.search(/^\s*(?:- +)?(?:[\w./-]+: +)?\{\{/m);
+  return at < 0 ? undefined : text.slice(0, text.indexOf("{{", at)).split("\n").length;
+}
+
+function readText<Entry>(text: string, reader: Reader<Entry>): Contents<Entry> {
   return contentsOrProblems(() => {
     if (reader.form === "json") return read(jsonDocuments(text), reader);
     const json = tryJson(text, reader);
@@ -140,12 +150,42 @@ function read<Entry>(
       result.problems.push({ line, message: "more may be wrong behind this: put it right first" });
       break;
     }
-    const { value, errors } = document;
-    result.problems.push(...errors);
-    if (errors.length > 0 || value === null || value === undefined) continue;
+    const { value, errors, named } = document;
+    if (errors.length > 0) {
+      // what is not read need not be right
+      if (named && !isList(named) && !definitionOf(reader, named)) ignore(result, named);
+      else result.problems.push(...errors);
+      continue;
+    }
+    if (value === null || value === undefined) continue;
     readResource(result, document, reader, value, []);
   }
   return result;
+}
+
+/** What a resource says that it is. */
+interface Named {
+  /** Undefined where a list says it of its items. */
+  apiVersion: string | undefined;
+  kind: string;
+}
+
+/** Undefined for a kind that is not read; of one that is, the version may be another. */
+function definitionOf<Entry>(
+  { kinds }: Reader<Entry>,
+  { apiVersion, kind }: Named,
+): KindDefinition | undefined {
+  const definition = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+  const isOther = definition && apiVersion !== undefined &&
+    apiGroup(apiVersion) !== apiGroup(definition.apiVersion);
+  return isOther ? undefined : definition;
+}
+
+const isList = ({ kind }: Named) => kind.endsWith("List");
+
+function ignore({ ignored }: Contents<unknown>, { apiVersion = "v1", kind }: Named): void {
+  const name = `${apiVersion}/${kind}`;
+  ignored.set(name, (ignored.get(name) ?? 0) + 1);
 }
 
 /** Reads a value within the document: a resource, or a list of some. */
@@ -157,7 +197,6 @@ function readResource<Entry>(
   path: readonly Step[],
   impliedKind?: string,
 ): void {
-  const { kinds, unknownFields } = reader;
   const line = document.lineOf(path, "value");
   const at = path.length === 0 ? "" : `${pathText(path)}: `;
   const problem = (message: string) => result.problems.push({ line, message: at + message });
@@ -166,14 +205,18 @@ function readResource<Entry>(
     return;
   }
   const kind = textOf(value["kind"]) ?? impliedKind;
-  const given = textOf(value["apiVersion"]);
-  const apiVersion = given ?? (impliedKind ? "v1" : undefined);
-  if (kind === undefined || apiVersion === undefined) {
+  const apiVersion = textOf(value["apiVersion"]);
+  if (kind === undefined || (apiVersion === undefined && impliedKind === undefined)) {
     problem(`${kind === undefined ? "kind" : "apiVersion"} is missing, and must be there`);
     return;
   }
+  const named = { apiVersion, kind };
   const { items } = value;
-  if (kind.endsWith("List") && Array.isArray(items)) {
+  if (isList(named) && Object.hasOwn(value, "items") && items !== null) {
+    if (!Array.isArray(items)) {
+      problem("items must be a list");
+      return;
+    }
     const itemKind = kind === "List" ? undefined : kind.slice(0, -"List".length);
     for (const [i, item] of items.entries()) {
       if (result.problems.length >= MAX_PROBLEMS) return;
@@ -182,26 +225,41 @@ function readResource<Entry>(
     }
     return;
   }
-  const definition = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
-  if (!definition || (given && apiGroup(given) !== apiGroup(definition.apiVersion))) {
-    const name = `${apiVersion}/${kind}`;
-    result.ignored.set(name, (result.ignored.get(name) ?? 0) + 1);
-    return;
+  const definition = definitionOf(reader, named);
+  if (!definition) {
+    ignore(result, named);
+  } else if (apiVersion !== undefined && apiVersion !== definition.apiVersion) {
+    problem(`apiVersion is ${apiVersion}, and must be ${definition.apiVersion} for ${kind}`);
+  } else if (isAsSaid(result, document, reader, definition, value, kind, path)) {
+    result.resources.push(reader.normalise(kind, value, line));
   }
-  if (given && given !== definition.apiVersion) {
-    problem(`apiVersion is ${given}, and must be ${definition.apiVersion} for ${kind}`);
-    return;
-  }
+}
+
+/** Whether the value is as the kind's schema says; what is not is noted. */
+function isAsSaid<Entry>(
+  result: Contents<Entry>,
+  document: ParsedDocument,
+  { unknownFields }: Reader<Entry>,
+  { schema }: KindDefinition,
+  value: Record<string, unknown>,
+  kind: string,
+  path: readonly Step[],
+): boolean {
+  const name = textOf(isRecord(value["metadata"]) ? value["metadata"]["name"] : undefined);
+  const title = name === undefined ? kind : `${kind} ${name}`;
+  const at = path.length === 0 ? "" : `${pathText(path)}: `;
   let wrong = false;
-  for (const fault of definition.schema(value)) {
-    const name = textOf(isRecord(value["metadata"]) ? value["metadata"]["name"] : undefined);
-    const title = name === undefined ? kind : `${kind} ${name}`;
+  for (const fault of schema(value)) {
     const unknown = fault.about === "field" && unknownFields === "warning";
+    const way = [...path, ...fault.path];
+    const quoted = fault.unquoted === undefined
+      ? ""
+      : `; write it in quotes: "${document.sourceOf(way) ?? fault.unquoted}"`;
     (unknown ? result.warnings : result.problems).push({
-      line: document.lineOf([...path, ...fault.path], fault.about),
-      message: `${at}${title}: ${faultText(fault)}`,
+      line: document.lineOf(way, fault.about),
+      message: `${at}${title}: ${faultText(fault)}${quoted}`,
     });
     wrong ||= !unknown;
   }
-  if (!wrong) result.resources.push(reader.normalise(kind, value, line));
+  return !wrong;
 }

@@ -3,10 +3,10 @@
 import { cidrContainsCidr, isIpv4Cidr, parseCidr } from "../../datapath/net/ip.ts";
 import {
   cidr,
+  givenProtocol,
   type Normalised,
   port,
   portName,
-  portProtocol,
   resource,
   selector,
 } from "./resource_schema.ts";
@@ -30,7 +30,7 @@ function exceptAll({ cidr, except }: { cidr: string; except?: string[] }) {
 }
 
 const networkPolicyPorts = list(refine(
-  object({ protocol: portProtocol, port: numberOrText(port, portName), endPort: port }),
+  object({ protocol: givenProtocol, port: numberOrText(port, portName), endPort: port }),
   ({ port, endPort }) => {
     if (endPort === undefined || endPort === null) return undefined;
     if (typeof port !== "number") return "has an endPort, which needs a port that is a number";
@@ -58,11 +58,14 @@ const networkPolicyPeers = list(refine(
 export const networkPolicySchema = resource({
   spec: object({
     podSelector: selector,
-    policyTypes: list(oneOf("Ingress", "Egress")),
+    policyTypes: refine(
+      list(oneOf("Ingress", "Egress")),
+      ({ length }) => length > 2 ? `has ${length} items, and there are two` : undefined,
+    ),
     ingress: list(object({ from: networkPolicyPeers, ports: networkPolicyPorts })),
     egress: list(object({ to: networkPolicyPeers, ports: networkPolicyPorts })),
   }),
-}, ["spec"]);
+});
 
 export type NetworkPolicy = Normalised<"NetworkPolicy", Infer<typeof networkPolicySchema>>;
 

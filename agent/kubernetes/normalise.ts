@@ -3,6 +3,7 @@
 import type { Interner } from "./interner.ts";
 import { KINDS } from "./kinds.ts";
 import type { Resource, ResourceKind } from "./resources.ts";
+import { isRecord } from "./schema.ts";
 
 /**
  * Drops the version and fields that are null, and fills in namespace and labels, so that readers need
@@ -17,16 +18,40 @@ export function normalise(
   const { apiVersion: _, metadata, ...rest } = value as
     & Record<string, unknown>
     & { metadata: Partial<Resource["metadata"]> };
+  const filled = withoutUnset(rest) as Record<string, unknown>;
   return interner.intern({
-    ...(pack ? pack(rest) : rest),
+    ...(pack ? pack(filled) : filled),
     kind,
     metadata: {
       ...metadata,
-      namespace: namespaced ? metadata.namespace ?? "default" : "",
+      namespace: namespaced ? metadata.namespace || "default" : "",
       labels: withTexts(metadata.labels ?? {}),
       ...(metadata.annotations ? { annotations: withTexts(metadata.annotations) } : {}),
     },
   }) as Resource;
+}
+
+/** Maps of texts, not of fields. */
+const TEXTS = new Set(["matchLabels", "selector"]);
+
+/** The value without fields that are empty texts, as these count as missing. */
+function withoutUnset(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const items = value.map(withoutUnset);
+    return items.some((item, i) => item !== value[i]) ? items : value;
+  }
+  let copy: Record<string, unknown> | undefined;
+  for (const [name, field] of Object.entries(value)) {
+    const now = TEXTS.has(name) && isRecord(field)
+      ? withTexts(field as Record<string, string | null>)
+      : withoutUnset(field);
+    if (now === field && now !== "" || name === "__proto__") continue;
+    copy ??= { ...value };
+    if (now === "") delete copy[name];
+    else copy[name] = now;
+  }
+  return copy ?? value;
 }
 
 /** As the API reads labels and annotations without a value. */

@@ -8,6 +8,7 @@ import {
   list,
   object,
   oneOf,
+  orUnset,
   record,
   refine,
   type Schema,
@@ -22,16 +23,22 @@ export const name = text(
   "a name of small letters, digits, '-' and '.'",
   (value) => value.length <= 253 && DNS_NAME.test(value),
 );
-export const namespace = text(
+export const labelName = text(
   "a name of at most 63 small letters, digits and '-'",
   (value) => DNS_LABEL.test(value),
 );
+export const serviceName = text(
+  "a name of at most 63 small letters, digits and '-' that begins with a letter",
+  (value) => DNS_LABEL.test(value) && /^[a-z]/.test(value),
+);
 export const portName = text(
   "a port name of at most 15 small letters, digits and '-', with a letter",
-  (value) => value.length <= 15 && DNS_LABEL.test(value) && /[a-z]/.test(value),
+  (value) =>
+    value.length <= 15 && DNS_LABEL.test(value) && /[a-z]/.test(value) && !value.includes("--"),
 );
 export const port = integer(1, 65535);
-export const portProtocol = oneOf("TCP", "UDP", "SCTP");
+export const givenProtocol = oneOf("TCP", "UDP", "SCTP");
+export const portProtocol = orUnset(givenProtocol);
 export const ip = text("an IPv4 or IPv6 address", (value) => tryParseIp(value) !== undefined);
 /** What another host may have: the API server's rule for externalIPs and endpoints. */
 export const hostIp = refine(
@@ -43,14 +50,15 @@ export const hostIp = refine(
 );
 export const cidr = text(
   "an IPv4 or IPv6 prefix such as 10.0.0.0/8",
-  (value) => value.includes("/") && tryParseCidr(value) !== undefined,
+  (value) => value.includes("/") && !/^::ffff:/i.test(value) && tryParseCidr(value) !== undefined,
 );
 export const cidrOrIp = text(
   "an IPv4 or IPv6 prefix such as 10.0.0.0/8",
   (value) => tryParseCidr(value) !== undefined,
 );
 
-function isQualifiedName(value: string): boolean {
+/** Whether it may be the key of a label, such as `app` or `example.com/app`. */
+export function isQualifiedName(value: string): boolean {
   const slash = value.indexOf("/");
   if (slash >= 0 && !DNS_NAME.test(value.slice(0, slash))) return false;
   return QUALIFIED_NAME.test(value.slice(slash + 1));
@@ -66,11 +74,15 @@ const labelValue = text(
   "a label value of at most 63 letters, digits, '-', '_' and '.'",
   (value) => value === "" || QUALIFIED_NAME.test(value),
 );
-export const labels = record(labelValue, labelKey);
+/** Null is the empty text. */
+function orNull(schema: Schema<string>): Schema<string> {
+  return (value) => value === null ? [] : schema(value);
+}
+export const labels = record(orNull(labelValue), labelKey);
 
 function labelSelector(key: Schema<string>) {
   return object({
-    matchLabels: record(labelValue, key),
+    matchLabels: record(orNull(labelValue), key),
     matchExpressions: list(refine(
       object({
         key,
@@ -89,39 +101,69 @@ function labelSelector(key: Schema<string>) {
 export const selector = labelSelector(labelKey);
 export const ciliumSelector = labelSelector(ciliumLabelKey);
 
-/** Null is the empty text. */
-function orNull(schema: Schema<string>): Schema<string> {
-  return (value) => value === null ? [] : schema(value);
+const annotationKey = text(
+  "a key such as note or example.com/note",
+  (value) => isQualifiedName(value.toLowerCase()),
+);
+/** Bytes of all annotations of a resource, as the API server has it. */
+const MAX_ANNOTATIONS = 256 * 1024;
+
+/** Of another kind than those of a namespace. */
+const noNamespace: Schema<string> = text(
+  "left out of what is of the whole cluster",
+  (value) => value === "",
+);
+
+function metadata(name: Schema<string>, namespaced: boolean) {
+  return object({
+    name,
+    namespace: namespaced ? orUnset(labelName) : noNamespace,
+    labels,
+    annotations: refine(record(orNull(text()), annotationKey), (annotations) => {
+      const size = Object.entries(annotations)
+        .reduce((sum, [key, value]) => sum + key.length + (value ?? "").length, 0);
+      return size > MAX_ANNOTATIONS
+        ? `has ${size} bytes, and ${MAX_ANNOTATIONS} are the most`
+        : undefined;
+    }),
+  }, {
+    required: ["name"],
+    unused: [
+      "creationTimestamp",
+      "deletionGracePeriodSeconds",
+      "deletionTimestamp",
+      "finalizers",
+      "generateName",
+      "generation",
+      "managedFields",
+      "ownerReferences",
+      "resourceVersion",
+      "selfLink",
+      "uid",
+    ],
+  });
 }
 
-const metadata = object({
-  name,
-  namespace,
-  labels: record(orNull(labelValue), labelKey),
-  annotations: record(orNull(text())),
-}, {
-  required: ["name"],
-  unused: [
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "managedFields",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-  ],
-});
+/** What a kind's names are, and whether it is of the whole cluster. */
+export interface Naming {
+  /** @default {name} */
+  names?: Schema<string>;
+  /** @default {true} */
+  namespaced?: boolean;
+}
 
 /** A resource with these fields besides its metadata. */
 export function resource<Of extends Fields, Required extends string = never>(
   fields: Of,
   required: readonly Required[] = [],
+  { names = name, namespaced = true }: Naming = {},
 ) {
-  return object({ apiVersion: text(), kind: text(), metadata, ...fields }, {
+  return object({
+    apiVersion: text(),
+    kind: text(),
+    metadata: metadata(names, namespaced),
+    ...fields,
+  }, {
     required: ["metadata", ...required],
     unused: Object.hasOwn(fields, "status") ? [] : ["status"],
   });

@@ -13,6 +13,8 @@ export interface Fault {
   path: readonly Step[];
   about: "value" | "field" | "key" | "missing";
   message: string;
+  /** Of a value that quotes would make a text: that, as it is written best. */
+  unquoted?: string;
 }
 
 declare const TYPE: unique symbol;
@@ -47,8 +49,8 @@ export function faultText({ path, about, message }: Fault): string {
   return where === "" ? message : `${where} ${message}`;
 }
 
-function fault(message: string): readonly Fault[] {
-  return [{ path: [], about: "value", message }];
+function fault(message: string, more: Pick<Fault, "unquoted"> = {}): readonly Fault[] {
+  return [{ path: [], about: "value", message, ...more }];
 }
 
 function within(step: Step, faults: readonly Fault[]): readonly Fault[] {
@@ -92,6 +94,11 @@ export function integer(min: number, max: number): Schema<number> {
   );
 }
 
+/** The API takes an empty text for a field that is not there: {@linkcode withoutUnset} leaves it out. */
+export function orUnset<Type>(schema: Schema<Type>): Schema<Type> {
+  return (value) => value === "" ? NONE : schema(value);
+}
+
 /** So many of the last texts that were right are remembered: most are said very often. */
 const REMEMBERED = 1024;
 
@@ -110,10 +117,11 @@ export function text(
         return NONE;
       }
     }
-    const quotes = typeof value === "number" || typeof value === "boolean"
-      ? `; write it in quotes: "${value}"`
-      : "";
-    return fault(`is ${describe(value)}, and must be ${what}${quotes}`);
+    const isOther = typeof value === "number" || typeof value === "boolean";
+    return fault(
+      `is ${describe(value)}, and must be ${what}`,
+      isOther ? { unquoted: `${value}` } : {},
+    );
   };
 }
 
@@ -241,6 +249,12 @@ export function object<Of extends Fields, Required extends string = never>(
   });
 }
 
+/** An object without fields that are null; anything else as it is. */
+function withoutNulls(value: unknown): unknown {
+  if (!isRecord(value) || !Object.values(value).includes(null)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
+}
+
 /**
  * `schema`, and what one field alone cannot tell: `check` looks at the value when the schema had
  * nothing to report, and returns what is wrong.
@@ -252,7 +266,7 @@ export function refine<Type>(
   return shaped(shapeOf(schema), (value) => {
     const faults = schema(value);
     if (faults.length > 0) return faults;
-    const message = check(value as Type);
+    const message = check(withoutNulls(value) as Type);
     return message === undefined ? NONE : fault(message);
   });
 }

@@ -3,20 +3,21 @@
  * 1.34, pkg/apis/core/validation, ValidateService), which no single field shows.
  */
 
+import { isIpv4, parseIp } from "../../datapath/net/ip.ts";
+
 /** The fields that the rules look at, as the schema takes them. */
 export interface CheckedService {
   type?: string;
   clusterIP?: string;
   clusterIPs?: string[];
   externalIPs?: string[];
+  ipFamilies?: string[];
   ports?: CheckedPort[];
   loadBalancerClass?: string;
   loadBalancerSourceRanges?: string[];
   allocateLoadBalancerNodePorts?: boolean;
   externalTrafficPolicy?: string;
   healthCheckNodePort?: number;
-  sessionAffinity?: string;
-  sessionAffinityConfig?: unknown;
 }
 
 /** Of a port, the same. */
@@ -76,6 +77,20 @@ const RULES: readonly Rule[] = [
       clusterIPs.length > 1 && clusterIPs.includes("None")
       ? "has clusterIPs that are not at most one of each family, or None alone"
       : undefined,
+  ({ type, ipFamilies = [] }) =>
+    type === "ExternalName" && ipFamilies.length > 0
+      ? "has ipFamilies, which type ExternalName does not have"
+      : undefined,
+  ({ ipFamilies = [] }) => {
+    const twice = repeated(ipFamilies);
+    return twice === undefined ? undefined : `has ${twice} twice among its ipFamilies`;
+  },
+  ({ clusterIP, clusterIPs = clusterIP ? [clusterIP] : [], ipFamilies = [] }) => {
+    const wrong = clusterIPs.find((ip, i) =>
+      ip !== "None" && ipFamilies[i] && ipFamilies[i] !== (isIpv4(parseIp(ip)) ? "IPv4" : "IPv6")
+    );
+    return wrong && `has clusterIP ${wrong}, which is not of the family that ipFamilies says`;
+  },
   ({ ports = [], clusterIPs = [], externalIPs = [] }) => {
     const frontends = ports.length * (Math.max(1, clusterIPs.length) + externalIPs.length);
     return frontends > MAX_FRONTENDS
@@ -104,18 +119,15 @@ const RULES: readonly Rule[] = [
     return twice === undefined ? undefined : `has the nodePort ${twice} twice`;
   },
   (service) =>
-    !hasNodePorts(service) && service.ports?.some(({ nodePort }) => nodePort)
+    (service.type || "ClusterIP") === "ClusterIP" && service.ports?.some(({ nodePort }) => nodePort)
       ? "has a nodePort, which is for type NodePort or LoadBalancer"
-      : undefined,
-  ({ sessionAffinity = "None", sessionAffinityConfig }) =>
-    sessionAffinity !== "ClientIP" && sessionAffinityConfig
-      ? "has a sessionAffinityConfig, which is for sessionAffinity ClientIP"
       : undefined,
   onlyWithBalancer("loadBalancerSourceRanges"),
   onlyWithBalancer("loadBalancerClass"),
   onlyWithBalancer("allocateLoadBalancerNodePorts"),
   (service) =>
-    service.externalTrafficPolicy && !hasNodePorts(service) && !service.externalIPs?.length
+    service.externalTrafficPolicy && !hasNodePorts(service) &&
+      (service.type === "ExternalName" || !service.externalIPs?.length)
       ? "has an externalTrafficPolicy, and no address that is reached from outside"
       : undefined,
   (service) =>

@@ -47,10 +47,6 @@ const SERVICES: [spec: object, fault?: string][] = [
     },
     "has the nodePort 30080/TCP twice",
   ],
-  [
-    { ports: [HTTP], sessionAffinityConfig: { clientIP: { timeoutSeconds: 9 } } },
-    "for sessionAffinity ClientIP",
-  ],
   [{ ports: [HTTP], loadBalancerSourceRanges: ["10.0.0.0/8"] }, "has loadBalancerSourceRanges"],
   [{ type: "LoadBalancer", ports: [HTTP], loadBalancerSourceRanges: ["10.0.0.0/8"] }],
   [{ ports: [HTTP], loadBalancerClass: "example.com/a" }, "has loadBalancerClass"],

@@ -26,7 +26,7 @@ function clusterNode(node: Node, localName: string): ClusterNode {
     local: node.metadata.name === localName,
     addresses: [],
   };
-  for (const { type, address } of node.status?.addresses ?? []) {
+  for (const { type, address = "" } of node.status?.addresses ?? []) {
     const ip = type === "InternalIP" || type === "ExternalIP" ? tryParseIp(address) : undefined;
     if (!ip) continue;
     result.addresses.push(ip);

@@ -25,7 +25,7 @@ import { compileSelector } from "./selector.ts";
 
 /** The policy's rules. */
 export function compileNetworkPolicy(policy: NetworkPolicy, cookies: Cookies): CompiledPolicy {
-  const { kind, metadata: { namespace, name }, spec } = policy;
+  const { kind, metadata: { namespace, name }, spec = {} } = policy;
   const types = spec.policyTypes ?? [];
   const enforces = {
     ingress: types.length === 0 || types.includes("Ingress"),

@@ -204,7 +204,7 @@ export class FrontendBuilder {
     settings: ServiceSettings,
   ): Frontend[] {
     const protocol = port.protocol === "UDP" ? "UDP" : "TCP";
-    const { ipFamilies = BOTH_FAMILIES } = spec;
+    const ipFamilies = spec.ipFamilies?.length ? spec.ipFamilies : BOTH_FAMILIES;
     const of = (family: "IPv4" | "IPv6") =>
       ipFamilies.includes(family)
         ? backends.filter(({ address }) => isIpv4(address) === (family === "IPv4"))
@@ -212,7 +212,7 @@ export class FrontendBuilder {
     const ipv4 = this.#family(spec, of("IPv4")), ipv6 = this.#family(spec, of("IPv6"));
     const direct = this.#options.routing === "native" &&
       (settings.mode === "dsr" || settings.mode === "hybrid" && protocol === "TCP");
-    const ranges = spec.loadBalancerSourceRanges ?? [];
+    const ranges = (spec.loadBalancerSourceRanges ?? []).map((text) => text.trim());
     return addresses.map(({ kind, address, port: ownPort }): Frontend => {
       const family = isIpv4(address) ? ipv4 : ipv6;
       const reserved = kind === "Reserved", cluster = kind === "ClusterIP";

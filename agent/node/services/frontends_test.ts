@@ -190,7 +190,6 @@ Deno.test("deriveFrontends() serves the host ports of this node's pods", async (
     metadata: { name: "web", namespace: "demo", labels: {} },
     spec: {
       containers: [{
-        name: "c",
         ports: [
           { containerPort: 8080, hostPort: 80, ...(hostIP ? { hostIP } : {}) },
           { containerPort: 1, hostPort: 2, protocol: "SCTP" },

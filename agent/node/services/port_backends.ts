@@ -64,7 +64,7 @@ function* selectedBackends(
   for (const published of addresses) {
     if (!selects(service, published)) continue;
     const { prefix, node, pod, namedPorts, ready } = published;
-    const target = port.targetPort ?? port.port;
+    const target = port.targetPort || port.port;
     const number = typeof target === "number" ? target : namedPorts
       .find(({ name, protocol }) => name === target && protocol === (port.protocol ?? "TCP"))
       ?.port;

@@ -5,7 +5,7 @@
  * file has been still for a second. That the file is gone is a version, too.
  */
 
-import type { DocumentProblem } from "../../kubernetes/documents.ts";
+import type { DocumentProblem } from "../../kubernetes/parsed_document.ts";
 import type { Manifest } from "../../kubernetes/manifest.ts";
 import { type GoodVersion, type LastGood, textHash } from "./last_good.ts";
 import type { ManifestReader } from "./manifest_reader.ts";

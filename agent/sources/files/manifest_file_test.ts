@@ -77,7 +77,8 @@ Deno.test("a ManifestFile in the making is not in force, whether it loses, chang
   await using p = place();
   p.rename("a.yaml", policy("web", "ingress: [{from: [{podSelector: {}}], ports: [{port: 80}]}]"));
   await p.source.start();
-  const rules = () => JSON.stringify(p.tables.NetworkPolicy.rows().map(({ spec }) => spec.ingress));
+  const rules = () =>
+    JSON.stringify(p.tables.NetworkPolicy.rows().map(({ spec }) => spec?.ingress));
   const [old] = await during(0, rules).then(() => [rules()]);
   // each beginning of it is a policy: the first allows nothing, the second all, the third all ports
   const whole = policy("web", "ingress:\n  - from: [{podSelector: {}}]\n    ports: [{port: 90}]");

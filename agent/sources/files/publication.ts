@@ -3,7 +3,7 @@
 import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
 import { TimeSlice } from "../../core/time_slice.ts";
-import type { DocumentProblem } from "../../kubernetes/documents.ts";
+import type { DocumentProblem } from "../../kubernetes/parsed_document.ts";
 import type { Manifest, ManifestResource } from "../../kubernetes/manifest.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import { type Resource, resourceKey, type ResourceKind } from "../../kubernetes/resources.ts";

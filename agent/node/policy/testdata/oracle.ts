@@ -87,7 +87,7 @@ export const oracle = {
 
   /** [allows, denies, has default deny] */
   k8s(policy: NetworkPolicy, subject: TestPod, flow: Flow): [boolean, boolean, boolean] {
-    const { spec, metadata } = policy;
+    const { spec = {}, metadata } = policy;
     if (metadata.namespace !== subject.namespace) return [false, false, false];
     if (!oracle.selector(spec.podSelector ?? {}, subject.podLabels)) return [false, false, false];
     const types = spec.policyTypes ?? (spec.egress?.length ? ["Ingress", "Egress"] : ["Ingress"]);

@@ -103,13 +103,19 @@ export function makePair(
   netns: FileDescriptor,
   { hostIfname, ifname, hostMac, podMac, mtu }: Endpoint,
 ): Link {
-  deleteLink(host, hostIfname);
-  createVeth(host, {
-    name: hostIfname,
-    mac: parseMac(hostMac),
-    mtu,
-    peer: { name: ifname, mac: parseMac(podMac), netns: netns.fd },
-  });
+  const create = () =>
+    createVeth(host, {
+      name: hostIfname,
+      mac: parseMac(hostMac),
+      mtu,
+      peer: { name: ifname, mac: parseMac(podMac), netns: netns.fd },
+    });
+  try {
+    create();
+  } catch (error) {
+    if (!isErrno(error, "EEXIST") || !deleteLink(host, hostIfname)) throw error;
+    create();
+  }
   return getLink(host, hostIfname);
 }
 

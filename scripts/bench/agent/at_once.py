@@ -33,6 +33,6 @@ while running:
     if status != 0:
         failed = True
         output.seek(0)
-        print(calls[number]["program"], output.read().decode(), file=sys.stderr)
+        print(calls[number]["program"], f"status {status:#x}", output.read().decode(), file=sys.stderr)
 print(json.dumps(took))
 sys.exit(1 if failed else 0)

@@ -37,12 +37,19 @@ export function openPodNamespace(
   }
 }
 
-/** Milliseconds that a file system has for an answer about a path. */
-const ANSWER_MS = 2_000;
-
 /** Paths that may be asked for at the same time: each holds a thread of the runtime's until it is answered. */
 const MAX_ASKED = 8;
 const places = new Places(MAX_ASKED);
+
+/** Options for {@linkcode requireAnswering}. */
+export interface AnsweringOptions {
+  /** Asks the file system. @default Deno.stat */
+  stat?: (path: string) => Promise<unknown>;
+  /** Milliseconds that it has for an answer. @default {2_000} */
+  answerMs?: number;
+  /** Milliseconds that others may keep the path waiting. @default {10_000} */
+  lineMs?: number;
+}
 
 /**
  * Rejects with EndpointError when the path's file system does not answer in time, as one of a dead
@@ -50,23 +57,37 @@ const places = new Places(MAX_ASKED);
  */
 export async function requireAnswering(
   path: string,
-  stat: (path: string) => Promise<unknown> = Deno.stat,
+  { stat = Deno.stat, answerMs = 2_000, lineMs = 10_000 }: AnsweringOptions = {},
 ): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () =>
-      reject(
-        new EndpointError(
-          "netns",
-          `Cannot use network namespace ${path}: its file system is silent`,
-        ),
-      ),
-    ANSWER_MS,
+  const refusal = (whose: string) =>
+    new EndpointError("netns", `Cannot use network namespace ${path}: ${whose} silent`);
+  const free = await inTime(
+    lineMs,
+    (late) => places.take(late),
+    refusal("the file systems of others before it are"),
   );
+  const asked = stat(path).catch(() => {}).finally(free);
+  await inTime(
+    answerMs,
+    (late) => Promise.race([asked, late]),
+    refusal("its file system is"),
+  );
+}
+
+/** Runs the work with a promise that rejects when it has taken too long. */
+async function inTime<T>(
+  ms: number,
+  work: (late: Promise<never>) => Promise<T>,
+  error: Error,
+): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  late.catch(() => {});
+  // twice: what was answered while this thread had no time to look counts
+  let timer = setTimeout(() => {
+    timer = setTimeout(() => reject(error), ms / 10);
+  }, ms);
   try {
-    const free = await places.take(late);
-    const asked = stat(path).catch(() => {}).finally(free);
-    await Promise.race([asked, late]);
+    return await work(late);
   } finally {
     clearTimeout(timer);
   }

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { Lab, type LabHost, type LabNode, type LabOptions, LabPod } from "../../cli/lab/lab.ts";
-import type { FlowView } from "../../agent/api/views.ts";
+import type { FlowView, IpcacheView } from "../../agent/api/views.ts";
 import type { MetricRow } from "../../agent/api/metrics_text.ts";
 import { BpfMap } from "../../datapath/bpf/mod.ts";
 import { PEER, settle } from "./clients.ts";
@@ -12,6 +12,9 @@ const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 
 /** Counted, and nothing that a test does: pods' stacks look for routers and neighbours. */
 const CHATTER = "Multicast or link-local chatter";
+
+/** Milliseconds after which another node knows a pod, or has a reason not to. */
+const PUBLISHED_MS = 3_000;
 
 /** The program under test: dist/pilus, or with LAB_FROM_SOURCE=1 the sources. */
 export function pilus(): string[] {
@@ -122,6 +125,11 @@ class StoryOf implements Story {
     this.lab.apply(`pod-${namespace}-${name}`, podManifest(node, namespace, name, labels));
     const pod = await node.addPod(namespace, name);
     this.pods.push(pod);
+    await Promise.all(
+      this.lab.nodes.filter((other) => other !== node).map((other) =>
+        settle(() => knows(other, pod), (known) => known, PUBLISHED_MS)
+      ),
+    );
     if (server) await this.serve(pod);
     return pod;
   }
@@ -184,6 +192,12 @@ class StoryOf implements Story {
       assertEquals(errors, [], `errors in the log of ${node.name}`);
     }
   }
+}
+
+/** Whether the node knows another node's pod, or has no agent to ask: until then it is nobody there. */
+async function knows({ client }: LabNode, { ipv4 }: LabPod): Promise<boolean> {
+  const rows = await client.call<IpcacheView[]>("/v1/ipcache").catch(() => undefined);
+  return !rows || rows.some(({ prefix, kind }) => prefix === ipv4 && kind === "remote");
 }
 
 /** The Pod, with port 8080 by name. */

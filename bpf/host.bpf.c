@@ -35,7 +35,8 @@ static __always_inline struct ipcache_entry *ipcache_of_source(const struct pack
 	return ipcache_lookup(&source);
 }
 
-/* Whether the client of a service may have its address. Returns 0 or a negative drop reason. */
+/* Whether the sender of a packet to a pod or a service, or of a part of one, may have its address.
+ * Returns 0 or a negative drop reason. */
 __noinline int check_client(struct __sk_buff *skb, const struct packet *p)
 {
 	return p ? check_source(skb, p, ipcache_of_source(p)) : DROP(INVALID_SOURCE_IP);
@@ -110,9 +111,13 @@ static __always_inline int receive_for_pod(struct __sk_buff *skb, struct packet 
 {
 	int err = 0;
 
-	if (unlikely(p->flags & PACKET_FRAGMENT) &&
-	    order_fragment(skb, p, 0, METRIC_INGRESS) != FRAGMENT_GOES_ON)
-		return TC_ACT_SHOT;
+	if (unlikely(p->flags & PACKET_FRAGMENT)) {
+		err = check_client(skb, p);
+		if (err)
+			return err;
+		if (order_fragment(skb, p, 0, METRIC_INGRESS) != FRAGMENT_GOES_ON)
+			return TC_ACT_SHOT;
+	}
 	if (unlikely(p->tuple.protocol == IPPROTO_IPIP || p->tuple.protocol == IPPROTO_IPV6))
 		err = dsr_decap_ip(skb, p);
 	else if (unlikely(has_options(p)))
@@ -231,6 +236,8 @@ int from_netdev(struct __sk_buff *skb)
 	if (!(host || to->flags & IPCACHE_SERVICE))
 		return leave_to_stack(skb, &p, 0);
 	if (unlikely(p.flags & PACKET_FRAGMENT)) {
+		if (check_client(skb, &p))
+			return leave_to_stack(skb, &p, 0);
 		/* what may be the node's own the stack puts in order itself */
 		err = order_fragment(skb, &p, 0, host ? METRIC_DIRECTIONS : METRIC_INGRESS);
 		if (err == FRAGMENT_RELEASED || (err == FRAGMENT_HELD && !host))

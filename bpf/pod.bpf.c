@@ -69,12 +69,12 @@ int to_pod(struct __sk_buff *skb)
 		count(REASON_IGNORED_MULTICAST, METRIC_INGRESS, skb->len);
 		return TC_ACT_SHOT;
 	}
-	err = fragment_track(&p, 0);
-	if (err)
-		goto dropped;
 	from = ipcache_lookup(&p.tuple.source);
 	err = identify_forwarded(skb, &p.tuple.source, from, &ends.source_identity);
 	c.source_identity = ends.source_identity;
+	if (err)
+		goto dropped;
+	err = fragment_track(&p, 0);
 	if (err)
 		goto dropped;
 	if (from && (from->flags & IPCACHE_LOCAL))

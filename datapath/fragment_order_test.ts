@@ -8,8 +8,12 @@ import {
   NODE,
   OTHER_POD,
   POD,
+  REMOTE,
+  SERVICE,
   TestNode,
   type TestPod,
+  TUNNEL_IFINDEX,
+  TUNNEL_MAC,
   VERDICT,
   WORLD,
 } from "./testdata/node.ts";
@@ -22,12 +26,15 @@ const HOLD_MS = 500;
 
 type Ends = { source: string; destination: string; destinationMac?: Uint8Array };
 
-/** A fragment at 1,000 bytes of a datagram that has more. */
-function later(ends: Ends, id: number, length = 64): Uint8Array<ArrayBuffer> {
-  const envelope = { ...ends, fragment: { id, offset: 1000, more: true } };
+/** A fragment at `offset` of a datagram that has more. */
+function part(ends: Ends, id: number, offset: number, length = 64): Uint8Array<ArrayBuffer> {
+  const envelope = { ...ends, fragment: { id, offset, more: true } };
   const body = new Uint8Array(length).map((_, i) => i * 7 + id);
   return frame(envelope, ipPacket(envelope, PROTOCOL.udp, body));
 }
+
+const later = (ends: Ends, id: number, length?: number) => part(ends, id, 1000, length);
+const first = (ends: Ends, id: number) => part(ends, id, 0);
 
 const fromPod = (family: Family, pod: TestPod = POD): Ends => ({
   source: pod[family],
@@ -96,4 +103,54 @@ both("what is to the node itself the stack gets at once", async (family) => {
   await new Promise((resolve) => setTimeout(resolve, HOLD_MS + 50));
   await node.program("collect_garbage").runElsewhere(new Uint8Array(24));
   assertEquals([held(node).length, dropped(node)], [0, { ingress: 0, egress: 0 }]);
+});
+
+both("what has a source that is not its sender's neither waits nor leaves its ports", (family) => {
+  using node = new TestNode();
+  node.setService(NODE[family], 30080, 20, [{ address: POD[family], port: 80 }], { id: 3 });
+  for (const source of [OTHER_POD[family], NODE[family], REMOTE[family]]) {
+    for (const destination of [POD[family], NODE[family], SERVICE[family]]) {
+      for (const made of [later, first]) {
+        const frame = made({ source, destination, destinationMac: DEVICE_MAC }, 1);
+        node.run("from_netdev", frame, { ifindex: DEVICE_IFINDEX });
+        // the node's own may be masqueraded for somebody, who is the world then
+        if (source !== NODE[family]) {
+          node.run("to_pod", frame, { ifindex: POD.ifindex, ingressIfindex: DEVICE_IFINDEX });
+        }
+        assertEquals(
+          [held(node), [...node.maps.pilus_datagrams.keys()]],
+          [[], []],
+          `${source} to ${destination}`,
+        );
+      }
+    }
+  }
+});
+
+both("a first fragment calls for what its own device has received alone", (family) => {
+  using node = new TestNode();
+  const wire: Ends = { source: WORLD[family], destination: POD[family] };
+  node.run("from_netdev", later(wire, 1), { ifindex: DEVICE_IFINDEX });
+  node.fromPod(later(fromPod(family), 2));
+  const elsewhere = { ...wire, destinationMac: TUNNEL_MAC };
+  node.run("from_netdev", first(elsewhere, 1), { ifindex: TUNNEL_IFINDEX });
+  assertEquals(held(node).length, 2);
+  node.run("from_netdev", first(wire, 1), { ifindex: DEVICE_IFINDEX });
+  assertEquals(held(node).length, 1);
+});
+
+both("who is outside takes no room of a pod", (family) => {
+  using node = new TestNode();
+  for (let i = 0; i < 2000; i++) {
+    const source = family === "ipv4"
+      ? `198.51.${i >> 8}.${i & 0xff}`
+      : `2001:db8:ffff::${i.toString(16)}`;
+    const made = later({ source, destination: POD[family] }, 1);
+    node.run("from_netdev", made, { ifindex: DEVICE_IFINDEX });
+  }
+  node.takeEvents();
+  for (const pod of [POD, OTHER_POD]) {
+    for (let id = 1; id <= CELLS; id++) node.fromPod(later(fromPod(family, pod), id), pod);
+  }
+  assertEquals(drops(node), []);
 });

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Later fragments that arrive before the first one of their datagram: the ports are in the first
- * alone. They are kept for a while; when the first one arrives, it and they are received anew, in
- * that order. Senders share sets of cells, so that a flood takes none of the other sets.
+ * alone. They are kept for a while; when the first one arrives at the same device, it and they are
+ * received anew, in that order. Senders share sets of cells, so that a flood takes none of the
+ * other sets; who is outside shares none with pods.
  */
 #pragma once
 #include "fragment.h"
@@ -13,7 +14,9 @@
 /* Per set: the parts of 64 KiB on a link of 1500 bytes. */
 #define HELD_EACH 48
 #define HELD_SETS 32
-#define HOLD_NS	  (NS_PER_SECOND / 2)
+/* The first of them are the endpoints', the rest others'. */
+#define HELD_LOCAL_SETS 16
+#define HOLD_NS		(NS_PER_SECOND / 2)
 
 #define HELD_FREE 0
 #define HELD_BUSY (~0ULL) /* a program is reading or writing it */
@@ -26,7 +29,8 @@ struct held_fragment {
 	__u32 length;
 	__u8 protocol;
 	__u8 direction; /* enum metric_direction; METRIC_DIRECTIONS: the stack has it, too */
-	__u8 pad[6];
+	__u8 pad[2];
+	__u32 device;		 /* ifindex */
 	__u8 packet[HELD_BYTES]; /* from the IP header on */
 };
 
@@ -39,9 +43,17 @@ struct {
 	__type(value, struct held_fragment);
 } pilus_held_fragments SEC(".maps");
 
-static __always_inline struct held_fragment *held_fragment(__u32 sender, __u32 i)
+static __always_inline __u32 held_set_of(const struct packet *p, __u32 sender)
 {
-	__u32 cell = (sender & (HELD_SETS - 1)) * HELD_EACH + i;
+	__u32 number = datagram_sender(p, sender);
+
+	return sender ? number % HELD_LOCAL_SETS
+		      : HELD_LOCAL_SETS + number % (HELD_SETS - HELD_LOCAL_SETS);
+}
+
+static __always_inline struct held_fragment *held_fragment(__u32 set, __u32 i)
+{
+	__u32 cell = (set & (HELD_SETS - 1)) * HELD_EACH + i;
 
 	return bpf_map_lookup_elem(&pilus_held_fragments, &cell);
 }
@@ -72,9 +84,10 @@ static __always_inline void held_lost(const struct held_fragment *h)
 		count(REASON_FRAGMENT_NOT_FOUND, h->direction, ETH_HLEN + h->length);
 }
 
-static __always_inline bool held_is_of(const struct held_fragment *h, const struct packet *p)
+static __always_inline bool held_is_of(const struct held_fragment *h, const struct packet *p,
+				       __u32 device)
 {
-	return h->id == p->fragment_id && h->protocol == p->tuple.protocol &&
+	return h->device == device && h->id == p->fragment_id && h->protocol == p->tuple.protocol &&
 	       address_equal(&h->source, &p->tuple.source) &&
 	       address_equal(&h->destination, &p->tuple.destination);
 }
@@ -97,7 +110,7 @@ __noinline int hold_fragment(struct __sk_buff *skb, const struct packet *p, __u3
 
 	if (!p || length < sizeof(struct iphdr) || length > HELD_BYTES)
 		return 0;
-	set = datagram_sender(p, sender);
+	set = held_set_of(p, sender);
 	for (int i = 0; i < HELD_EACH; i++) {
 		h = held_fragment(set, i);
 		if (!h)
@@ -112,6 +125,7 @@ __noinline int hold_fragment(struct __sk_buff *skb, const struct packet *p, __u3
 		h->id = p->fragment_id;
 		h->protocol = p->tuple.protocol;
 		h->direction = direction;
+		h->device = skb->ifindex;
 		h->length = length;
 		length = held_length(length);
 		if (bpf_skb_load_bytes(skb, ETH_HLEN, h->packet, length)) {
@@ -142,13 +156,14 @@ __noinline int release_fragments(struct __sk_buff *skb, const struct packet *p, 
 
 	if (!p)
 		return 0;
-	set = datagram_sender(p, sender);
+	set = held_set_of(p, sender);
 	for (int i = 0; i < HELD_EACH; i++) {
 		h = held_fragment(set, i);
 		if (!h)
 			return released;
 		until = h->until;
-		if (until <= now || until == HELD_BUSY || !held_is_of(h, p) || !held_take(h, until))
+		if (until <= now || until == HELD_BUSY || !held_is_of(h, p, device) ||
+		    !held_take(h, until))
 			continue;
 		if (!released && bpf_clone_redirect(skb, device, BPF_F_INGRESS)) {
 			held_lost(h);

@@ -628,6 +628,7 @@ export interface HeldFragment {
   length: number;
   protocol: number;
   direction: number;
+  device: number;
   packet: Uint8Array;
 }
 
@@ -641,6 +642,7 @@ export const heldFragment: Codec<HeldFragment> = {
     view.setUint32(offset + 44, value.length, true);
     view.setUint8(offset + 48, value.protocol);
     view.setUint8(offset + 49, value.direction);
+    view.setUint32(offset + 52, value.device, true);
     writeBytes(view, offset + 56, 2048, value.packet);
   },
   decode: (view, offset) => ({
@@ -651,6 +653,7 @@ export const heldFragment: Codec<HeldFragment> = {
     length: view.getUint32(offset + 44, true),
     protocol: view.getUint8(offset + 48),
     direction: view.getUint8(offset + 49),
+    device: view.getUint32(offset + 52, true),
     packet: readBytes(view, offset + 56, 2048),
   }),
 };

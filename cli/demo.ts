@@ -33,7 +33,7 @@ interface Trial {
 
 export async function runDemo({ options }: Invocation): Promise<number> {
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.env.has("NO_COLOR") && options.color !== false);
-  checkRequirements(undefined);
+  checkRequirements();
   if (options.end) {
     await tearDownLab(DIRECTORY);
     print("The demo is gone.\n");

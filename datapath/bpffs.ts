@@ -1,6 +1,6 @@
 /** The bpffs that pins are on, mounted again when it was unmounted, and pins of maps kept. */
 
-import { BpfMap, isBpffs, isPinned, makePinDirectory } from "./bpf/mod.ts";
+import { BpfMap, isBpffs, isPinned, makePinDirectory, requireBpffs } from "./bpf/mod.ts";
 import { pinFd } from "./bpf/pin.ts";
 import { mount } from "./ffi/libc.ts";
 
@@ -25,6 +25,28 @@ export class Bpffs {
     if (this.intact()) return;
     if (!isBpffs(this.#mountPoint)) mount("bpf", this.#mountPoint, "bpf", 0);
     for (const directory of this.#directories) makePinDirectory(directory);
+  }
+}
+
+/**
+ * Mounts a bpffs where there is none: it was not mounted yet, or was unmounted while no agent ran.
+ * Returns whether it did. Throws KernelError: the directory is not there, or holds other things.
+ */
+export function ensureBpffs(directory: string): boolean {
+  if (isBpffs(directory)) return false;
+  if (!isEmptyDirectory(directory)) requireBpffs(directory);
+  mount("bpf", directory, "bpf", 0);
+  return true;
+}
+
+function isEmptyDirectory(path: string): boolean {
+  try {
+    return Deno.readDirSync(path)[Symbol.iterator]().next().done === true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return false;
+    }
+    throw error;
   }
 }
 

@@ -15,12 +15,10 @@ import {
   type ConstantValue,
   makePinDirectory,
   openTc,
-  requireBpffs,
   requireKernelBtf,
   type TcDirection,
   unpin,
 } from "./bpf/mod.ts";
-import { dirname } from "@std/path";
 import { type ObjectName, readObject } from "./objects.ts";
 import { geteuid } from "./ffi/libc.ts";
 import { ERRNO, KernelError } from "./kernel_error.ts";
@@ -120,9 +118,9 @@ export type DeviceKind = keyof typeof DEVICE_PROGRAMS;
 
 /**
  * Throws an error that names the fix when this process cannot work with eBPF here: not root, no BTF
- * in the kernel, no bpffs where `bpffs` shall be made.
+ * in the kernel.
  */
-export function checkRequirements(bpffs: string | undefined): void {
+export function checkRequirements(): void {
   if (geteuid() !== 0) {
     throw new KernelError({
       operation: "load",
@@ -132,7 +130,6 @@ export function checkRequirements(bpffs: string | undefined): void {
     });
   }
   requireKernelBtf();
-  if (bpffs) requireBpffs(dirname(bpffs));
 }
 
 /** Rows that a pass of the garbage collector has deleted. */

@@ -117,11 +117,18 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
       assertEquals((await ping(near, web.ipv6)).code, 0);
     });
 
-    await t.step("an agent that comes back finds its pins", async () => {
-      await a.stopAgent("SIGKILL");
-      a.startAgent();
-      await a.ready();
-      await asDesired();
-    });
+    const away: [name: string, meanwhile: () => void][] = [
+      ["finds its pins", () => {}],
+      ["mounts its bpffs, unmounted meanwhile", () => faults.unmountBpffs(a)],
+    ];
+    for (const [name, meanwhile] of away) {
+      await t.step(`an agent that comes back ${name}`, async () => {
+        await a.stopAgent("SIGKILL");
+        meanwhile();
+        a.startAgent();
+        await a.ready();
+        await asDesired();
+      });
+    }
   });
 });

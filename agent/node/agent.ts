@@ -1,5 +1,7 @@
 /** The agent: the kernel opened, its parts made, started and served. */
 
+import { dirname } from "@std/path";
+import { ensureBpffs } from "../../datapath/bpffs.ts";
 import { checkRequirements } from "../../datapath/loader.ts";
 import type { HttpResponse } from "../api/http/http_response.ts";
 import { clearSocket, serveApi } from "../api/server.ts";
@@ -68,7 +70,9 @@ export class Agent implements AsyncDisposable {
 async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack): Promise<void> {
   using _slices = startingSlices();
   const startedAt = new Date();
-  checkRequirements(config.bpffs);
+  checkRequirements();
+  const mountPoint = dirname(config.bpffs);
+  if (ensureBpffs(mountPoint)) log.info("bpffs mounted", { directory: mountPoint });
   checkCgroup(config.cgroup);
   stack.use(await lockNode(config));
   // what cannot be had is found before anything of the node is touched

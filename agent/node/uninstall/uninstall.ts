@@ -19,7 +19,7 @@ export interface Uninstall extends UninstallPlan, Disposable {}
 
 /** Looks at the node; changes nothing. Throws KernelError for one who is not root. */
 export function planUninstall(installation: Installation): Uninstall {
-  checkRequirements(undefined);
+  checkRequirements();
   const netlink = NetlinkSocket.open();
   try {
     const pods = podNames(installation.runDir);

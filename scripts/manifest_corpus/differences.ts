@@ -50,7 +50,7 @@ export const KUBERNETES_ONLY: readonly KubernetesOnly[] = [
   { fault: /^parsing time /, reason: "the same" },
   {
     fault:
-      /^spec\.(finalizers|taints|providerID|unschedulable)|Namespace\.(spec|status)|NodeSpec\.spec\.(?!podCIDR)|Taint\./,
+      /^spec\.(finalizers|taints|providerID|unschedulable)|Namespace(Spec)?\.(spec|status)|NodeSpec\.spec\.(?!podCIDR)|Taint\./,
     reason: "of Nodes and Namespaces pilus reads addresses, pod CIDRs and labels",
   },
   {
@@ -83,7 +83,10 @@ export const KUBERNETES_ONLY: readonly KubernetesOnly[] = [
     fault: /^endpoints\[\d+\]\.addresses\[\d+\]: .*(should be a domain|RFC 1123 subdomain)/,
     reason: "slices of FQDNs are no backends here",
   },
-  { fault: /^metadata\.taints/, reason: "not read" },
+  {
+    fault: /^metadata\.taints|^strict decoding error: unknown field "spec\.(taints|tolerations)\[/,
+    reason: "not read",
+  },
   {
     fault: /^strict decoding error: unknown field "status\./,
     reason: "programs write the status, and newer ones write more",
@@ -158,5 +161,19 @@ export const PILUS_ONLY: readonly PilusOnly[] = [
     message: /the (address|string) "(0\d|::ffff:|[\d.]+\/0\d)/i,
     reason:
       "programs read 010.0.0.1 as 10.0.0.1 or as 8.0.0.1, and ::ffff:10.0.0.1 as either family",
+  },
+];
+
+/** What pilus reads in another way. */
+export interface OtherValue {
+  path: RegExp;
+  reason: string;
+}
+
+export const OTHER_VALUES: readonly OtherValue[] = [
+  { path: /\.(resources|capacity)$/, reason: "quantities are not read" },
+  {
+    path: /^Service\.spec\.sessionAffinityConfig$/,
+    reason: "Kubernetes drops it where sessionAffinity is None; pilus does not look at it then",
   },
 ];

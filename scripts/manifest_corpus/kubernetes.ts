@@ -12,6 +12,13 @@ export interface Fault {
   detail: string;
 }
 
+/** On a text. */
+export interface Answer {
+  faults: Fault[];
+  /** The resources as they were read, defaults included, as far as they can be. */
+  objects?: Record<string, unknown>[];
+}
+
 /** The version of Kubernetes that is asked. */
 export function kubernetesVersion(): string {
   const module = Deno.readTextFileSync(`${SOURCE}/go.mod`);
@@ -19,7 +26,7 @@ export function kubernetesVersion(): string {
 }
 
 /** Builds the program; the first time takes some minutes. */
-export async function kubernetes(texts: readonly string[]): Promise<Fault[][]> {
+export async function kubernetes(texts: readonly string[]): Promise<Answer[]> {
   const program = await Deno.makeTempFile();
   try {
     const build = await new Deno.Command("go", {
@@ -35,7 +42,7 @@ export async function kubernetes(texts: readonly string[]): Promise<Fault[][]> {
     const [{ stdout, success }] = await Promise.all([child.output(), written]);
     if (!success) throw new Error("The program of Kubernetes has failed");
     const answers = new TextDecoder().decode(stdout).trimEnd().split("\n");
-    return answers.map((line) => (JSON.parse(line) as { faults: Fault[] }).faults);
+    return answers.map((line) => JSON.parse(line) as Answer);
   } finally {
     await Deno.remove(program);
   }

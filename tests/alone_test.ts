@@ -10,6 +10,9 @@ Deno.test("a host without manifests is a node; a Node of its name comes before i
   await withLab({ nodes: 1, nodeManifests: false }, async ({ lab, a, pod, expectErrors }) => {
     const { podCidrs } = await a.status();
     assertEquals(podCidrs, ["10.222.0.0/24", "fd70:696c:7573::/64"]);
+    // the host forwards now, and listens to its routers all the same
+    const { stdout } = await a.exec(["sysctl", "-n", "net.ipv6.conf.eth0.accept_ra"]);
+    assertEquals(stdout.trim(), "2");
     const before = await pod(a, "before"), client = await pod(a, "client", { server: false });
     const reach = async (when: string) => {
       for (const family of FAMILIES) {

@@ -8,7 +8,7 @@ import { writeSysctls } from "../../datapath/net/netns.ts";
 import type { Table } from "../core/table.ts";
 import { type NodeDevice, requireDevices } from "../sources/kernel/devices.ts";
 import type { KernelFacts } from "../sources/kernel/kernel_facts.ts";
-import { NODE_SYSCTLS } from "./attachments/sysctls.ts";
+import { keepAdvertisements, NODE_SYSCTLS } from "./attachments/sysctls.ts";
 import { type AgentConfig, VXLAN_OVERHEAD } from "./config.ts";
 import type { ClusterNode } from "../cluster/rows.ts";
 import { ensureTunnel, raiseTunnel } from "./nodes/tunnel.ts";
@@ -46,6 +46,7 @@ export async function openKernel(
     const tunnel = vxlan
       ? ensureTunnel(netlink, config.tunnelPort, deviceMtu - VXLAN_OVERHEAD.ipv6)
       : 0;
+    keepAdvertisements(devices.rows().map(({ name }) => name));
     writeSysctls(NODE_SYSCTLS.map(({ name, value }) => [name, value]));
     const choice = await chooseSockmap(config.sockmap);
     const loader = stack.use(

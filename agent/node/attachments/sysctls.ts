@@ -19,6 +19,16 @@ export const NODE_SYSCTLS: readonly SysctlRow[] = [
   { name: "ipv4/conf/all/rp_filter", value: "0" },
 ];
 
+/**
+ * Before the node begins to forward: devices that take router advertisements as a host go on to take
+ * them, or the node would lose its own IPv6 routes when these run out.
+ */
+export function keepAdvertisements(devices: readonly string[]): void {
+  if (readSysctl("ipv6/conf/all/forwarding") !== "0") return;
+  const names = devices.map((device) => `ipv6/conf/${device}/accept_ra`);
+  writeSysctls(names.filter((name) => readSysctl(name) === "1").map((name) => [name, "2"]));
+}
+
 /** Whether a notice is of a value that is not wanted anywhere; the agent's own writes are not. */
 export function stopsForwarding(notice: Notice): boolean {
   return notice.kind === "netconf" && (notice.forwarding === 0 || (notice.rpFilter ?? 0) !== 0);

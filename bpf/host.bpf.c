@@ -170,6 +170,20 @@ static __always_inline int receive_for_service(struct __sk_buff *skb, struct pac
 	return nodeport_to_remote(skb, p);
 }
 
+/*
+ * Nobody answers at the service. Whoever connects is refused at once, unless the service has
+ * backends for clients of the cluster: then other nodes have some for this one, which may have come
+ * here a moment too early or late (as kube-proxy).
+ */
+static __always_inline int refuse_client(struct __sk_buff *skb, const struct packet *p)
+{
+	struct address to = p->tuple.destination;
+	struct service *s;
+
+	s = service_lookup(&to, p->tuple.destination_port, p->tuple.protocol);
+	return s && s->side[SCOPE_INTERNAL].count ? TC_ACT_SHOT : reject(skb, p);
+}
+
 /* A packet to the node itself, or a reply to a masqueraded connection. */
 static __always_inline int receive_for_node(struct __sk_buff *skb, struct packet *p)
 {
@@ -256,7 +270,7 @@ int from_netdev(struct __sk_buff *skb)
 		if (err || !host) {
 			err = err ? err : DROP(SERVICE_BACKEND_NOT_FOUND);
 			drop_on_arrival(skb, &p, err);
-			return err == DROP(SERVICE_BACKEND_NOT_FOUND) ? reject(skb, &p)
+			return err == DROP(SERVICE_BACKEND_NOT_FOUND) ? refuse_client(skb, &p)
 								      : TC_ACT_SHOT;
 		}
 		err = TC_ACT_UNSPEC;

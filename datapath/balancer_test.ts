@@ -405,6 +405,16 @@ both("source ranges, cluster addresses and services without backends are refused
   const reset = readFrame(run(node, "from_netdev", made).frame);
   assertEquals(ends(reset), [VIP[family], EMPTY_SERVICE_PORT, WORLD[family], 5000]);
   assertEquals(reset.payload[13], TCP.rst | TCP.ack);
+
+  // with backends elsewhere, and none for clients outside, another node may serve it
+  node.takeEvents();
+  const key = { address: parseIp(VIP[family]), port: EMPTY_SERVICE_PORT, protocol: 6 };
+  const row = node.maps.pilus_services.get(key)!;
+  const [internal, external] = row.side;
+  node.maps.pilus_services.set(key, { ...row, side: [{ ...internal, count: 1 }, external] });
+  const left = run(node, "from_netdev", made);
+  assertEquals([left.verdict, left.frame], [VERDICT.shot, made]);
+  assertEquals(node.takeEvents()[0]?.reason, DropReason.SERVICE_BACKEND_NOT_FOUND);
 });
 
 both("the prefilter drops what comes from its prefixes, and nothing else", (family) => {

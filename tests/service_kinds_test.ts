@@ -67,7 +67,7 @@ Deno.test("services do what their fields ask for", async (t) => {
     const labels = { app: "echo" };
     const client = await pod(a, "client");
     const here = await pod(a, "here", { labels });
-    const there = await pod(b, "there", { labels });
+    const there = await pod(b, "there", { labels: { ...labels, at: "there" } });
     const services = (node = a) => node.client.call<ServiceView[]>("/v1/services");
     const served = async (name: string, wanted: (service: ServiceView) => boolean) => {
       for (const node of [a, b]) {
@@ -106,6 +106,19 @@ Deno.test("services do what their fields ask for", async (t) => {
           const health = JSON.parse(await get(lab.outside, a[family], "/healthz", { port: 32000 }));
           assertEquals([health.service.name, health.localEndpoints], ["local", 1]);
         }
+        // a node without backends of its own says nothing: the balancer may know one that has
+        expectDrops("Service backend not found");
+        lab.apply(
+          "far",
+          manifest("far", 40, { at: "there" }, { externalTrafficPolicy: "Local" }),
+        );
+        await served("far", ({ backends }) => backends.length === 1);
+        const far = await settle(
+          () => tcp(lab.outside, balanced(40).ipv4, 80),
+          ({ error }) => error === "timeout",
+        );
+        assertEquals(far.error, "timeout");
+        lab.remove("far");
       },
     );
 

@@ -54,6 +54,9 @@ __noinline int leave_to_stack(struct __sk_buff *skb, const struct packet *p, int
 
 	if (!p)
 		return TC_ACT_UNSPEC;
+	/* twice, the second copy would wait there for a datagram that is complete */
+	if (unlikely((skb->mark & MARK_MASK) == MARK_STACK_HAS && p->flags & PACKET_FRAGMENT_LATER))
+		return TC_ACT_SHOT;
 	/* the stack looks behind a tag that has a priority only, and what is there was not parsed
 	 */
 	if (skb->vlan_present &&

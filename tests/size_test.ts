@@ -47,6 +47,7 @@ for (const { name, routing, args } of MODES) {
       expectDrops("Longer than the way to the backend allows", "First fragment not seen");
       await announce(lab, a);
       await serve(lab.outside);
+      await serve(a);
       const here = await pod(a, "here"), there = await pod(b, "there");
       const client = await pod(a, "client");
       for (const [number, app] of BACKENDS) {
@@ -100,6 +101,18 @@ for (const { name, routing, args } of MODES) {
         ["a pod to a service", client, (family) => balanced(21)[family], 7],
         ["a pod to outside", client, (family) => OUTSIDE[family], 7000],
       ];
+      await t.step(
+        "fragments in any order to the node itself leave nothing in its stack",
+        async () => {
+          for (const family of FAMILIES) {
+            const command = ["parts", a[family], 7000, JSON.stringify(Object.values(ORDERS))];
+            const { orders = [] } = await peer(lab.outside, command);
+            assertEquals(orders.flat(), orders.flat().map(() => true), family);
+          }
+          const { stdout } = await a.exec(["cat", "/proc/net/sockstat", "/proc/net/sockstat6"]);
+          assertEquals(stdout.match(/^FRAG6?: inuse \d+/gm), ["FRAG: inuse 0", "FRAG6: inuse 0"]);
+        },
+      );
       for (const [way, from, to, port] of ways) {
         await t.step(`fragments in any order, ${way}`, async () => {
           for (const family of FAMILIES) {

@@ -62,3 +62,4 @@ static __always_inline __u32 trace_level(void)
 #define MARK_NAT_DONE	0x0300 /* host program: the source is translated */
 #define MARK_OVERLAY	0x0400 /* the tunnel key is set */
 #define MARK_MASQUERADE 0x0500 /* pod program: translate the source where it leaves */
+#define MARK_STACK_HAS	0x0600 /* fragment_order.h: received anew, and the stack had it before */

@@ -6,6 +6,7 @@
  * other sets; who is outside shares none with pods.
  */
 #pragma once
+#include "config.h"
 #include "fragment.h"
 #include "events.h"
 
@@ -171,6 +172,9 @@ __noinline int release_fragments(struct __sk_buff *skb, const struct packet *p, 
 			return 0;
 		}
 		released = 1;
+		skb->mark &= ~MARK_MASK;
+		if (h->direction == METRIC_DIRECTIONS)
+			skb->mark |= MARK_STACK_HAS;
 		length = held_length(h->length);
 		if (bpf_skb_change_tail(skb, ETH_HLEN + length, 0) ||
 		    bpf_skb_store_bytes(skb, ETH_HLEN, h->packet, length, BPF_F_RECOMPUTE_CSUM) ||

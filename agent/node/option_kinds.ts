@@ -3,7 +3,9 @@
 import { type Option, OptionError } from "../core/option.ts";
 import { didYouMean } from "../core/nearest.ts";
 import {
+  type Cidr,
   formatCidr,
+  IPV4_PREFIX_BITS,
   isIpv4Cidr,
   maskCidr,
   parseCidr,
@@ -12,7 +14,19 @@ import {
 } from "../../datapath/net/ip.ts";
 
 /** Longer prefixes, in bits of 16 bytes, have no address for pods beside the router's. */
-export const POD_CIDR_LONGEST = 126;
+const POD_CIDR_LONGEST = 126;
+/** Shorter ones lead to everywhere: default routes, and the parts into which VPNs cut them. */
+const SHORTEST = 8;
+
+/** Whether the prefix leads to everywhere. */
+export function isEverywhere(cidr: Cidr): boolean {
+  return cidr.prefixLength - (isIpv4Cidr(cidr) ? IPV4_PREFIX_BITS : 0) < SHORTEST;
+}
+
+/** Whether pods may have the prefix: with room for the router's address and theirs, and for no others. */
+export function isForPods(cidr: Cidr): boolean {
+  return cidr.prefixLength <= POD_CIDR_LONGEST && !isEverywhere(cidr);
+}
 
 /** An option with its default and what its value becomes. */
 export interface AgentOption<Given, Value> extends Option {
@@ -105,11 +119,11 @@ export function podCidrs(
   const read = (given: readonly string[]) => {
     if (given.length === 1 && given[0] === "none") return [];
     const found = given.map(tryParseCidr).filter((cidr) => cidr !== undefined).map(maskCidr)
-      .filter(({ prefixLength }) => prefixLength <= POD_CIDR_LONGEST);
+      .filter(isForPods);
     const families = new Set(found.map(isIpv4Cidr));
     if (found.length !== given.length || families.size !== found.length) {
       throw new OptionError(
-        "takes `none`, or a prefix with room for pods (at most /30 and /126) for each family that " +
+        "takes `none`, or a prefix with room for pods (from /8 to /30 and /126) for each family that " +
           `pods shall have, such as 10.61.0.0/24,fd61::/64, not \`${given.join(",")}\``,
       );
     }

@@ -2,9 +2,12 @@
 
 import {
   type Cidr,
+  cidrContains,
   cidrContainsCidr,
   formatCidr,
+  formatIp,
   isIpv4,
+  parseCidr,
   tryParseIp,
 } from "../../../datapath/net/ip.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
@@ -12,6 +15,7 @@ import type { Node } from "../../kubernetes/resources.ts";
 import { derive } from "../../core/derive.ts";
 import { type Problem, problemTable } from "../../core/problem.ts";
 import { Table } from "../../core/table.ts";
+import { isEverywhere } from "../option_kinds.ts";
 import { podCidrsOf, podNetworks } from "./pod_networks.ts";
 
 /** Tables that follow the Node resources. Dispose of it to stop that. */
@@ -34,14 +38,46 @@ function clusterNode(node: Node, localName: string): ClusterNode {
     if (isIpv4(ip)) result.ipv4 ??= ip;
     else result.ipv6 ??= ip;
   }
-  const { podCIDR, podCIDRs = [] } = node.spec ?? {};
-  const prefixes = podCIDRs.length > 0 ? podCIDRs : podCIDR === undefined ? [] : [podCIDR];
-  return { ...result, ...podNetworks(prefixes) };
+  return { ...result, ...podNetworks(claimedPrefixes(node)) };
+}
+
+function claimedPrefixes({ spec: { podCIDR, podCIDRs = [] } = {} }: Node): string[] {
+  return podCIDRs.length > 0 ? podCIDRs : podCIDR === undefined ? [] : [podCIDR];
+}
+
+/** Of prefixes that are much more than pods can have: they would hide everybody else. */
+function claimProblems(nodes: readonly Node[]): Problem[] {
+  return nodes.flatMap((node) =>
+    claimedPrefixes(node).map(parseCidr).filter(isEverywhere).map((cidr) => ({
+      source: `Node ${node.metadata.name}`,
+      message: `podCIDR ${formatCidr(cidr)} is no prefix for pods: it is shorter than /8, and ` +
+        "others are in it",
+    }))
+  );
+}
+
+/** Of nodes' own addresses in a prefix: the way to them leads to its node's pods. */
+function hiddenProblem(
+  source: string,
+  cidr: Cidr,
+  owners: readonly { name: string; address: Uint8Array }[],
+): Problem[] {
+  const [first, ...more] = owners.filter(({ address }) => cidrContains(cidr, address));
+  if (!first) return [];
+  const hidden = `the address ${formatIp(first.address)} of Node ${first.name}`;
+  const others = more.length > 0 ? `, and ${more.length} more of nodes` : "";
+  return [{ source, message: `podCIDR ${formatCidr(cidr)} has ${hidden}${others}` }];
 }
 
 function nodeProblems(nodes: readonly ClusterNode[]): Problem[] {
   const problems: Problem[] = [];
   const seen: { name: string; cidr: Cidr }[] = [];
+  const owners = nodes.flatMap(({ name, addresses, routerIpv4, routerIpv6 }) =>
+    addresses
+      // of a host that is off the network
+      .filter((address) => address !== routerIpv4 && address !== routerIpv6)
+      .map((address) => ({ name, address }))
+  );
   for (const node of nodes) {
     const source = `Node ${node.name}`;
     if (!node.ipv4 && !node.ipv6) {
@@ -62,6 +98,7 @@ function nodeProblems(nodes: readonly ClusterNode[]): Problem[] {
         problems.push({ source, message: `podCIDR ${formatCidr(cidr)} overlaps ${where}` });
       }
       seen.push({ name: node.name, cidr });
+      problems.push(...hiddenProblem(source, cidr, owners));
     }
   }
   return problems;
@@ -98,6 +135,7 @@ export function deriveNodes(
       nodes,
     ),
     derive([nodes, source, lone], () => [
+      ...claimProblems(source.rows()),
       ...nodeProblems(nodes.rows()),
       ...alone().flatMap(({ name }) => strangerProblems(name, source.keys())),
     ], problems),

@@ -7,7 +7,7 @@ import {
   maskCidr,
   parseCidr,
 } from "../../../datapath/net/ip.ts";
-import { POD_CIDR_LONGEST } from "../option_kinds.ts";
+import { isForPods } from "../option_kinds.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 
 /** Of a node; at most one of each family. */
@@ -16,16 +16,11 @@ export type PodNetworks = Pick<
   "podCidrIpv4" | "podCidrIpv6" | "routerIpv4" | "routerIpv6"
 >;
 
-/** Whether there is room for the router's address and for pods. */
-export function hasRoom({ prefixLength }: Cidr): boolean {
-  return prefixLength <= POD_CIDR_LONGEST;
-}
-
-/** The first prefix of each family that has room. Throws TypeError when one is none. */
+/** The first prefix of each family that is for pods. Throws TypeError when one is none. */
 export function podNetworks(prefixes: readonly string[]): PodNetworks {
   const networks: PodNetworks = {};
   for (const cidr of prefixes.map((text) => maskCidr(parseCidr(text)))) {
-    if (!hasRoom(cidr)) continue;
+    if (!isForPods(cidr)) continue;
     const router = cidrAddress(cidr, 1);
     if (isIpv4Cidr(cidr)) {
       if (networks.podCidrIpv4) continue;

@@ -1,19 +1,10 @@
 /** Whether pods' addresses would hide somebody whom the host has a route to. */
 
-import {
-  type Cidr,
-  cidrContainsCidr,
-  equalIp,
-  formatCidr,
-  IPV4_PREFIX_BITS,
-  isIpv4Cidr,
-} from "../../../datapath/net/ip.ts";
+import { type Cidr, cidrContainsCidr, equalIp, formatCidr } from "../../../datapath/net/ip.ts";
 import type { Route } from "../../../datapath/net/route.ts";
+import { isEverywhere } from "../option_kinds.ts";
 import { ROUTE_PROTOCOL } from "./route_target.ts";
 import { podCidrsOf, type PodNetworks } from "./pod_networks.ts";
-
-/** Shorter prefixes lead to everywhere: default routes, and the parts into which VPNs cut them. */
-const SHORTEST = 8;
 
 /** Types of routes that lead to somebody. */
 const LEADING: readonly Route["type"][] = ["unicast", "local", "broadcast"];
@@ -33,15 +24,11 @@ export function collidingRoute(
   for (const cidr of podCidrsOf(networks)) {
     const route = others.find(({ destination }) =>
       cidrContainsCidr(cidr, destination) ||
-      lengthOf(destination) >= SHORTEST && cidrContainsCidr(destination, cidr)
+      !isEverywhere(destination) && cidrContainsCidr(destination, cidr)
     );
     if (route) return { cidr, route };
   }
   return undefined;
-}
-
-function lengthOf(cidr: Cidr): number {
-  return cidr.prefixLength - (isIpv4Cidr(cidr) ? IPV4_PREFIX_BITS : 0);
 }
 
 /** What an agent that ran before has left: to other nodes, to pods, of the router addresses. */

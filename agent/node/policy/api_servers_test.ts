@@ -26,20 +26,21 @@ status: {addresses: [{type: InternalIP, address: 192.168.60.${i}}]}
 class World implements Disposable {
   readonly tables = createResourceTables();
   readonly subjects = localSubjectTable();
+  readonly addresses = remoteAddressTable();
   readonly #stack = new DisposableStack();
   readonly #policies;
   readonly #ipcache;
   readonly problems;
 
   constructor(given: string[] = []) {
-    const { tables, subjects } = this;
+    const { tables, subjects, addresses } = this;
     const own = new Table<OwnAddress>({ name: "own", key: ({ address }) => String(address) });
     const { nodes } = this.#stack.use(deriveNodes(tables.Node, "node-a"));
     const cookies = new Cookies();
     const { apiServers } = this.#stack.use(
       deriveApiServers({ slices: tables.EndpointSlice, nodes, own, given }),
     );
-    const addresses = remoteAddressTable(), identities = identityTable();
+    const identities = identityTable();
     const cluster = { addresses, identities, apiServers };
     this.#policies = this.#stack.use(derivePolicies({ ...tables, ...cluster, subjects, cookies }));
     const { cidrs, compiled } = this.#policies;
@@ -124,6 +125,26 @@ Deno.test("kube-apiserver is where its EndpointSlices and the option say, here, 
   world.apply(slice([NODE_B], "demo"));
   assertEquals(await world.allowed("egress", ALL), [ELSEWHERE]);
   assertEquals(await world.said(), []);
+});
+
+Deno.test("who writes its EndpointSlices makes no pod of them, and no address that pods may get", async () => {
+  using world = new World();
+  world.apply(naming("kube-apiserver"));
+  const [known, vacant] = ["10.60.1.5", "10.60.1.6"] as const;
+  world.addresses.set({
+    pod: "demo/pod",
+    prefix: known,
+    identity: 300,
+    node: NODE_B,
+    key: 0,
+    cluster: "default",
+    labels: {},
+    namedPorts: [],
+    ready: true,
+  });
+  world.apply(slice([known, vacant]));
+  assertEquals(await world.allowed("egress", [known, vacant]), []);
+  assertEquals(await world.allowed("ingress", [known, vacant]), []);
 });
 
 Deno.test("an API server's node is a node still, and one elsewhere is the world's still", async () => {

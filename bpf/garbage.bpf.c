@@ -170,6 +170,15 @@ static long collect_fragment(struct bpf_map *map, __u32 *index, struct held_frag
 	return 0;
 }
 
+static long collect_datagram(struct bpf_map *map, __u32 *cell, struct datagram *d, __u64 *now)
+{
+	__s32 age = *now / NS_PER_SECOND - d->since;
+
+	if (age > DATAGRAM_S)
+		bpf_map_delete_elem(&pilus_datagrams, cell);
+	return 0;
+}
+
 static __always_inline void begin(struct pass *p, enum shared_table number, __u32 capacity)
 {
 	struct shared *table = shared_table(number);
@@ -221,6 +230,7 @@ int collect_garbage(struct garbage *ctx)
 	bpf_for_each_map_elem(&pilus_affinity, collect_client, &p, 0);
 	g.choices += end(&p);
 	bpf_for_each_map_elem(&pilus_shares, end_share, NULL, 0);
+	bpf_for_each_map_elem(&pilus_datagrams, collect_datagram, &p.now, 0);
 	bpf_for_each_map_elem(&pilus_held_fragments, collect_fragment, &p.now, 0);
 	for (int i = 0; i < SHARED_TABLES; i++)
 		counted(i);

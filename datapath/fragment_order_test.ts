@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { DropReason, EventType } from "./maps/generated.ts";
+import { createVeth } from "./net/link.ts";
 import {
   DEVICE_IFINDEX,
   DEVICE_MAC,
@@ -22,6 +23,8 @@ import { ETHERNET_HEADER, frame, ipPacket, PROTOCOL } from "./testdata/packets.t
 
 /** Of HELD_EACH in bpf/lib/fragment_order.h. */
 const CELLS = 48;
+/** Of SENDER_DATAGRAMS and DATAGRAM_S in bpf/lib/fragment.h. */
+const DATAGRAMS = 64, DATAGRAM_S = 60;
 
 type Ends = { source: string; destination: string; destinationMac?: Uint8Array };
 
@@ -144,11 +147,38 @@ both("a first fragment calls for what its own device has received alone", (famil
   const wire: Ends = { source: WORLD[family], destination: POD[family] };
   node.run("from_netdev", later(wire, 1), { ifindex: DEVICE_IFINDEX });
   node.fromPod(later(fromPod(family), 2));
+  waitUntil(node, LONG);
   const elsewhere = { ...wire, destinationMac: TUNNEL_MAC };
   node.run("from_netdev", first(elsewhere, 1), { ifindex: TUNNEL_IFINDEX });
   assertEquals(held(node).length, 2);
   node.run("from_netdev", first(wire, 1), { ifindex: DEVICE_IFINDEX });
   assertEquals(held(node).length, 1);
+});
+
+both("pods whose devices' numbers are alike have datagrams of their own each", async (family) => {
+  using node = new TestNode();
+  const twin = { ...OTHER_POD, ifindex: POD.ifindex + 256 };
+  createVeth(node.netlink, {
+    ...{ name: "twin", ifindex: twin.ifindex, mac: twin.hostMac, mtu: 1500 },
+    peer: { name: "twin-peer" },
+  });
+  node.setEndpoint(twin);
+  const datagrams = () => [...node.maps.pilus_datagrams.keys()].length;
+  for (const pod of [POD, twin]) {
+    for (let id = 1; id <= DATAGRAMS; id++) node.fromPod(first(fromPod(family, pod), id), pod);
+  }
+  assertEquals(datagrams(), 2 * DATAGRAMS);
+  for (let id = 1; id <= DATAGRAMS; id++) node.fromPod(later(fromPod(family), id));
+  assertEquals([held(node), drops(node)], [[], []]);
+  // of pods that have gone, too
+  const collect = () => node.program("collect_garbage").runElsewhere(new Uint8Array(24));
+  await collect();
+  assertEquals(datagrams(), 2 * DATAGRAMS);
+  for (const [cell, row] of [...node.maps.pilus_datagrams.entries()]) {
+    node.maps.pilus_datagrams.set(cell, { ...row, since: row.since - DATAGRAM_S - 10 >>> 0 });
+  }
+  await collect();
+  assertEquals(datagrams(), 0);
 });
 
 both("who is outside takes no room of a pod", (family) => {

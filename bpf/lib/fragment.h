@@ -4,14 +4,19 @@
  * sender has cells of its own, so that the datagrams of one push out no other's.
  */
 #pragma once
+#include "endpoint.h"
 #include "hash.h"
 #include "parse.h"
 
 /* Of one sender at the same time. */
 #define SENDER_DATAGRAMS 64
-/* Endpoints by the last bits of their slot, then others by a hash of their address. */
-#define LOCAL_SENDERS 256
+/* Numbers of devices by the slot of their ifindex, then others' by a hash of their address. */
+#define LOCAL_SENDERS ENDPOINT_SLOTS
 #define OTHER_SENDERS 128
+/* How many have room at the same time. */
+#define SENDERS_WITH_ROOM 384
+/* Longer than anybody waits for the rest of a datagram. */
+#define DATAGRAM_S 60
 
 struct datagram {
 	struct address source;
@@ -21,13 +26,16 @@ struct datagram {
 	__u8 pad[3];
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 pad2;
+	__u32 since; /* CLOCK_MONOTONIC, s */
 };
 
-/* Key: sender * SENDER_DATAGRAMS + the last bits of the id. No array: rows change as a whole. */
+/*
+ * Key: sender * SENDER_DATAGRAMS + the last bits of the id. No array: rows change as a whole. The
+ * collector deletes those that are over.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, (LOCAL_SENDERS + OTHER_SENDERS) * SENDER_DATAGRAMS);
+	__uint(max_entries, SENDERS_WITH_ROOM *SENDER_DATAGRAMS);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__type(key, __u32);
 	__type(value, struct datagram);
@@ -83,6 +91,7 @@ __noinline int track_datagram(struct packet *p, __u32 sender)
 	row.protocol = p->tuple.protocol;
 	row.source_port = p->tuple.source_port;
 	row.destination_port = p->tuple.destination_port;
+	row.since = bpf_ktime_get_coarse_ns() / NS_PER_SECOND;
 	bpf_map_update_elem(&pilus_datagrams, &cell, &row, BPF_ANY);
 	return 0;
 }

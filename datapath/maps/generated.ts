@@ -297,6 +297,7 @@ export interface Datagram {
   protocol: number;
   sourcePort: number;
   destinationPort: number;
+  since: number;
 }
 
 export const datagram: Codec<Datagram> = {
@@ -308,6 +309,7 @@ export const datagram: Codec<Datagram> = {
     view.setUint8(offset + 36, value.protocol);
     view.setUint16(offset + 40, value.sourcePort, false);
     view.setUint16(offset + 42, value.destinationPort, false);
+    view.setUint32(offset + 44, value.since, true);
   },
   decode: (view, offset) => ({
     source: readBytes(view, offset, 16),
@@ -316,6 +318,7 @@ export const datagram: Codec<Datagram> = {
     protocol: view.getUint8(offset + 36),
     sourcePort: view.getUint16(offset + 40, false),
     destinationPort: view.getUint16(offset + 42, false),
+    since: view.getUint32(offset + 44, true),
   }),
 };
 

@@ -7,10 +7,12 @@ import {
 } from "../../api/queued_delete.ts";
 import { fileInfo, namesIn, removeIfThere } from "../../core/missing_files.ts";
 
+const DRAFT_MS = 3_600_000;
+
 /** What draining did. */
 export interface DrainReport {
   deleted: string[];
-  /** Files that could not be read or done, with the reason; they stay, but unreadable ones are removed. */
+  /** Files that could not be read or done, with the reason; they stay, but what is no deletion is removed. */
   failed: { file: string; reason: string }[];
 }
 
@@ -24,33 +26,53 @@ export async function drainDeleteQueue(
 ): Promise<DrainReport> {
   const directory = deleteQueueDirectory(stateDir);
   const report: DrainReport = { deleted: [], failed: [] };
-  const files = namesIn(directory).filter((name) => name.endsWith(".json"));
+  const names = namesIn(directory);
+  names.filter((name) => name.startsWith(".")).forEach((name) =>
+    removeIfOld(`${directory}/${name}`)
+  );
+  const files = names.filter((name) => !name.startsWith(".") && name.endsWith(".json"));
   // together: their devices go in one call
   await Promise.all(files.map(async (file) => {
     const path = `${directory}/${file}`;
-    let row: QueuedDelete;
     try {
-      row = parse(Deno.readTextFileSync(path));
-    } catch (error) {
-      report.failed.push({ file, reason: (error as Error).message });
-      removeIfThere(path, { recursive: true });
-      return;
-    }
-    try {
+      const row = parse(Deno.readTextFileSync(path));
       await deleteEndpoint(row.containerId, row.ifname);
       removeIfThere(path);
       report.deleted.push(`${row.containerId}/${row.ifname}`);
     } catch (error) {
       report.failed.push({ file, reason: (error as Error).message });
+      if (isNoDeletion(error)) removeIfThere(path, { recursive: true });
     }
   }));
   return report;
 }
 
+/** Removes the draft of a plugin that was killed: none lives as long. */
+function removeIfOld(draft: string): void {
+  const written = fileInfo(draft)?.mtime?.getTime() ?? Infinity;
+  if (Date.now() - written > DRAFT_MS) removeIfThere(draft);
+}
+
+/** A file that cannot be read just now, as descriptors or the disk fail, is a deletion still. */
+function isNoDeletion(error: unknown): boolean {
+  return error instanceof NotQueued || error instanceof Deno.errors.IsADirectory;
+}
+
+/** A file of the queue with something else in it. */
+class NotQueued extends Error {}
+
+function contentsOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function parse(text: string): QueuedDelete {
-  const { containerId, ifname } = JSON.parse(text) as Partial<QueuedDelete>;
+  const { containerId, ifname } = Object(contentsOf(text)) as Partial<QueuedDelete>;
   if (typeof containerId !== "string" || typeof ifname !== "string") {
-    throw new TypeError("A queued deletion has containerId and ifname");
+    throw new NotQueued("A queued deletion is JSON with containerId and ifname");
   }
   return { containerId, ifname };
 }

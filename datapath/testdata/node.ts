@@ -137,6 +137,9 @@ export function takesOut(family: Family): boolean {
   return family === "ipv4" || major > 6 || (major === 6 && minor >= 3);
 }
 
+/** Of bpf/lib/fragment_order.h. */
+const HELD_BYTES = 2048;
+
 /** struct __sk_buff as test runs take it. `gsoSize` makes it one of several segments. */
 export function skbContext(ifindex: number, mark = 0, gsoSize = 0, ingressIfindex = 0): Bytes {
   const ctx = new Uint8Array(SKB_SIZE);
@@ -424,6 +427,8 @@ export class TestNode implements Disposable {
     const result = loaded.testRun({
       data: frame,
       ctx: skbContext(ifindex, mark, gsoSize, ingressIfindex),
+      // a fragment that waited takes the place of the first one
+      dataOutSize: frame.length + HELD_BYTES,
     });
     return {
       verdict: result.retval,

@@ -124,6 +124,12 @@ class StoryOf implements Story {
   ): Promise<LabPod> {
     this.lab.apply(`pod-${namespace}-${name}`, podManifest(node, namespace, name, labels));
     const pod = await node.addPod(namespace, name);
+    const remove = pod.delete.bind(pod);
+    pod.delete = () => {
+      // peers go on sending for a while
+      this.expectDrops("No known pod has the address");
+      return remove();
+    };
     this.pods.push(pod);
     await Promise.all(
       this.lab.nodes.filter((other) => other !== node).map((other) =>

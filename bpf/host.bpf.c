@@ -229,25 +229,22 @@ int from_netdev(struct __sk_buff *skb)
 	 */
 	if (unlikely(err || skb->vlan_present))
 		return leave_to_stack(skb, &p, err);
-	/* in tunnel mode, packets to the tunnel are more than those to pods */
-	if (routing_mode != ROUTING_VXLAN) {
-		ifindex = local_ifindex(&p.tuple.destination);
-		if (likely(ifindex))
-			goto local;
+	if (routing_mode == ROUTING_VXLAN) {
+		/* to the tunnel more often than to a pod: the cache would be asked in vain */
+		to = ipcache_exact(&p.tuple.destination);
+		ifindex = endpoint_ifindex(to);
+	} else {
+		ifindex = local_ifindex(&p.tuple.destination, &to);
 	}
-	to = ipcache_exact(&p.tuple.destination);
+	if (ifindex) {
+		err = receive_for_pod(skb, &p, ifindex);
+		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
+	}
 	if (!to)
 		return leave_to_stack(skb, &p, 0);
 	host = to->identity == IDENTITY_HOST;
 	if (host && tunnel_ifindex && is_to_tunnel_port(&p)) {
 		err = receive_from_tunnel(skb, &p);
-		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
-	}
-	if (to->flags & IPCACHE_LOCAL) {
-		ifindex = to->ifindex;
-		local_address_remember(&p.tuple.destination, ifindex);
-	local:
-		err = receive_for_pod(skb, &p, ifindex);
 		return err < TC_ACT_UNSPEC ? drop_on_arrival(skb, &p, err) : err;
 	}
 	if (!(host || to->flags & IPCACHE_SERVICE))

@@ -65,14 +65,9 @@ int from_overlay(struct __sk_buff *skb)
 	err = fragment_track(&p, 0);
 	if (err)
 		goto dropped;
-	ifindex = local_ifindex(&p.tuple.destination);
+	ifindex = local_ifindex(&p.tuple.destination, &to);
 	if (likely(ifindex))
 		return overlay_ingress(skb, &p, identity, ifindex);
-	to = ipcache_exact(&p.tuple.destination);
-	if (to && (to->flags & IPCACHE_LOCAL)) {
-		local_address_remember(&p.tuple.destination, to->ifindex);
-		return overlay_ingress(skb, &p, identity, to->ifindex);
-	}
 	if (identify(&p.tuple.destination, to) != IDENTITY_HOST) {
 		err = DROP(UNROUTABLE);
 		goto dropped;

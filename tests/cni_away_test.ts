@@ -3,12 +3,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { PLUGINS } from "./lab/cni_node.ts";
-
-interface Answer {
-  code: number;
-  // deno-lint-ignore no-explicit-any
-  json: any;
-}
+import { type CniAnswer, runPlugin } from "./lab/plugin_run.ts";
 
 interface Call {
   env?: Record<string, string>;
@@ -34,30 +29,21 @@ class Away implements Disposable {
     return { cniVersion: "1.0.0", name: "pilus", type: "pilus", socket, stateDir, ...more };
   }
 
-  async call(command: string, { env = {}, config = this.config(), open }: Call): Promise<Answer> {
-    await using child = new Deno.Command(this.#plugin[0]!, {
-      args: this.#plugin.slice(1),
+  call(
+    command: string,
+    { env = {}, config = this.config(), open = false }: Call,
+  ): Promise<CniAnswer> {
+    return runPlugin(this.#plugin, {
       env: {
-        NO_COLOR: "1",
         CNI_COMMAND: command,
         CNI_CONTAINERID: "c1",
         CNI_IFNAME: "eth0",
         CNI_NETNS: "/run/netns/none",
         ...env,
       },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    const text = typeof config === "string" ? config : JSON.stringify(config);
-    await writer.write(new TextEncoder().encode(text)).catch(() => {});
-    if (!open) await writer.close().catch(() => {});
-    const { code, stdout, stderr } = await child.output();
-    if (open) await writer.close().catch(() => {});
-    assertEquals(new TextDecoder().decode(stderr), "");
-    const out = new TextDecoder().decode(stdout);
-    return { code, json: out === "" ? undefined : JSON.parse(out) };
+      config,
+      open,
+    });
   }
 
   /** Somebody who takes one connection, and does that with it. */
@@ -104,7 +90,7 @@ class Away implements Disposable {
 /** What is expected: the code and the message, or nothing at all with exit 0. */
 type Expected = [code: number, message: RegExp] | [];
 
-function assertAnswer({ code, json }: Answer, [error, message]: Expected): void {
+function assertAnswer({ code, json }: CniAnswer, [error, message]: Expected): void {
   if (error === undefined) {
     assertEquals([code, json], [0, undefined]);
     return;

@@ -68,6 +68,15 @@ static __always_inline bool is_of_datagram(const struct packet *p, const struct 
 	       address_equal(&d->destination, &p->tuple.destination);
 }
 
+/* What the first fragment of the packet's datagram has left, or NULL. */
+static __always_inline struct datagram *known_datagram(const struct packet *p, __u32 sender)
+{
+	__u32 cell = datagram_cell(p, sender);
+	struct datagram *known = bpf_map_lookup_elem(&pilus_datagrams, &cell);
+
+	return known && is_of_datagram(p, known) ? known : NULL;
+}
+
 /* The rest of fragment_track(), with a stack frame of its own. */
 __noinline int track_datagram(struct packet *p, __u32 sender)
 {
@@ -76,10 +85,9 @@ __noinline int track_datagram(struct packet *p, __u32 sender)
 
 	if (!p)
 		return DROP(FRAGMENT_NOT_FOUND);
-	cell = datagram_cell(p, sender);
 	if (p->flags & PACKET_FRAGMENT_LATER) {
-		known = bpf_map_lookup_elem(&pilus_datagrams, &cell);
-		if (!known || !is_of_datagram(p, known))
+		known = known_datagram(p, sender);
+		if (!known)
 			return DROP(FRAGMENT_NOT_FOUND);
 		p->tuple.source_port = known->source_port;
 		p->tuple.destination_port = known->destination_port;
@@ -92,6 +100,7 @@ __noinline int track_datagram(struct packet *p, __u32 sender)
 	row.source_port = p->tuple.source_port;
 	row.destination_port = p->tuple.destination_port;
 	row.since = bpf_ktime_get_coarse_ns() / NS_PER_SECOND;
+	cell = datagram_cell(p, sender);
 	bpf_map_update_elem(&pilus_datagrams, &cell, &row, BPF_ANY);
 	return 0;
 }

@@ -93,14 +93,6 @@ static __always_inline bool held_is_of(const struct held_fragment *h, const stru
 	       address_equal(&h->destination, &p->tuple.destination);
 }
 
-static __always_inline bool datagram_is_known(const struct packet *p, __u32 sender)
-{
-	__u32 cell = datagram_cell(p, sender);
-	struct datagram *known = bpf_map_lookup_elem(&pilus_datagrams, &cell);
-
-	return known && is_of_datagram(p, known);
-}
-
 /* Keeps a later fragment whose first one has not arrived. Returns whether it did. */
 __noinline int hold_fragment(struct __sk_buff *skb, const struct packet *p, __u32 sender,
 			     __u32 direction)
@@ -136,7 +128,7 @@ __noinline int hold_fragment(struct __sk_buff *skb, const struct packet *p, __u3
 		until = now + HOLD_NS;
 		held_set(h, until);
 		/* its first one may have arrived meanwhile, on another CPU */
-		if (!datagram_is_known(p, sender) || !held_take(h, until))
+		if (!known_datagram(p, sender) || !held_take(h, until))
 			return 1;
 		held_set(h, HELD_FREE);
 		return 0;
@@ -197,7 +189,7 @@ static __always_inline int order_fragment(struct __sk_buff *skb, const struct pa
 {
 	if (!(p->flags & PACKET_FRAGMENT_LATER))
 		return release_fragments(skb, p, sender) ? FRAGMENT_RELEASED : FRAGMENT_GOES_ON;
-	if (datagram_is_known(p, sender) || !hold_fragment(skb, p, sender, direction))
+	if (known_datagram(p, sender) || !hold_fragment(skb, p, sender, direction))
 		return FRAGMENT_GOES_ON;
 	return FRAGMENT_HELD;
 }

@@ -75,6 +75,12 @@ static __always_inline struct ipcache_entry *ipcache_exact(const struct address 
 	return bpf_map_lookup_elem(&pilus_ipcache, a);
 }
 
+/* The ifindex of the endpoint of this node whose address it is, or 0. */
+static __always_inline __u32 endpoint_ifindex(const struct ipcache_entry *row)
+{
+	return row && row->flags & IPCACHE_LOCAL ? row->ifindex : 0;
+}
+
 static __always_inline struct ipcache_entry *ipcache_prefix(const struct address *a)
 {
 	struct cidr_key key;

@@ -23,31 +23,26 @@ struct {
 	__type(value, struct local_address);
 } pilus_local_addresses SEC(".maps");
 
-static __always_inline struct local_address *local_address_row(const struct address *a)
+/*
+ * The ifindex of the endpoint that has the address; 0: no endpoint of this node. `row` is then the
+ * ipcache's, or NULL.
+ */
+static __always_inline __u32 local_ifindex(const struct address *a, struct ipcache_entry **row)
 {
-	__u32 slot = sender_slot(a);
+	__u32 slot = sender_slot(a), ifindex;
+	struct local_address *known = bpf_map_lookup_elem(&pilus_local_addresses, &slot);
 
-	return bpf_map_lookup_elem(&pilus_local_addresses, &slot);
-}
-
-/* The ifindex of the endpoint that has the address, or 0: not known here, ask the ipcache. */
-static __always_inline __u32 local_ifindex(const struct address *a)
-{
-	struct local_address *row = local_address_row(a);
-
-	return row && row->expires >= bpf_jiffies64() && address_equal(&row->address, a)
-		   ? row->ifindex
-		   : 0;
-}
-
-/* Keeps what the ipcache said of an endpoint's address. */
-static __always_inline void local_address_remember(const struct address *a, __u32 ifindex)
-{
-	struct local_address *row = local_address_row(a);
-
-	if (!row)
-		return;
-	row->address = *a;
-	row->ifindex = ifindex;
-	row->expires = bpf_jiffies64() + SENDER_JIFFIES;
+	*row = NULL;
+	if (!known)
+		return 0;
+	if (likely(known->expires >= bpf_jiffies64() && address_equal(&known->address, a)))
+		return known->ifindex;
+	*row = ipcache_exact(a);
+	ifindex = endpoint_ifindex(*row);
+	if (!ifindex)
+		return 0;
+	known->address = *a;
+	known->ifindex = ifindex;
+	known->expires = bpf_jiffies64() + SENDER_JIFFIES;
+	return ifindex;
 }

@@ -228,14 +228,9 @@ __noinline __u64 decapsulate(struct __sk_buff *skb, struct packet *p)
 	if (identity < 0)
 		return 0;
 	end = p->tuple.destination;
-	ifindex = local_ifindex(&end);
-	if (unlikely(!ifindex)) {
-		row = ipcache_exact(&end);
-		if (!row || !(row->flags & IPCACHE_LOCAL))
-			return 0;
-		ifindex = row->ifindex;
-		local_address_remember(&end, ifindex);
-	}
+	ifindex = local_ifindex(&end, &row);
+	if (!ifindex)
+		return 0;
 	if (bpf_skb_adjust_room(skb, -ENCAPSULATION, BPF_ADJ_ROOM_MAC,
 				p->family == 6 ? ADJ_ROOM_DECAP_L3_IPV6 : 0))
 		return 0;

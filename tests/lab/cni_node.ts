@@ -3,7 +3,6 @@
  * one. The programs are not there; the namespaces, devices, routes and packets are.
  */
 
-import { assertEquals } from "@std/assert";
 import type { DatabaseSync } from "node:sqlite";
 import type { Endpoint } from "../../agent/api/endpoint.ts";
 import { type ApiServer, serveApi } from "../../agent/api/server.ts";
@@ -22,6 +21,7 @@ import {
   writeSysctls,
 } from "../../datapath/net/netns.ts";
 import { listRoutes } from "../../datapath/net/route.ts";
+import { type CniAnswer, type PluginRun, runPlugin } from "./plugin_run.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -55,12 +55,6 @@ class Attached implements EndpointDatapath {
   serves(ifindex: number): boolean {
     return this.devices.has(ifindex);
   }
-}
-
-export interface CniAnswer {
-  code: number;
-  // deno-lint-ignore no-explicit-any
-  json: any;
 }
 
 /** A node in a namespace of its own: manager and API here, plugin and pods as a runtime has them. */
@@ -141,18 +135,13 @@ export class CniNode implements AsyncDisposable {
   }
 
   /** Runs the plugin as a process. */
-  async cni(
+  cni(
     command: string,
     name: string,
-    { config = this.config(), env = {} }: {
-      config?: unknown;
-      env?: Record<string, string>;
-    } = {},
+    { config = this.config(), env = {} }: Partial<Pick<PluginRun, "config" | "env">> = {},
   ): Promise<CniAnswer> {
-    await using child = new Deno.Command(this.plugin[0]!, {
-      args: this.plugin.slice(1),
+    return runPlugin(this.plugin, {
       env: {
-        NO_COLOR: "1",
         CNI_COMMAND: command,
         CNI_CONTAINERID: `container-${name}`,
         CNI_NETNS: `${this.directory}/pod-${name}`,
@@ -161,18 +150,8 @@ export class CniNode implements AsyncDisposable {
         CNI_PATH: "/nowhere",
         ...env,
       },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    const text = typeof config === "string" ? config : JSON.stringify(config);
-    await writer.write(new TextEncoder().encode(text)).catch(() => {});
-    await writer.close().catch(() => {});
-    const { code, stdout, stderr } = await child.output();
-    const out = new TextDecoder().decode(stdout);
-    assertEquals(new TextDecoder().decode(stderr), "");
-    return { code, json: out === "" ? undefined : JSON.parse(out) };
+      config,
+    });
   }
 
   /** What is left of pods on the node, in words. */

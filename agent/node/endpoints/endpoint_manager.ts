@@ -359,11 +359,10 @@ export class EndpointManager implements Disposable {
    */
   repair(keys: Iterable<string> = this.table.keys()): number {
     this.#records.retry((key) => this.#turns.isBusy(key));
-    const endpoints = [...keys].map((key) => this.table.get(key)).filter((endpoint) =>
-      endpoint !== undefined && endpoint.state !== "creating" &&
-      !this.#turns.isBusy(endpointKey(endpoint))
+    const endpoints = [...keys].flatMap((key) =>
+      this.#turns.isBusy(key) ? [] : this.table.get(key) ?? []
     );
-    return this.#devices.repair(endpoints as Endpoint[]);
+    return this.#devices.repair(endpoints.filter(({ state }) => state !== "creating"));
   }
 
   /** Gives pods back what they lost when their end was down. Returns those that had lost something. */

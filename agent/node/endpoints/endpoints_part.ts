@@ -269,7 +269,7 @@ export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
         for (const notice of notices) {
           const up = endpointThatIsUp(notice, endpoints);
           if (up) cameUp.add(endpointKey(up));
-          if (concernsEndpoint(notice, endpoints)) healAll();
+          if (concernsEndpoint(notice, endpoints, manager.router)) healAll();
           else if (up) healing.soon();
         }
       }));

@@ -1,17 +1,30 @@
 /** Endpoints healed when the kernel says that something of them has gone. */
 
+import { formatIp } from "../../../datapath/net/ip.ts";
 import { IFF_LOWER_UP, IFF_UP } from "../../../datapath/net/link.ts";
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
 import type { Table } from "../../core/table.ts";
 import type { Timer } from "../../core/timer.ts";
+import type { AddressPair } from "../ipam/address_pool.ts";
 
 /** Milliseconds between two turns: a pod that deletes its device over and over costs no more than that. */
 const PAUSE_MS = 500;
 
-/** Whether the notice may mean that a device, route or address of an endpoint has gone. */
-export function concernsEndpoint(notice: Notice, endpoints: Table<Endpoint>): boolean {
+/**
+ * Whether the notice may mean that a device or route of an endpoint has gone. The routes go with the router
+ * address that is their source, silently, and can come back when it is back.
+ */
+export function concernsEndpoint(
+  notice: Notice,
+  endpoints: Table<Endpoint>,
+  router: AddressPair,
+): boolean {
   if (notice.kind === "overrun") return true;
+  if (notice.kind === "address") {
+    const ip = formatIp(notice.address.cidr.address);
+    return !notice.gone && (ip === router.ipv4 || ip === router.ipv6);
+  }
   const ifindex = notice.kind === "link" && notice.gone
     ? notice.link.ifindex
     : notice.kind === "route" && notice.gone

@@ -213,6 +213,10 @@ export function restorePod(netns: FileDescriptor, endpoint: Endpoint, node: Node
   return restored + addMissingRoutes(pod, podRoutes(endpoint, node, ifindex));
 }
 
+/** The source counts: the kernel takes it from an IPv6 route when the address goes. */
+const hostRouteKey = ({ destination, ifindex, source }: Route) =>
+  `route ${formatCidr(destination)} ${ifindex} ${source ? formatIp(source) : ""}`;
+
 /** Of so many endpoints each is asked for by itself; of more, all that the kernel has is read once. */
 const FEW = 4;
 
@@ -226,7 +230,7 @@ export function repairHost(
     ? [{}]
     : endpoints.map(({ hostIfindex: ifindex }) => ({ ifindex }));
   const have = new Set(asked.flatMap((filter) => [
-    ...listRoutes(host, filter).map((r) => `route ${formatCidr(r.destination)} ${r.ifindex}`),
+    ...listRoutes(host, filter).map(hostRouteKey),
     ...listNeighbours(host, filter).filter((n) => n.permanent)
       .map((n) => `neighbour ${formatIp(n.ip)} ${n.ifindex} ${formatMac(n.mac)}`),
   ]));
@@ -235,7 +239,7 @@ export function repairHost(
     const { hostIfindex: ifindex, podMac } = endpoint;
     try {
       for (const route of hostRoutes(endpoint, node)) {
-        if (have.has(`route ${formatCidr(route.destination)} ${ifindex}`)) continue;
+        if (have.has(hostRouteKey(route))) continue;
         replaceRoute(host, route);
         repaired++;
       }
@@ -247,6 +251,8 @@ export function repairHost(
     } catch (error) {
       // its device has just gone, of which the kernel gives notice, or somebody has set it down
       if (isErrno(error, "ENETDOWN")) setLink(host, ifindex, { up: true });
+      // no route without its source: the endpoints are looked at again when the address is back
+      else if (isErrno(error, "EINVAL") && !hasRouterAddresses(host, node.router)) break;
       else if (!isErrno(error, "ENODEV")) throw error;
     }
   }
@@ -346,4 +352,11 @@ export function addRouterAddresses(host: NetlinkSocket, router: AddressPair): vo
   for (const ip of addressesOf(router)) {
     addAddress(host, { ifindex: lo.ifindex, cidr: hostCidr(ip) });
   }
+}
+
+/** Whether the host's lo has the router addresses. */
+function hasRouterAddresses(host: NetlinkSocket, router: AddressPair): boolean {
+  const { ifindex } = getLink(host, "lo");
+  const there = listAddresses(host, { ifindex }).map(({ cidr }) => formatIp(cidr.address));
+  return addressesOf(router).every((ip) => there.includes(formatIp(ip)));
 }

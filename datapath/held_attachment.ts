@@ -46,6 +46,11 @@ export class HeldAttachment implements Disposable {
     );
   }
 
+  /** How many links and filters there are. */
+  get count(): number {
+    return this.#held.length;
+  }
+
   /** Whether everything is attached with its program, and pinned. */
   intact(): boolean {
     return this.#held.every((held) => isAttached(held) && hasPin(held));

@@ -117,17 +117,26 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
       assertEquals((await ping(near, web.ipv6)).code, 0);
     });
 
-    const away: [name: string, meanwhile: () => void][] = [
-      ["finds its pins", () => {}],
-      ["mounts its bpffs, unmounted meanwhile", () => faults.unmountBpffs(a)],
+    const away: [name: string, meanwhile: () => void, changed: boolean][] = [
+      ["finds its pins", () => {}, false],
+      ["mounts its bpffs, unmounted meanwhile", () => faults.unmountBpffs(a), true],
+      ["attaches what was detached", () => faults.detachDevice(a, web.hostDevice), true],
+      ["attaches what the sockets lost", () => faults.detachLinks(a, socketPin), true],
     ];
-    for (const [name, meanwhile] of away) {
+    for (const [name, meanwhile, changed] of away) {
       await t.step(`an agent that comes back ${name}`, async () => {
         await a.stopAgent("SIGKILL");
+        const before = Date.now();
         meanwhile();
         a.startAgent();
         await a.ready();
         await asDesired();
+        // what was open while nobody could report it is reported afterwards
+        const { lapses } = await a.status();
+        const lapse = lapses.find(({ reconciler }) => reconciler === "attachments");
+        assertEquals(lapse !== undefined, changed);
+        if (!lapse) return;
+        assert(Date.parse(lapse.since) <= before && before <= Date.parse(lapse.until!));
       });
     }
   });

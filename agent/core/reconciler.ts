@@ -69,6 +69,11 @@ export interface ReconcilerOptions<Row> {
    * @default {30_000}
    */
   repairIntervalMs?: number;
+  /**
+   * When an earlier run last found the kernel as desired, and the keys of what was changed since then:
+   * the rows among them that are desired still are a lapse.
+   */
+  earlier?: { at: Date; changed: readonly string[] };
 }
 
 /** How a row fares: `done` when the kernel has it as desired. */
@@ -128,6 +133,7 @@ export class Reconciler<Row> implements AsyncDisposable {
   #minBackoffMs: number;
   #maxBackoffMs: number;
   #repairIntervalMs: number;
+  readonly #earlier: ReconcilerOptions<Row>["earlier"];
 
   /** What the kernel may have and the table does not. */
   #strays = new Map<string, Row>();
@@ -160,6 +166,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     this.#minBackoffMs = options.minBackoffMs ?? 100;
     this.#maxBackoffMs = options.maxBackoffMs ?? 30_000;
     this.#repairIntervalMs = options.repairIntervalMs ?? 30_000;
+    this.#earlier = options.earlier;
   }
 
   /**
@@ -180,6 +187,10 @@ export class Reconciler<Row> implements AsyncDisposable {
       this.#runner.request();
     });
     for (const key of this.#desired.keys()) this.#dirty.add(key);
+    if (this.#earlier) {
+      const { at, changed } = this.#earlier;
+      this.#lapsed(at, changed.filter((key) => this.#desired.has(key)));
+    }
     this.#adopt();
     await this.#runner.run();
     this.#repairTimer = setInterval(() => void this.repair(), this.#repairIntervalMs);
@@ -229,8 +240,7 @@ export class Reconciler<Row> implements AsyncDisposable {
       const since = this.#comparedAt;
       const rows = this.#adopt();
       found = rows.length;
-      this.#repairs += found;
-      if (found > 0) this.#lapses.open(since, rows);
+      this.#lapsed(since, rows);
       return this.#pass();
     });
     return found;
@@ -255,6 +265,12 @@ export class Reconciler<Row> implements AsyncDisposable {
     if (failure) return { state: "error", reason: failure.reason, attempts: failure.attempts };
     if (this.#dirty.has(key)) return { state: "pending" };
     return this.#desired.has(key) ? { state: "done" } : undefined;
+  }
+
+  #lapsed(since: Date, rows: readonly string[]): void {
+    if (rows.length === 0) return;
+    this.#repairs += rows.length;
+    this.#lapses.open(since, rows);
   }
 
   /** Reads the kernel; marks what differs from the desired rows. Returns the keys of those that did unexpectedly. */

@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { type ApplyResult, ReconcileError, Reconciler, type Target } from "./reconciler.ts";
+import {
+  type ApplyResult,
+  ReconcileError,
+  Reconciler,
+  type ReconcilerOptions,
+  type Target,
+} from "./reconciler.ts";
 import { settled } from "./schedule.ts";
 import { Table } from "./table.ts";
 
@@ -39,7 +45,9 @@ class MemoryTarget implements Target<Row> {
   }
 }
 
-function setup(options: { batchSize?: number; repairIntervalMs?: number } = {}) {
+function setup(
+  options: Partial<Pick<ReconcilerOptions<Row>, "batchSize" | "repairIntervalMs" | "earlier">> = {},
+) {
   const desired = new Table<Row>({ name: "desired", key: (row) => row.id });
   const target = new MemoryTarget();
   const reconciler = new Reconciler({
@@ -197,6 +205,23 @@ Deno.test("Reconciler says since when, until when and where the kernel was not a
   }
   const { lapses } = reconciler.status();
   assertEquals([lapses.length, lapses.at(-1)!.rows.length, lapses.at(-1)!.count], [16, 8, 20]);
+});
+
+Deno.test("Reconciler says what was changed before it was there, of what is desired still", async () => {
+  const at = new Date(Date.now() - 60_000);
+  await using stack = new AsyncDisposableStack();
+  const { desired, reconciler } = setup({ earlier: { at, changed: ["a", "gone"] } });
+  stack.use(reconciler);
+  for (const id of ["a", "b"]) desired.set({ id, value: 1 });
+  await reconciler.start();
+  const { lapses, repairs } = reconciler.status();
+  assertEquals(lapses.map(({ since, rows, count }) => [since, rows, count]), [[at, ["a"], 1]]);
+  assert(lapses[0]!.until! > at);
+  assertEquals(repairs, 1);
+  const calm = setup({ earlier: { at, changed: ["gone"] } }).reconciler;
+  stack.use(calm);
+  await calm.start();
+  assertEquals(calm.status().lapses, []);
 });
 
 Deno.test("Reconciler.stop() leaves the kernel alone from then on", async () => {

@@ -8,77 +8,103 @@ import { attemptEach } from "../../core/attempt_each.ts";
 import type { ApplyResult, Target } from "../../core/reconciler.ts";
 import { HOST_IFNAME } from "../endpoints/plumbing.ts";
 import type { AttachmentRow } from "./attachment.ts";
+import type { AttachmentRecord } from "./attachment_record.ts";
 
 /** Options for an {@linkcode AttachmentTarget}. */
 export interface AttachmentTargetOptions {
   loader: Loader;
   bpffs: Bpffs;
+  record: AttachmentRecord;
   cgroup: string;
   xdp: XdpChoice;
   /** Called when it is known where a device runs its XDP program. */
   onXdp: (state: XdpDeviceState) => void;
 }
 
+interface Held {
+  row: AttachmentRow;
+  attachment: HeldAttachment;
+}
+
 /** See the module. Disposing leaves everything attached. */
 export class AttachmentTarget implements Target<AttachmentRow>, Disposable {
   readonly #options: AttachmentTargetOptions;
-  readonly #held = new Map<string, { row: AttachmentRow; attachment: HeldAttachment }>();
+  readonly #held = new Map<string, Held>();
   /** Left by an earlier agent; taken over or removed by the first pass. */
   #adopted: AttachmentRow[];
+  /** When all that is held was last found as it was attached. */
+  #rightAt = new Date();
 
   constructor(options: AttachmentTargetOptions) {
     this.#options = options;
     this.#adopted = pinnedRows(options.loader.linkDirectory);
   }
 
+  /** Those rows of the agent before, by key, that are not attached any more as it left them. */
+  changedMeanwhile(): string[] {
+    const { record: { earlier }, loader } = this.#options;
+    return earlier?.rows.filter((row) => {
+      try {
+        using attachment = heldOf(loader.linkDirectory, row);
+        return attachment.count !== row.count || !attachment.intact();
+      } catch {
+        return true;
+      }
+    }).map(keyOf) ?? [];
+  }
+
   *read(): Generator<AttachmentRow> {
     yield* this.#adopted;
     this.#adopted = [];
+    const at = new Date();
+    let all = this.#held.size > 0;
     for (const { row, attachment } of this.#held.values()) {
       if (attachment.intact()) yield row;
+      else all = false;
     }
+    if (!all) return;
+    this.#rightAt = at;
+    this.#record();
+  }
+
+  #record(): void {
+    const rows = [...this.#held.values()].map(({ row, attachment: { count } }) => {
+      const { hook, device, ifindex } = row;
+      return { hook, device, ifindex, count };
+    });
+    this.#options.record.keep(rows, this.#rightAt);
   }
 
   apply(upserts: AttachmentRow[], deletes: AttachmentRow[]): ApplyResult<AttachmentRow> {
-    return {
-      failed: [
-        ...attemptEach(
-          deletes,
-          (row) => explained(`Cannot detach from ${row.device}`, () => this.#detach(row)),
-        ),
-        ...attemptEach(
-          upserts,
-          (row) =>
-            explained(`${row.subject} is without its ${row.hook} programs`, () => {
-              this.#options.bpffs.restore();
-              this.#attach(row);
-            }),
-        ),
-      ],
-    };
+    const failed = [
+      ...attemptEach(
+        deletes,
+        (row) => explained(`Cannot detach from ${row.device}`, () => this.#detach(row)),
+      ),
+      ...attemptEach(
+        upserts,
+        (row) =>
+          explained(`${row.subject} is without its ${row.hook} programs`, () => {
+            this.#options.bpffs.restore();
+            this.#attach(row);
+          }),
+      ),
+    ];
+    this.#record();
+    return { failed };
   }
 
   #attach(row: AttachmentRow): void {
     const { loader, cgroup, xdp, onXdp } = this.#options;
     const { hook, device, ifindex } = row;
-    const directory = loader.linkDirectory;
     const key = keyOf(row);
     const before = this.#held.get(key);
     // a link without its pin would be attached a second time
     before?.attachment.repin();
-    let attachment: HeldAttachment;
-    if (hook === "tc") {
-      loader.attachDevice(row.kind!, ifindex, device);
-      attachment = HeldAttachment.tc(directory, device, ifindex);
-    } else if (hook === "xdp") {
-      onXdp(loader.attachXdpDevice(ifindex, device, xdp));
-      attachment = HeldAttachment.pinned([hookPin(directory, device, "xdp")]);
-    } else {
-      loader.attachSockets(cgroup);
-      attachment = HeldAttachment.pinned(
-        Object.keys(SOCKET_HOOKS).map((name) => `${directory}/socket-${name}`),
-      );
-    }
+    if (hook === "tc") loader.attachDevice(row.kind!, ifindex, device);
+    else if (hook === "xdp") onXdp(loader.attachXdpDevice(ifindex, device, xdp));
+    else loader.attachSockets(cgroup);
+    const attachment = heldOf(loader.linkDirectory, row);
     before?.attachment[Symbol.dispose]();
     this.#held.set(key, { row, attachment });
   }
@@ -101,8 +127,20 @@ export class AttachmentTarget implements Target<AttachmentRow>, Disposable {
   }
 }
 
-function keyOf({ hook, device }: AttachmentRow): string {
+function keyOf({ hook, device }: Pick<AttachmentRow, "hook" | "device">): string {
   return `${hook} ${device}`;
+}
+
+/** What is attached for the row. Throws when a tc program is not. */
+function heldOf(
+  directory: string,
+  { hook, device, ifindex }: Pick<AttachmentRow, "hook" | "device" | "ifindex">,
+): HeldAttachment {
+  if (hook === "tc") return HeldAttachment.tc(directory, device, ifindex);
+  if (hook === "xdp") return HeldAttachment.pinned([hookPin(directory, device, "xdp")]);
+  return HeldAttachment.pinned(
+    Object.keys(SOCKET_HOOKS).map((name) => `${directory}/socket-${name}`),
+  );
 }
 
 /** Puts `what` before the message of an error. */

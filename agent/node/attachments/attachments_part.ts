@@ -11,6 +11,7 @@ import type { AgentConfig } from "../config.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Part } from "../part.ts";
 import { type AttachmentRow, attachmentTable } from "./attachment.ts";
+import { AttachmentRecord } from "./attachment_record.ts";
 import { AttachmentTarget } from "./attachment_target.ts";
 import { deviceRow, deviceTable, deviceTarget } from "./device_map.ts";
 import { mapPinTable, mapPinTarget } from "./pin_target.ts";
@@ -72,10 +73,10 @@ export function attachmentsPart(
   ], rows));
   const xdp = new Map<string, XdpDeviceState>();
   const bpffs = new Bpffs([loader.linkDirectory, loader.mapDirectory]);
+  const record = new AttachmentRecord(config.runDir);
   const target = stack.use(
     new AttachmentTarget({
-      loader,
-      bpffs,
+      ...{ loader, bpffs, record },
       cgroup: config.cgroup,
       xdp: config.xdp,
       onXdp(state) {
@@ -84,6 +85,7 @@ export function attachmentsPart(
       },
     }),
   );
+  const changed = target.changedMeanwhile();
   const attaching = stack.use(
     new Reconciler({
       name: "attachments",
@@ -91,6 +93,7 @@ export function attachmentsPart(
       target,
       repairIntervalMs: COMPARE_INTERVAL_MS,
       maxBackoffMs: COMPARE_INTERVAL_MS,
+      ...record.earlier ? { earlier: { at: record.earlier.at, changed } } : {},
     }),
   );
 

@@ -2,6 +2,7 @@
 
 import { join } from "@std/path";
 import { PUBLISHED } from "../../cluster/files/paths.ts";
+import { ATTACHMENTS } from "../attachments/attachment_record.ts";
 import { COPIES } from "../endpoints/endpoint_copies.ts";
 import { CNI_CONFIG_NAME } from "../cni/cni_config.ts";
 import { RESERVED_PORTS } from "../services/reserved_ports.ts";
@@ -32,7 +33,7 @@ export function filesPlan(installed: InstalledFiles): UninstallPlan {
     publications(installed),
     ownDirectory(
       installed.runDir,
-      (name) => ["pilus.sock", COPIES, RESERVED_PORTS].includes(name),
+      (name) => ["pilus.sock", COPIES, RESERVED_PORTS, ATTACHMENTS].includes(name),
     ),
     ownDirectory(installed.stateDir, (name) => STATE.test(name)),
   ];

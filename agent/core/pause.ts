@@ -1,0 +1,14 @@
+/** Waits that can end early. */
+
+/** Resolves to whether the time went by before the signal was aborted. */
+export function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return Promise.resolve(false);
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const abort = () => resolve(false);
+  signal.addEventListener("abort", abort, { once: true });
+  const timer = setTimeout(() => resolve(true), ms);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+  });
+}

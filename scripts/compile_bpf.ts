@@ -3,19 +3,29 @@
 /** Where Debian keeps <asm/types.h>, which clang -target bpf does not look for. */
 const ASM_INCLUDE = `/usr/include/${Deno.build.arch}-linux-gnu`;
 
+export interface CompileOptions {
+  includes?: string[];
+  /** Whether the object tells its types. @default {true} */
+  btf?: boolean;
+}
+
 /**
- * Compiles C to an object file with BTF and without DWARF.
+ * Compiles C to an object file without DWARF.
  * @param source a path ending in .c, or C text
  * @throws Error with the compiler's messages
  */
-export function compileBpf(source: string, includes: string[] = []): Uint8Array<ArrayBuffer> {
+export function compileBpf(
+  source: string,
+  { includes = [], btf = true }: CompileOptions = {},
+): Uint8Array<ArrayBuffer> {
   const directory = Deno.makeTempDirSync();
   try {
     let file = source;
     if (!source.endsWith(".c")) Deno.writeTextFileSync(file = `${directory}/text.c`, source);
     const object = `${directory}/object.o`;
     run("clang-19", [
-      ...["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fno-strict-aliasing", "-Wall", "-Werror"],
+      ...["-target", "bpf", "-mcpu=v3", "-O2", "-fno-strict-aliasing", "-Wall", "-Werror"],
+      ...btf ? ["-g"] : [],
       ...["-isystem", ASM_INCLUDE],
       ...includes.flatMap((path) => ["-I", path]),
       ...["-c", file, "-o", object],

@@ -45,7 +45,7 @@ export function compileShared(): Uint8Array<ArrayBuffer> {
   );
   const lines = headers.map((header) => `#include "${header}"`);
   mentions.forEach((type, i) => lines.push(`${type} mention_${i};`));
-  return compileBpf(lines.join("\n") + "\n", [lib]);
+  return compileBpf(lines.join("\n") + "\n", { includes: [lib] });
 }
 
 /** The text of the generated module, with the maps whose names begin with `prefix`. Throws Error when objects disagree about a type or a map. */

@@ -36,6 +36,11 @@ export class Btf {
     }
   }
 
+  /** That of an object without type information: it knows void alone. */
+  static none(): Btf {
+    return new Btf([{ kind: "void", name: "void", size: 0 }]);
+  }
+
   /** Parses the raw blob. Throws SyntaxError when it is none. */
   static parse(blob: Uint8Array): Btf {
     return new Btf(parseBtf(blob));
@@ -58,42 +63,49 @@ export class Btf {
     return this.type(this.resolveId(id));
   }
 
-  /** The id of the type without typedefs and qualifiers. */
+  /** The id of the type without typedefs and qualifiers. Throws RangeError for a typedef of itself. */
   resolveId(id: number): number {
-    for (;;) {
-      const type = this.type(id);
+    for (let at = id, steps = 0; steps < this.types.length; steps++) {
+      const type = this.type(at);
       switch (type.kind) {
         case "typedef":
         case "volatile":
         case "const":
         case "restrict":
         case "type_tag":
-          id = type.type;
+          at = type.type;
           break;
         default:
-          return id;
+          return at;
       }
     }
+    throw new RangeError(`BTF type ${id} (${this.type(id).name || "unnamed"}) is made of itself`);
   }
 
-  /** Bytes of a value of this type. */
+  /** Bytes of a value of this type. Throws RangeError for an array of itself. */
   sizeOf(id: number): number {
-    const type = this.resolve(id);
-    switch (type.kind) {
-      case "ptr":
-        return 8;
-      case "array":
-        return type.length * this.sizeOf(type.type);
-      case "int":
-      case "struct":
-      case "union":
-      case "enum":
-      case "datasec":
-      case "float":
-        return type.size;
-      default:
-        return 0;
+    let count = 1;
+    for (let at = id, steps = 0; steps < this.types.length; steps++) {
+      const type = this.resolve(at);
+      switch (type.kind) {
+        case "ptr":
+          return 8 * count;
+        case "array":
+          count *= type.length;
+          at = type.type;
+          break;
+        case "int":
+        case "struct":
+        case "union":
+        case "enum":
+        case "datasec":
+        case "float":
+          return type.size * count;
+        default:
+          return 0;
+      }
     }
+    throw new RangeError(`BTF type ${id} is an array of itself`);
   }
 
   /** The first type of the given name and kind. */

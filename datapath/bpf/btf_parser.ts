@@ -5,8 +5,17 @@ import type { BtfMember, BtfType } from "./btf_types.ts";
 const BTF_MAGIC = 0xeb9f;
 const decoder = new TextDecoder();
 
-/** The types in the blob by id; 0 is void. Throws SyntaxError when it is no BTF. */
+/** The types in the blob by id; 0 is void. Throws SyntaxError when it is no BTF, or not whole. */
 export function parseBtf(blob: Uint8Array): BtfType[] {
+  try {
+    return parse(blob);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new SyntaxError("BTF ends within a type", { cause: error });
+  }
+}
+
+function parse(blob: Uint8Array): BtfType[] {
   const view = new DataView(blob.buffer, blob.byteOffset, blob.byteLength);
   if (blob.length < 24 || view.getUint16(0, true) !== BTF_MAGIC) {
     throw new SyntaxError("Not little-endian BTF: the magic number is missing");

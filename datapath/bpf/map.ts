@@ -25,6 +25,7 @@ const PER_CPU: readonly number[] = [
   MapType.PERCPU_HASH,
   MapType.PERCPU_ARRAY,
   MapType.LRU_PERCPU_HASH,
+  MapType.PERCPU_CGROUP_STORAGE,
 ];
 
 const BATCH = 1024; // entries a call while iterating
@@ -82,13 +83,13 @@ export class BpfMap implements MapLayout, Disposable {
 
   /** The map pinned at `path`. Throws KernelError ENOENT when nothing is there. */
   static openPinned(path: string, name?: string): BpfMap {
-    return new BpfMap(new FileDescriptor(openPinFd(path)), name);
+    return new BpfMap(openPinFd(path, "map"), name);
   }
 
   /** As `openPinned`, but undefined when nothing is there. */
   static tryOpenPinned(path: string, name?: string): BpfMap | undefined {
-    const fd = tryOpenPinFd(path);
-    return fd === undefined ? undefined : new BpfMap(new FileDescriptor(fd), name);
+    const fd = tryOpenPinFd(path, "map");
+    return fd && new BpfMap(fd, name);
   }
 
   /** The map with this id. Throws KernelError ENOENT when there is none. */
@@ -145,6 +146,7 @@ export class BpfMap implements MapLayout, Disposable {
    */
   nextKey(key: Uint8Array | undefined, into: Uint8Array): boolean {
     this.#checkKey(into);
+    if (key) this.#checkKey(key);
     const result = libbpf.bpf_map_get_next_key(
       this.fd,
       key === undefined ? null : key as Bytes,

@@ -1,7 +1,7 @@
 /** An object file of eBPF programs and maps on its way into the kernel. */
 
 import { ERRNO, KernelError } from "../kernel_error.ts";
-import { dupFd, errno, FileDescriptor } from "../ffi/libc.ts";
+import { dupFd, errno } from "../ffi/libc.ts";
 import { cstring, fromCstring, NativeMemory } from "../ffi/memory.ts";
 import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
 import { Btf } from "./btf.ts";
@@ -37,12 +37,14 @@ interface ProgramLog {
  */
 export class BpfObject implements Disposable {
   readonly name: string;
-  /** The object's types. */
+  /** The object's types; void alone when it was compiled without `-g`. */
   readonly btf: Btf;
   #object: Deno.PointerValue;
   #maps = new Map<string, Deno.PointerObject>();
   #programs = new Map<string, Deno.PointerObject>();
   #loaded = false;
+  /** Another thread has the object: it is closed after that. */
+  #loading = false;
   // libbpf keeps pointers into it
   #file: Uint8Array<ArrayBuffer>;
 
@@ -51,13 +53,19 @@ export class BpfObject implements Disposable {
     this.#file = file;
     this.#object = libbpf.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
     if (this.#object === null) {
-      throw bpfError(errno(), "open object", name, { hint: "it is no eBPF object with BTF" });
+      const hint = "it is no eBPF object, or one with maps and without BTF: compile it with -g";
+      throw bpfError(errno(), "open object", name, { hint });
     }
-    const size = new Uint32Array(1);
-    const blob = libbpf.btf__raw_data(libbpf.bpf_object__btf(this.#object), size);
-    if (blob === null) throw bpfError(ERRNO.EINVAL, "open object", name, { hint: "it has no BTF" });
-    const raw = Deno.UnsafePointerView.getArrayBuffer(blob, size[0]!);
-    this.btf = Btf.parse(new Uint8Array(raw));
+    try {
+      this.btf = typesOf(this.#object);
+      this.#findParts();
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #findParts(): void {
     for (const map of pointers(libbpf.bpf_object__next_map, this.#object)) {
       this.#maps.set(readCstring(libbpf.bpf_map__name(map)), map);
       libbpf.bpf_map__set_pin_path(map, null); // pinned where pinMaps() says, not in libbpf's default
@@ -105,7 +113,8 @@ export class BpfObject implements Disposable {
       if (!variable) {
         throw new RangeError(
           `Object ${this.name} has no constant ${name}; it has ` +
-            (variables.map((v) => v.name).join(", ") || "none"),
+            (variables.map((v) => v.name).join(", ") ||
+              (this.btf.types.length > 1 ? "none" : "no BTF: compile it with -g")),
         );
       }
       const memory = this.#sectionMemory(variable.section);
@@ -138,9 +147,9 @@ export class BpfObject implements Disposable {
   pinMap(name: string, path: string): boolean {
     this.#requireState(false, "pin a map of");
     const map = this.#mapPointer(name);
-    const fd = tryOpenPinFd(path);
+    const fd = tryOpenPinFd(path, "map");
     if (fd !== undefined) {
-      using pinned = new BpfMap(new FileDescriptor(fd), name);
+      using pinned = new BpfMap(fd, name);
       this.#requireLayout(name, pinned, path);
     }
     checkBpf(libbpf.bpf_map__set_pin_path(map, cstring(path)), "set the pin path of map", name);
@@ -192,11 +201,21 @@ export class BpfObject implements Disposable {
     return this;
   }
 
-  /** As `load`, without stopping this thread while the kernel verifies. */
+  /**
+   * As `load`, without stopping this thread while the kernel verifies. Throws TypeError when the object
+   * was disposed meanwhile; what was loaded is gone then.
+   */
   async loadElsewhere(): Promise<this> {
     using stack = new DisposableStack();
     const logs = this.#prepareLogs(stack);
-    const result = await libbpf.load_elsewhere(this.#object);
+    const object = this.#object;
+    this.#loading = true;
+    const result = await libbpf.load_elsewhere(object);
+    this.#loading = false;
+    if (this.#object === null) {
+      libbpf.bpf_object__close(object);
+      throw new TypeError(`Cannot load object ${this.name}: disposed meanwhile`);
+    }
     if (result < 0) throw this.#loadError(result, logs);
     return this;
   }
@@ -233,11 +252,10 @@ export class BpfObject implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#object === null) return;
-    libbpf.bpf_object__close(this.#object);
+    if (!this.#loading) libbpf.bpf_object__close(this.#object);
     this.#object = null;
     this.#maps.clear();
     this.#programs.clear();
-    this.#file = new Uint8Array(0);
   }
 
   #declaredPins(): string[] {
@@ -303,6 +321,14 @@ export class BpfObject implements Disposable {
       `Object ${this.name} has no program ${name}; it has ${this.programNames.join(", ")}`,
     );
   }
+}
+
+/** The types that libbpf has read of the object. */
+function typesOf(object: Deno.PointerValue): Btf {
+  const btf = libbpf.bpf_object__btf(object), size = new Uint32Array(1);
+  const blob = btf && libbpf.btf__raw_data(btf, size);
+  if (!blob) return Btf.none();
+  return Btf.parse(new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(blob, size[0]!)));
 }
 
 let optionsName: NativeMemory | undefined; // libbpf copies it during the call

@@ -3,7 +3,7 @@
 import { ERRNO, KernelError } from "../kernel_error.ts";
 import { cstring } from "../ffi/memory.ts";
 import { libbpf } from "../ffi/libbpf.ts";
-import { statfsType } from "../ffi/libc.ts";
+import { describeFd, FileDescriptor, statfsType } from "../ffi/libc.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 
 /** BPF_FS_MAGIC of include/uapi/linux/magic.h. */
@@ -50,17 +50,39 @@ export function pinFd(fd: number, path: string): void {
   throw bpfError(result, "pin at", path, hintFor(result));
 }
 
-/** The descriptor of what is pinned at `path`. */
-export function openPinFd(path: string): number {
-  return checkBpf(libbpf.bpf_obj_get(cstring(path)), "open pinned", path);
+/** What can be pinned; the kernel calls its descriptors by these names. */
+export type PinKind = "map" | "prog" | "link";
+
+const KIND_NAMES = { map: "a map", prog: "a program", link: "a link" } as const;
+
+/** The descriptor of the map, program or link that is pinned at `path`. Throws KernelError EINVAL for another kind. */
+export function openPinFd(path: string, kind: PinKind): FileDescriptor {
+  return opened(checkBpf(libbpf.bpf_obj_get(cstring(path)), "open pinned", path), path, kind);
 }
 
 /** As `openPinFd`, but undefined when nothing is there. */
-export function tryOpenPinFd(path: string): number | undefined {
+export function tryOpenPinFd(path: string, kind: PinKind): FileDescriptor | undefined {
   const result = libbpf.bpf_obj_get(cstring(path));
-  if (result >= 0) return result;
+  if (result >= 0) return opened(result, path, kind);
   if (result === -ERRNO.ENOENT) return undefined;
   throw bpfError(result, "open pinned", path);
+}
+
+/** Links are called bpf_link before Linux 5.19. */
+function opened(number: number, path: string, kind: PinKind): FileDescriptor {
+  using stack = new DisposableStack();
+  const fd = stack.use(new FileDescriptor(number));
+  const [, found] = /^anon_inode:\[?bpf[-_](map|prog|link)\]?$/.exec(describeFd(number)) ?? [];
+  if (found !== kind) {
+    throw new KernelError({
+      operation: `open pinned ${KIND_NAMES[kind].slice(2)}`,
+      target: path,
+      errno: ERRNO.EINVAL,
+      hint: `${KIND_NAMES[found as PinKind] ?? "something else"} is pinned there`,
+    });
+  }
+  stack.move();
+  return fd;
 }
 
 /** Whether something is at `path`: a pin or a directory of pins. */

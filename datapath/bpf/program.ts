@@ -68,7 +68,7 @@ export class BpfProgram implements Disposable {
 
   /** The program pinned at `path`. Throws KernelError ENOENT when nothing is there. */
   static openPinned(path: string): BpfProgram {
-    return new BpfProgram(new FileDescriptor(openPinFd(path)));
+    return new BpfProgram(openPinFd(path, "prog"));
   }
 
   /** The program with this id. Throws KernelError ENOENT when there is none. */

@@ -7,6 +7,7 @@ import {
   eventfd,
   type FileDescriptor,
   Mapping,
+  pageSize,
   poll,
   PROT_READ,
   PROT_WRITE,
@@ -16,13 +17,37 @@ import { NativeMemory } from "../ffi/memory.ts";
 import { MapType } from "./constants.ts";
 import type { BpfMap } from "./map.ts";
 
-/** One record: `length` bytes from `offset` of `view`, valid during the call only. */
+/** One record: `length` bytes from `offset` of `view`, a copy that later records overwrite. */
 export type RecordCallback = (view: DataView, offset: number, length: number) => void;
 
-const PAGE = 4096;
 const BUSY = 1 << 31, DISCARD = 1 << 30;
 const HEADER = 8;
 const POLLIN = 1;
+/** Bytes of records that are copied at once; a record that is longer is copied alone. */
+const RUN = 1 << 16;
+
+/** Copies of records: what readers do with them does not reach the memory that the kernel shares. */
+class Copies {
+  bytes!: Uint8Array<ArrayBuffer>;
+  words!: Int32Array;
+  view!: DataView;
+
+  constructor() {
+    this.#make(RUN);
+  }
+
+  #make(size: number): void {
+    this.bytes = new Uint8Array(size);
+    this.words = new Int32Array(this.bytes.buffer);
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  /** A multiple of 8 bytes. */
+  take(bytes: Uint8Array): void {
+    if (bytes.length > this.bytes.length) this.#make(bytes.length);
+    this.bytes.set(bytes);
+  }
+}
 
 /** The reading end of a ring buffer. There must be only one. */
 export class RingBuffer implements Disposable {
@@ -33,7 +58,11 @@ export class RingBuffer implements Disposable {
   readonly #producer: BigUint64Array;
   /** The lengths of records as 32-bit words; the data is mapped twice in a row, so none wraps. */
   readonly #words: Int32Array;
-  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #copies = new Copies();
+  /** Where the next record to be read begins, in bytes since the map was made. */
+  #position: number;
+  #draining = false;
   readonly #mapFd: number;
   readonly #stop: FileDescriptor;
   readonly #pollfds = new NativeMemory(16);
@@ -45,12 +74,14 @@ export class RingBuffer implements Disposable {
     if (map.type !== MapType.RINGBUF) throw new TypeError(`Map ${map.name} is no ring buffer`);
     this.#mapFd = map.fd;
     this.#size = map.maxEntries;
-    this.#consumerPage = new Mapping(map.fd, PAGE, PROT_READ | PROT_WRITE, 0, map.name);
-    this.#producerPages = new Mapping(map.fd, PAGE + 2 * this.#size, PROT_READ, PAGE, map.name);
+    const page = pageSize();
+    this.#consumerPage = new Mapping(map.fd, page, PROT_READ | PROT_WRITE, 0, map.name);
+    this.#producerPages = new Mapping(map.fd, page + 2 * this.#size, PROT_READ, page, map.name);
     this.#consumer = new BigUint64Array(this.#consumerPage.buffer, 0, 1);
     this.#producer = new BigUint64Array(this.#producerPages.buffer, 0, 1);
-    this.#words = new Int32Array(this.#producerPages.buffer, PAGE);
-    this.#view = new DataView(this.#producerPages.buffer, PAGE);
+    this.#words = new Int32Array(this.#producerPages.buffer, page);
+    this.#bytes = new Uint8Array(this.#producerPages.buffer, page);
+    this.#position = Number(Atomics.load(this.#consumer, 0));
     this.#stop = eventfd();
     this.#pollfds.view.setInt32(0, this.#mapFd, true);
     this.#pollfds.view.setInt16(4, POLLIN, true);
@@ -58,8 +89,9 @@ export class RingBuffer implements Disposable {
     this.#pollfds.view.setInt16(12, POLLIN, true);
   }
 
-  /** Bytes that wait to be read, headers and discarded records included. */
+  /** Bytes that wait to be read, headers and discarded records included. Throws TypeError when disposed. */
   get pending(): number {
+    this.#requireOpen();
     return Number(Atomics.load(this.#producer, 0) - Atomics.load(this.#consumer, 0));
   }
 
@@ -70,30 +102,57 @@ export class RingBuffer implements Disposable {
 
   /**
    * Calls `callback` for the records that are there, at most `max`, and gives their memory back.
-   * Returns how many were read. When `callback` throws, its record counts as read.
+   * Returns how many were read. When `callback` throws, its record counts as read. A drain within
+   * `callback` reads what follows; a dispose within it ends the drain.
    */
   drain(callback: RecordCallback, max: number = Infinity): number {
-    if (this.#disposed) throw new TypeError("Ring buffer is disposed");
-    const words = this.#words, view = this.#view, mask = this.#size - 1;
-    const start = Atomics.load(this.#consumer, 0);
-    const available = Number(Atomics.load(this.#producer, 0) - start);
-    const origin = Number(start & BigInt(mask));
-    let read = 0, done = 0;
+    this.#requireOpen();
+    const within = this.#draining;
+    const copies = within ? new Copies() : this.#copies;
+    const end = Number(Atomics.load(this.#producer, 0));
+    let read = 0;
+    this.#draining = true;
     try {
-      while (done < available && read < max) {
-        const at = (origin + done) & mask;
-        const header = Atomics.load(words, at >>> 2);
-        if (header & BUSY) break; // reserved, not yet submitted
-        const length = header & ~DISCARD;
-        done += (length + HEADER + 7) & ~7;
-        if (header & DISCARD) continue;
-        read++;
-        callback(view, at + HEADER, length);
+      while (read < max && !this.#disposed) {
+        const start = this.#position, length = this.#copyRun(copies, end);
+        if (length === 0) break;
+        const { words, view } = copies;
+        for (let at = 0; at < length && read < max && !this.#disposed;) {
+          const header = words[at >>> 2]!;
+          const size = header & ~DISCARD;
+          this.#position = start + at + stored(size);
+          if (!(header & DISCARD)) {
+            read++;
+            callback(view, at + HEADER, size);
+          }
+          at = this.#position - start;
+        }
       }
     } finally {
-      if (done > 0) Atomics.store(this.#consumer, 0, start + BigInt(done));
+      this.#draining = within;
+      if (!this.#disposed) Atomics.store(this.#consumer, 0, BigInt(this.#position));
     }
     return read;
+  }
+
+  /** Copies records that are complete, from the position and before `end`. Returns the bytes. */
+  #copyRun(copies: Copies, end: number): number {
+    const words = this.#words, origin = this.#position & this.#size - 1;
+    const available = end - this.#position;
+    let length = 0;
+    while (length < available) {
+      const header = Atomics.load(words, (origin + length) >>> 2);
+      if (header & BUSY) break; // reserved, not yet submitted
+      const size = stored(header & ~DISCARD);
+      if (length > 0 && length + size > RUN) break;
+      length += size;
+    }
+    if (length > 0) copies.take(this.#bytes.subarray(origin, origin + length));
+    return length;
+  }
+
+  #requireOpen(): void {
+    if (this.#disposed) throw new TypeError("Ring buffer is disposed");
   }
 
   /**
@@ -129,4 +188,9 @@ export class RingBuffer implements Disposable {
     this.#stop[Symbol.dispose]();
     this.#pollfds[Symbol.dispose]();
   }
+}
+
+/** Bytes that a record of so many takes in the ring. */
+function stored(length: number): number {
+  return (length + HEADER + 7) & ~7;
 }

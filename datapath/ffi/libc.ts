@@ -28,6 +28,8 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
   statfs: { parameters: ["buffer", "buffer"], result: "i32" },
   mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
+  sysconf: { parameters: ["i32"], result: "i64" },
+  readlink: { parameters: ["buffer", "buffer", "usize"], result: "isize" },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
@@ -78,6 +80,20 @@ export function isZero(bytes: Uint8Array<ArrayBuffer>): boolean {
 export const O_RDONLY = 0, O_NONBLOCK = 0o4000;
 
 const O_CLOEXEC = 0o2000000;
+
+/** Bytes of a page of memory: 4 KiB on x86-64; 4, 16 or 64 KiB on arm64. */
+export function pageSize(): number {
+  const SC_PAGESIZE = 30;
+  return Number(c.sysconf(SC_PAGESIZE));
+}
+
+/** What a descriptor is of, as /proc names it: a path, or `anon_inode:bpf-map`. */
+export function describeFd(fd: number): string {
+  const text = new Uint8Array(4096);
+  const path = `/proc/self/fd/${fd}`;
+  const length = check(c.readlink(cstring(path), text, BigInt(text.length)), "read link", path);
+  return new TextDecoder().decode(text.subarray(0, Number(length)));
+}
 
 /** A file descriptor that closes itself. */
 export class FileDescriptor implements Disposable {

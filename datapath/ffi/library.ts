@@ -1,6 +1,6 @@
 /**
- * Where the native libraries come from: the node's own when run from source, the embedded copies in
- * a compiled program.
+ * Where the native libraries come from: the embedded copies in a program that was compiled with them,
+ * else the node's own.
  */
 
 import { cstring } from "./memory.ts";
@@ -27,7 +27,7 @@ const keepLoaded: unknown[] = [];
 export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
   symbols: S,
 ): Deno.DynamicLibrary<S> {
-  if (!Deno.build.standalone) {
+  if (!isEmbedded()) {
     try {
       return Deno.dlopen("libbpf.so.1", symbols);
     } catch (cause) {
@@ -44,6 +44,16 @@ export function openLibbpf<S extends Deno.ForeignLibraryInterface>(
     return Deno.dlopen(bpf!, symbols);
   } finally {
     for (const fd of files) libc.symbols.close(fd);
+  }
+}
+
+/** Whether the program was compiled with the libraries: another program that imports this may not be. */
+function isEmbedded(): boolean {
+  if (!Deno.build.standalone) return false;
+  try {
+    return Deno.statSync(new URL("libbpf.so.1", FOLDER)).isFile;
+  } catch {
+    return false;
   }
 }
 

@@ -24,13 +24,13 @@ export class BpfLink implements Attachment {
 
   /** The link pinned at `path`. Throws KernelError ENOENT when nothing is there. */
   static openPinned(path: string): BpfLink {
-    return new BpfLink(new FileDescriptor(openPinFd(path)), path);
+    return new BpfLink(openPinFd(path, "link"), path);
   }
 
   /** As `openPinned`, but undefined when nothing is there. */
   static tryOpenPinned(path: string): BpfLink | undefined {
-    const fd = tryOpenPinFd(path);
-    return fd === undefined ? undefined : new BpfLink(new FileDescriptor(fd), path);
+    const fd = tryOpenPinFd(path, "link");
+    return fd && new BpfLink(fd, path);
   }
 
   get fd(): number {

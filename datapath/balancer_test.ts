@@ -84,7 +84,8 @@ function make(
   flags: number = TCP.syn,
   payload = new Uint8Array(20),
 ): Bytes {
-  const options = { source, sourcePort, destination, destinationPort, payload };
+  const dontFragment = true;
+  const options = { source, sourcePort, destination, destinationPort, payload, dontFragment };
   return protocol === "tcp" ? tcpFrame({ ...options, flags }) : udpFrame(options);
 }
 

@@ -126,6 +126,8 @@ for (const { name, routing, args } of MODES) {
           }
         });
       }
+      // checksums as network cards leave them, not those of neighbours on one machine
+      await lab.outside.exec(["ethtool", "-K", "eth0", "tx", "off"]);
       for (const [number, app] of BACKENDS) {
         for (const family of FAMILIES) {
           for (const [words, discovery] of Object.entries(DISCOVERY)) {
@@ -141,9 +143,11 @@ for (const { name, routing, args } of MODES) {
                 lost[size] = answered.filter((ok) => !ok).length;
                 assertEquals(answered.slice(1), [true, true], `${size} bytes, after the first`);
               }
-              if (app === "here" || routing === "vxlan" && words === "never") {
-                assertEquals(lost, Object.fromEntries(SIZES.map((size) => [size, 0])));
-              }
+              // what must not be fragmented is lost once, which tells the sender
+              const arrive = SIZES.filter((size) =>
+                app === "here" || family === "ipv4" && (words === "never" || size > 1472)
+              );
+              assertEquals(arrive.filter((size) => lost[size] !== 0), []);
             });
           }
         }

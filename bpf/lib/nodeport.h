@@ -7,9 +7,8 @@
 #include "node.h"
 #include "reject.h"
 #include "service_dnat.h"
+#include "split.h"
 #include "tunnel.h"
-
-#define IP_DONT_FRAGMENT 0x40 /* in the first of the two bytes */
 
 /* A translated packet cannot take the stack, which may own its source address. */
 static __always_inline int route_translated(struct __sk_buff *skb, const struct packet *p)
@@ -60,11 +59,11 @@ __noinline int exceeded_mtu(struct __sk_buff *skb, const struct packet *p,
 /* Whether those on the way may fragment it (RFC 791 3.1). */
 static __always_inline bool may_be_fragmented(struct __sk_buff *skb, const struct packet *p)
 {
-	__u8 flags;
+	__be16 fragment;
 
 	return p->family == 4 &&
-	       !bpf_skb_load_bytes(skb, p->l3 + offsetof(struct iphdr, frag_off), &flags, 1) &&
-	       !(flags & IP_DONT_FRAGMENT);
+	       !bpf_skb_load_bytes(skb, p->l3 + offsetof(struct iphdr, frag_off), &fragment, 2) &&
+	       !(bpf_ntohs(fragment) & IP_DONT_FRAGMENT);
 }
 
 /* Through the tunnel to the backend's node. Returns the TC verdict or a negative drop reason. */
@@ -115,7 +114,7 @@ __noinline int nodeport_to_remote(struct __sk_buff *skb, struct packet *p)
 		more = OPTION_LENGTH(p->family);
 	mtu = exceeded_mtu(skb, p, &own, more);
 	/* the tunnel's device fragments its own packets */
-	if (mtu > 0 && !(tunnel && may_be_fragmented(skb, p))) {
+	if (mtu > 0 && !(tunnel ? may_be_fragmented(skb, p) : split_packet(skb, p, mtu))) {
 		count(REASON_FRAGMENTATION_NEEDED, METRIC_INGRESS, skb->len);
 		return reject_too_big(skb, p, mtu);
 	}

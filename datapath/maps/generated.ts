@@ -1889,4 +1889,11 @@ export const maps = {
     key: sourceRangeKey,
     value: u32,
   },
+  pilus_split: {
+    name: "pilus_split",
+    type: 6,
+    maxEntries: 1,
+    key: u32,
+    value: perCpu(bytes(1024)),
+  },
 } as const;

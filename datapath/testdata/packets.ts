@@ -25,6 +25,8 @@ export interface Envelope {
   destinationMac?: Uint8Array;
   /** Makes it a part of a datagram: `offset` in bytes, a multiple of 8. */
   fragment?: { id: number; offset: number; more: boolean };
+  /** Of IPv4. */
+  dontFragment?: boolean;
   /** Words of IPv4 options, or 8-byte destination options of IPv6, before the payload. */
   options?: number;
 }
@@ -65,7 +67,7 @@ function checksumOffset(protocol: number): number | undefined {
 export function ipPacket(envelope: Envelope, protocol: number, payload: Uint8Array): Bytes {
   const source = rawIp(parseIp(envelope.source));
   const destination = rawIp(parseIp(envelope.destination));
-  const { ttl = 64, fragment, options = 0 } = envelope;
+  const { ttl = 64, fragment, dontFragment = false, options = 0 } = envelope;
   const body = concat([payload]);
   const at = checksumOffset(protocol);
   if (at !== undefined && !fragment && body.length >= at + 2) {
@@ -84,7 +86,8 @@ export function ipPacket(envelope: Envelope, protocol: number, payload: Uint8Arr
     view.setUint8(0, 0x40 | header.length / 4);
     view.setUint16(2, header.length + body.length);
     view.setUint16(4, fragment?.id ?? 0x1234);
-    if (fragment) view.setUint16(6, (fragment.more ? 0x2000 : 0) | fragment.offset / 8);
+    const place = fragment ? (fragment.more ? 0x2000 : 0) | fragment.offset / 8 : 0;
+    view.setUint16(6, (dontFragment ? 0x4000 : 0) | place);
     view.setUint8(8, ttl);
     view.setUint8(9, protocol);
     header.set(source, 12);

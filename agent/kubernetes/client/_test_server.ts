@@ -72,7 +72,8 @@ export function streamOf(
     start(controller) {
       for (const text of texts) controller.enqueue(new TextEncoder().encode(text));
       if (end === "close") controller.close();
-      if (end === "break") controller.error(new Error("the server breaks off"));
+      // the texts are sent by then
+      if (end === "break") setTimeout(() => controller.error(new Error("breaks off")), 20);
     },
   });
 }

@@ -43,6 +43,8 @@ export interface ApiRequest extends Request {
   signal?: AbortSignal;
   /** @default that of the client */
   patienceMs?: number;
+  /** Is called when the answer begins, and is one to read. */
+  onAnswer?: () => void;
 }
 
 interface Answer extends Disposable {
@@ -143,6 +145,7 @@ export class ApiClient implements Disposable {
       heard();
       const chunks = chunksOf(response, heard, failed);
       if (response.status !== 200) throw await errorOf(response, chunks, request, access);
+      request.onAnswer?.();
       return { chunks, [Symbol.dispose]: dispose };
     } catch (error) {
       const reason = failed(error);

@@ -1,0 +1,262 @@
+/** The cases are what list and watch clients were reported to get wrong. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { serveHttp, streamOf } from "../client/_test_server.ts";
+import { ApiClient } from "../client/api_client.ts";
+import { Backoff } from "./backoff.ts";
+import { KindWatch, type WatchChange } from "./kind_watch.ts";
+
+const object = (text: string) => {
+  const [name = "", resourceVersion = ""] = text.split("@");
+  return { metadata: { name, resourceVersion } };
+};
+const event = (type: string, text: string) => JSON.stringify({ type, object: object(text) }) + "\n";
+const added = (text: string) => event("ADDED", text);
+const modified = (text: string) => event("MODIFIED", text);
+const deleted = (text: string) => event("DELETED", text);
+const bookmark = (resourceVersion: string, annotations = {}) =>
+  JSON.stringify({ type: "BOOKMARK", object: { metadata: { resourceVersion, annotations } } }) +
+  "\n";
+const end = (version: string) => bookmark(version, { "k8s.io/initial-events-end": "true" });
+const failed = (code: number, more: object = {}) =>
+  JSON.stringify({ type: "ERROR", object: { kind: "Status", code, message: "why", ...more } }) +
+  "\n";
+
+const open = (...texts: string[]) => () => new Response(streamOf(texts, "open"));
+const closed = (...texts: string[]) => () => new Response(streamOf(texts, "close"));
+const broken = (...texts: string[]) => () => new Response(streamOf(texts, "break"));
+const status = (code: number, more: object = {}) => () =>
+  new Response(JSON.stringify({ kind: "Status", code, message: "why", ...more }), { status: code });
+const page = (version: string, items: string[], next?: string) => () =>
+  Response.json({
+    items: items.map(object),
+    metadata: { resourceVersion: version, ...(next ? { continue: next } : {}) },
+  });
+const ok = () => new Response("ok");
+const tooLarge = { details: { causes: [{ reason: "ResourceVersionTooLarge" }] } };
+
+type Answer = () => Response;
+
+/** A request in few words. */
+function wordsOf(url: URL): string {
+  if (!url.pathname.startsWith("/apis/")) return url.pathname.slice(1);
+  assertEquals(url.pathname, "/apis/example.com/v1/things");
+  const query = url.searchParams;
+  assertEquals(query.get("labelSelector"), "!headless");
+  if (query.get("watch") !== "true") {
+    const next = query.get("continue");
+    const limit = query.get("limit");
+    return `list${limit === "500" ? "" : limit ?? " all"}${next ? ` ${next}` : ""}`;
+  }
+  assertEquals(query.get("allowWatchBookmarks"), "true");
+  const version = query.get("resourceVersion");
+  assertEquals(query.get("sendInitialEvents"), version === null ? "true" : null);
+  assertEquals(query.get("resourceVersionMatch"), version === null ? "NotOlderThan" : null);
+  return version === null ? "watch" : `watch ${version}`;
+}
+
+function changeWords(change: WatchChange): string {
+  if (!("object" in change)) return change.type;
+  const { name, resourceVersion } = change.object.metadata;
+  return `${change.type === "gone" ? "-" : "+"}${name}@${resourceVersion}`;
+}
+
+interface Case {
+  name: string;
+  /** By turn; the last is given again. */
+  answers: Answer[];
+  /** What is asked, and what is said of it, in order. */
+  requests: string[];
+  changes: string[];
+  /** Part of the status' error at the end. */
+  error?: string;
+  optional?: boolean;
+}
+
+const CASES: Case[] = [
+  {
+    name: "what there is comes with the watch where the server sends it",
+    answers: [open(added("a@1"), added("b@4"), end("5"), modified("a@6"), deleted("b@7"))],
+    requests: ["watch"],
+    changes: ["list", "+a@1", "+b@4", "listed", "+a@6", "-b@7"],
+  },
+  {
+    name: "a watch that ended goes on from the last event, without a list",
+    answers: [closed(end("5"), modified("a@6")), page("9", []), open(modified("a@8"))],
+    requests: ["watch", "list1", "watch 6"],
+    changes: ["list", "listed", "+a@6", "+a@8"],
+  },
+  {
+    name: "a bookmark is as far as the watch has come",
+    answers: [broken(end("5"), bookmark("70")), page("90", []), open(modified("a@80"))],
+    requests: ["watch", "list1", "watch 70"],
+    changes: ["list", "listed", "+a@80"],
+  },
+  {
+    name: "a connection without a word is left, and the watch goes on",
+    answers: [open(end("5")), page("9", []), open(modified("a@8"), bookmark("9"))],
+    requests: ["watch", "list1", "watch 5"],
+    changes: ["list", "listed", "+a@8"],
+  },
+  {
+    name: "410 as an event of a watch: all anew",
+    answers: [closed(end("5"), failed(410)), open(added("b@9"), end("9"))],
+    requests: ["watch", "watch"],
+    changes: ["list", "listed", "list", "+b@9", "listed"],
+  },
+  {
+    name: "410 as the status of a watch: all anew",
+    answers: [closed(end("5")), page("9", []), status(410), open(added("b@9"), end("9"))],
+    requests: ["watch", "list1", "watch 5", "watch"],
+    changes: ["list", "listed", "list", "+b@9", "listed"],
+  },
+  {
+    name: "a list that breaks off says nothing of what is gone",
+    answers: [broken(added("a@1")), open(added("b@4"), end("5"))],
+    requests: ["watch", "watch"],
+    changes: ["list", "+a@1", "list", "+b@4", "listed"],
+  },
+  {
+    name: "a server that does not send what there is: a list, and a watch from it",
+    answers: [status(422), page("5", ["a@1"]), open(modified("a@6"))],
+    requests: ["watch", "list", "watch 5"],
+    changes: ["list", "list", "+a@1", "listed", "+a@6"],
+  },
+  {
+    name: "a server that never says where what there is ends",
+    answers: [open(added("a@1")), page("5", ["a@1"]), open(modified("a@6"))],
+    requests: ["watch", "list", "watch 5"],
+    changes: ["list", "+a@1", "list", "+a@1", "listed", "+a@6"],
+  },
+  {
+    name: "a bookmark without the mark of the end is not the end",
+    answers: [open(added("a@1"), bookmark("4")), page("5", ["a@1"]), open(modified("a@6"))],
+    requests: ["watch", "list", "watch 5"],
+    changes: ["list", "+a@1", "list", "+a@1", "listed", "+a@6"],
+  },
+  {
+    name: "a list comes in pages",
+    answers: [status(400), page("5", ["a@1"], "x"), page("5", ["b@2"]), open()],
+    requests: ["watch", "list", "list x", "watch 5"],
+    changes: ["list", "list", "+a@1", "+b@2", "listed"],
+  },
+  {
+    name: "pages that ran out: all at once",
+    answers: [status(400), page("5", ["a@1"], "x"), status(410), page("7", ["b@2"]), open()],
+    requests: ["watch", "list", "list x", "list all", "watch 7"],
+    changes: ["list", "list", "+a@1", "list", "+b@2", "listed"],
+  },
+  {
+    name: "what is no event: all anew",
+    answers: [open(end("5"), "{]\n"), open(added("b@9"), end("9"))],
+    requests: ["watch", "watch"],
+    changes: ["list", "listed", "list", "+b@9", "listed"],
+  },
+  {
+    name: "an object without a version: all anew",
+    answers: [open(end("5"), '{"type":"ADDED","object":{}}\n'), open(end("9"))],
+    requests: ["watch", "watch"],
+    changes: ["list", "listed", "list", "listed"],
+  },
+  {
+    name: "a server that is behind is given time, then its state is taken",
+    answers: [
+      ...[closed(end("5")), page("5", []), closed(failed(504, tooLarge)), page("5", [])],
+      ...[closed(failed(504, tooLarge)), page("5", []), status(504, tooLarge), open(end("4"))],
+    ],
+    requests: ["watch", "list1", "watch 5", "list1", "watch 5", "list1", "watch 5", "watch"],
+    changes: ["list", "listed", "list", "listed"],
+  },
+  {
+    name: "a server that was put back to an older state: all anew",
+    answers: [closed(end("1200")), page("1001", ["b@1001"]), open(added("b@1001"), end("1001"))],
+    requests: ["watch", "list1", "watch"],
+    changes: ["list", "listed", "list", "+b@1001", "listed"],
+  },
+  {
+    name: "events from before our version: all anew",
+    answers: [open(end("1200"), modified("a@1001")), open(added("b@1001"), end("1001"))],
+    requests: ["watch", "watch"],
+    changes: ["list", "listed", "list", "+b@1001", "listed"],
+  },
+  {
+    name: "a kind that the server does not have, and then has",
+    optional: true,
+    answers: [status(404), ok, status(404), open(added("a@1"), end("5"))],
+    requests: ["watch", "readyz", "list1", "watch"],
+    changes: ["list", "absent", "list", "+a@1", "listed"],
+  },
+  {
+    name: "a kind that a server does not have yet, as it starts, is not gone",
+    optional: true,
+    answers: [
+      ...[closed(end("5")), page("5", []), status(404), status(500)],
+      ...[page("5", []), open(modified("a@6"))],
+    ],
+    requests: ["watch", "list1", "watch 5", "readyz", "list1", "watch 5"],
+    changes: ["list", "listed", "+a@6"],
+  },
+  {
+    name: "a kind that every server has is not gone, whatever one says",
+    answers: [status(404)],
+    requests: ["watch", "watch"],
+    changes: ["list", "list"],
+    error: "does not have it",
+  },
+  {
+    name: "what is not allowed is asked again, and named",
+    answers: [status(403)],
+    requests: ["watch", "watch"],
+    changes: ["list", "list"],
+    error: 'grant it: a ClusterRole with {apiGroups: ["example.com"], resources: ["things"]',
+  },
+];
+
+for (const { name, answers, requests, changes, error, optional } of CASES) {
+  Deno.test(`KindWatch: ${name}`, async () => {
+    const asked: string[] = [];
+    const found: string[] = [];
+    const stop = new AbortController();
+    const check = () => {
+      if (found.length >= changes.length && asked.length >= requests.length) stop.abort();
+    };
+    await using server = serveHttp((_, url) => {
+      const answer = answers[Math.min(asked.length, answers.length - 1)]!;
+      asked.push(wordsOf(url));
+      check();
+      return answer();
+    });
+    const access = () => ({ servers: [server.url], origin: "test" });
+    using client = new ApiClient({ access, userAgent: "pilus/test" });
+    const watch = new KindWatch({
+      client,
+      kind: {
+        ...{ kind: "Thing", apiVersion: "example.com/v1", resource: "things" },
+        ...{ labelSelector: "!headless", optional: optional ?? false },
+      },
+      signal: stop.signal,
+      timing: {
+        ...{ silence: 200, listSilence: 200, stable: 1000, absent: 1 },
+        ...{ firstBackoff: 1, mostBackoff: 8, mostResumeBackoff: 4 },
+      },
+    });
+    for await (const change of watch.changes()) {
+      found.push(changeWords(change));
+      check();
+    }
+    assertEquals(found.slice(0, changes.length), changes);
+    assertEquals(asked.slice(0, requests.length), requests);
+    if (error) assertStringIncludes(watch.status.error ?? "", error);
+  });
+}
+
+Deno.test("Backoff grows to its limit, is never the same for two, and adds what the server asks", () => {
+  const least = new Backoff(100, () => 0), most = new Backoff(100, () => 1);
+  assertEquals([1, 2, 3, 4, 5].map(() => least.next(1000)), [50, 100, 200, 400, 500]);
+  assertEquals([1, 2, 3, 4, 5].map(() => most.next(1000)), [100, 200, 400, 800, 1000]);
+  assertEquals(most.next(1000, 7000), 8000);
+  most.reset();
+  assertEquals(most.next(1000), 100);
+  // a limit that is lower for a while does not take away what has grown
+  assertEquals([most.next(50), most.next(1000)], [50, 200]);
+});

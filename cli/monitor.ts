@@ -37,7 +37,7 @@ export async function monitor({ options }: Invocation): Promise<void> {
       else print(formatFlow(row));
       if (--left <= 0) return;
     }
-    if (options.follow !== false) throw new AgentUnreachableError("The agent has ended");
+    if (parseFlowQuery(query).follow) throw new AgentUnreachableError("The agent has ended");
   } catch (error) {
     if (!stop.signal.aborted) throw error;
   } finally {

@@ -47,6 +47,7 @@ Deno.test("formatFlow() names an end without pod by its labels, else by its iden
 for (
   const [options, query] of [
     [{ type: [], follow: true }, "follow=true"],
+    [{ last: 3 }, "last=3"],
     [
       { drops: true, type: [], "from-pod": "demo/guest", last: 20 },
       "from-pod=demo%2Fguest&last=20&type=drop",

@@ -108,7 +108,7 @@ Deno.test("policies decide on live traffic", async (t) => {
 
     await t.step("pilus monitor shows what was dropped before, by its filters", async () => {
       const kept = async (...options: string[]) => {
-        const { code, stdout } = await a.cli("monitor", "--no-follow", "-o", "json", ...options);
+        const { code, stdout } = await a.cli("monitor", "-o", "json", ...options);
         assertEquals(code, 0);
         return stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
       };
@@ -120,8 +120,8 @@ Deno.test("policies decide on live traffic", async (t) => {
       }
       const [last]: FlowView[] = await kept(...drops, "--last", "1");
       assertEquals(last?.source.pod, "demo/far");
-      assertEquals(await kept(...drops, "--from-pod", "demo/web"), []);
-      const events: AgentEventView[] = await kept("--type", "agent");
+      assertEquals(await kept(...drops, "--from-pod", "demo/web", "--no-follow"), []);
+      const events: AgentEventView[] = await kept("--type", "agent", "--since", "1h");
       assert(events.some(({ text }) => text.endsWith("of demo/web")), JSON.stringify(events));
     });
 

@@ -24,7 +24,7 @@ export interface FlowQuery {
   last?: number;
   /** Begin with the flows since then: milliseconds since 1970. */
   since?: number;
-  /** Whether to go on with flows that come later. */
+  /** Whether to go on with flows that come later; by default who looks back does not. */
   follow: boolean;
 }
 
@@ -44,24 +44,29 @@ const UNITS_MS: Readonly<Record<string, number>> = {
  */
 export function parseFlowQuery(query: URLSearchParams, now: number = Date.now()): FlowQuery {
   const parameters = new Parameters(query);
-  const result: FlowQuery = {
-    filter: {
-      types: parameters.list("type", oneOf(TYPE_NAMES)) ?? PACKET_TYPES,
-      ...field("verdicts", parameters.list("verdict", oneOf(VERDICT_NAMES))),
-      ...field("protocols", parameters.list("protocol", parsePacketProtocol)),
-      ...field("either", endFilter(parameters, "")),
-      ...field("from", endFilter(parameters, "from-")),
-      ...field("to", endFilter(parameters, "to-")),
-    },
-    ...field("limit", parameters.one("limit", parseLimit)),
-    ...field("last", parameters.one("last", integer(1, Number.MAX_SAFE_INTEGER))),
-    ...field("since", parameters.one("since", (text) => parseSince(text, now))),
-    follow: parameters.one("follow", parseBoolean) ?? true,
+  const filter: FlowFilter = {
+    types: parameters.list("type", oneOf(TYPE_NAMES)) ?? PACKET_TYPES,
+    ...field("verdicts", parameters.list("verdict", oneOf(VERDICT_NAMES))),
+    ...field("protocols", parameters.list("protocol", parsePacketProtocol)),
+    ...field("either", endFilter(parameters, "")),
+    ...field("from", endFilter(parameters, "from-")),
+    ...field("to", endFilter(parameters, "to-")),
   };
+  const limit = parameters.one("limit", parseLimit);
+  const last = parameters.one("last", integer(1, Number.MAX_SAFE_INTEGER));
+  const since = parameters.one("since", (text) => parseSince(text, now));
+  const looksBack = last !== undefined || since !== undefined;
+  const follow = parameters.one("follow", parseBoolean) ?? !looksBack;
   parameters.end();
   // what ends at once and looks back at nothing would always be empty
-  if (!result.follow && result.last === undefined && result.since === undefined) result.since = 0;
-  return result;
+  const all = follow || looksBack ? undefined : 0;
+  return {
+    filter,
+    ...field("limit", limit),
+    ...field("last", last),
+    ...field("since", since ?? all),
+    follow,
+  };
 }
 
 function endFilter(parameters: Parameters, prefix: string): EndFilter | undefined {

@@ -34,12 +34,14 @@ for (
       follow: false,
     }],
     ["follow=false", { filter: { types: PACKET_TYPES }, since: 0, follow: false }],
-    ["since=90s", { filter: { types: PACKET_TYPES }, since: NOW - 90_000, follow: true }],
-    ["since=1.5h", { filter: { types: PACKET_TYPES }, since: NOW - 5_400_000, follow: true }],
+    ["since=90s", { filter: { types: PACKET_TYPES }, since: NOW - 90_000, follow: false }],
+    ["last=3", { filter: { types: PACKET_TYPES }, last: 3, follow: false }],
+    ["last=3&follow=true", { filter: { types: PACKET_TYPES }, last: 3, follow: true }],
+    ["since=1.5h", { filter: { types: PACKET_TYPES }, since: NOW - 5_400_000, follow: false }],
     ["since=2026-01-01T11:00:00%2B01:00", {
       filter: { types: PACKET_TYPES },
       since: Date.UTC(2026, 0, 1, 10),
-      follow: true,
+      follow: false,
     }],
   ] as const
 ) {

@@ -31,20 +31,20 @@ const MONITOR: readonly Option[] = [
   {
     name: "last",
     type: "number",
-    summary: "Begin with so many that are kept, at most",
+    summary: "The last so many that are kept, then end",
     range: [1, Infinity],
   },
   {
     name: "since",
     type: "string",
     placeholder: "AGO",
-    summary: "Begin with those kept since: 90s, 5m, 2h or a time",
+    summary: "Those kept since 90s, 5m, 2h ago or a time, then end",
   },
   {
     name: "follow",
     type: "boolean",
-    summary: "--no-follow: only those that are kept, then end",
-    default: true,
+    summary:
+      "With --last and --since: go on with those that come; --no-follow: end without them, too",
   },
   {
     name: "count",
@@ -73,7 +73,7 @@ export const FOLLOW: readonly Command[] = [
     examples: [
       "pilus monitor --drops",
       "pilus monitor --pod demo/web -o json",
-      "pilus monitor --drops --last 20 --no-follow",
+      "pilus monitor --drops --last 20",
     ],
     run: async (i) => (await import("../monitor.ts")).monitor(i),
   },

@@ -51,7 +51,7 @@ Deno.test("GET /v1/monitor begins with the last flows, goes on, and ends at the 
   await withMonitor(async (ring, client) => {
     for (const text of ["a", "b", "c"]) push(ring, text);
     const texts: string[] = [];
-    const path = "/v1/monitor?type=agent&last=2&limit=3";
+    const path = "/v1/monitor?type=agent&last=2&limit=3&follow=true";
     for await (const { text } of client.stream<AgentEventView>(path)) {
       texts.push(text);
       if (text === "c") push(ring, "d");

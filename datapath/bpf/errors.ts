@@ -1,10 +1,14 @@
 /** Failed requests of this library as KernelErrors that name the fix where there is one. */
 
+import { geteuid } from "../ffi/libc.ts";
 import { ERRNO, KernelError, type KernelErrorOptions } from "../kernel_error.ts";
 
-const HINTS: Record<number, string> = {
-  [ERRNO.EPERM]: "run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
-};
+/** What helps where the caller does not know better; root has what others are told to ask for. */
+function hintOf(errno: number): string | undefined {
+  return errno === ERRNO.EPERM && geteuid() !== 0
+    ? "run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    : undefined;
+}
 
 /** The KernelError for a result of libbpf (negative errno). */
 export function bpfError(
@@ -14,7 +18,7 @@ export function bpfError(
   more: Pick<KernelErrorOptions, "hint" | "log"> = {},
 ): KernelError {
   const errno = Math.abs(result);
-  const hint = more.hint ?? HINTS[errno];
+  const hint = more.hint ?? hintOf(errno);
   return new KernelError({ ...more, operation, target, errno, ...(hint ? { hint } : {}) });
 }
 

@@ -1,21 +1,19 @@
 /** An object file of eBPF programs and maps on its way into the kernel. */
 
 import { ERRNO, KernelError } from "../kernel_error.ts";
-import { dupFd, errno } from "../ffi/libc.ts";
+import { dupFd, errno, geteuid } from "../ffi/libc.ts";
 import { cstring, fromCstring, NativeMemory } from "../ffi/memory.ts";
 import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
 import { Btf } from "./btf.ts";
-import type { BtfType } from "./btf_types.ts";
-import { ProgramType } from "./constants.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import { kernelBtfMissing } from "./features.ts";
+import type { BpfLink } from "./link/link.ts";
 import { BpfMap } from "./map.ts";
 import { layoutDifferences, type MapLayout } from "./map_layout.ts";
 import { makePinDirectory, tryOpenPinFd } from "./pin.ts";
 import { BpfProgram } from "./program.ts";
-
-/** A value for a `volatile const` of the object: a number or bigint for integers, enums and bool; bytes for the rest. */
-export type ConstantValue = number | bigint | boolean | Uint8Array;
+import { attachBySection, laterSection } from "./sections.ts";
+import { type ConstantValue, writeConstant } from "./variable_value.ts";
 
 export interface OpenOptions {
   /** How errors and the kernel call it. @default {the path's last part without suffix, or "object"} */
@@ -72,11 +70,12 @@ export class BpfObject implements Disposable {
     }
     for (const program of pointers(libbpf.bpf_object__next_program, this.#object)) {
       this.#programs.set(readCstring(libbpf.bpf_program__name(program)), program);
+      if (libbpf.bpf_program__type(program) !== 0) continue;
       const section = readCstring(libbpf.bpf_program__section_name(program));
-      // libbpf before 1.3 does not know these sections
-      if (libbpf.bpf_program__type(program) === 0 && /^tcx?\//.test(section)) {
-        libbpf.bpf_program__set_type(program, ProgramType.SCHED_CLS);
-      }
+      const known = laterSection(section);
+      if (!known) continue;
+      libbpf.bpf_program__set_type(program, known.type);
+      libbpf.bpf_program__set_expected_attach_type(program, known.attachType);
     }
   }
 
@@ -190,6 +189,20 @@ export class BpfObject implements Disposable {
   }
 
   /**
+   * Says which function a program with fentry, fexit, fmod_ret or freplace is for, in place of what its
+   * section says: of the kernel, or of `target`.
+   */
+  setAttachTarget(program: string, functionName: string, target?: BpfProgram): void {
+    this.#requireState(false, "choose a target in");
+    const result = libbpf.bpf_program__set_attach_target(
+      this.#programPointer(program),
+      target?.fd ?? 0,
+      cstring(functionName),
+    );
+    checkBpf(result, `choose function ${functionName} for program`, program);
+  }
+
+  /**
    * Creates the maps and loads the programs. Throws KernelError, for a rejected program with the
    * last lines of the verifier's log. After an error the object can only be disposed.
    */
@@ -240,6 +253,16 @@ export class BpfObject implements Disposable {
     const fd = this.#loaded ? libbpf.bpf_program__fd(program) : -1;
     if (fd < 0) throw new RangeError(`Program ${name} of object ${this.name} is not loaded`);
     return new BpfProgram(dupFd(fd), name, libbpf.bpf_program__expected_attach_type(program));
+  }
+
+  /**
+   * Attaches a loaded program to what its section names, as `kprobe/do_unlinkat` or `tp_btf/sched_switch`.
+   * Throws RangeError when it names no place, KernelError.
+   */
+  attach(name: string): BpfLink {
+    using program = this.program(name);
+    const section = readCstring(libbpf.bpf_program__section_name(this.#programPointer(name)));
+    return attachBySection(program, section);
   }
 
   /** A map of the loaded object; the caller disposes it. Throws RangeError for an unknown name. */
@@ -295,6 +318,8 @@ export class BpfObject implements Disposable {
       ? kernelBtfMissing()
       : result === -ERRNO.E2BIG
       ? "a map is larger than the kernel allows"
+      : result === -ERRNO.EPERM && geteuid() === 0
+      ? "the kernel allows it to nobody: it may have no trampolines for fentry and LSM, or be locked down"
       : undefined;
     return bpfError(result, "load object", this.name, hint ? { hint } : {});
   }
@@ -342,34 +367,6 @@ function openOptions(name: string): Uint8Array<ArrayBuffer> {
   view.setBigUint64(0, 80n, true);
   view.setBigUint64(8, optionsName.address, true);
   return new Uint8Array(view.buffer);
-}
-
-function writeConstant(target: Uint8Array, name: string, value: ConstantValue, type: BtfType) {
-  if (value instanceof Uint8Array) {
-    if (value.length !== target.length) {
-      throw new RangeError(
-        `Constant ${name} has ${target.length} bytes, and ${value.length} were given`,
-      );
-    }
-    target.set(value);
-    return;
-  }
-  if (type.kind !== "int" && type.kind !== "enum") {
-    throw new RangeError(`Constant ${name} is a ${type.kind}: give its ${target.length} bytes`);
-  }
-  const bits = target.length * 8;
-  const wanted = BigInt(value);
-  const stored = BigInt.asUintN(bits, wanted);
-  const back = type.signed ? BigInt.asIntN(bits, stored) : stored;
-  if (back !== wanted) {
-    throw new RangeError(
-      `Constant ${name} is ${type.signed ? "a signed" : "an unsigned"} ${bits}-bit number, ` +
-        `and ${value} does not fit`,
-    );
-  }
-  for (let i = 0; i < target.length; i++) {
-    target[i] = Number((stored >> BigInt(8 * i)) & 0xffn);
-  }
 }
 
 function lastLines(text: string, count: number): string {

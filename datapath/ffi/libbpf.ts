@@ -44,6 +44,8 @@ const SYMBOLS = {
   bpf_program__fd: { parameters: ["pointer"], result: "i32" },
   bpf_program__type: { parameters: ["pointer"], result: "i32" },
   bpf_program__set_type: { parameters: ["pointer", "i32"], result: "i32" },
+  bpf_program__set_expected_attach_type: { parameters: ["pointer", "i32"], result: "i32" },
+  bpf_program__set_attach_target: { parameters: ["pointer", "i32", "buffer"], result: "i32" },
   bpf_program__expected_attach_type: { parameters: ["pointer"], result: "i32" },
   bpf_program__set_autoload: { parameters: ["pointer", "bool"], result: "i32" },
   bpf_program__autoload: { parameters: ["pointer"], result: "bool" },

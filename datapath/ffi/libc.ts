@@ -16,6 +16,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  ioctl_number: { name: "ioctl", parameters: ["i32", "u64", "u64"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
@@ -32,6 +33,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "isize" },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   memcmp: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
   mallopt: { parameters: ["i32", "i32"], result: "i32" },
@@ -195,6 +197,17 @@ export function getsockopt(
   );
 }
 
+/** ioctl(2) with a number. */
+export function ioctlNumber(
+  fd: number,
+  request: number,
+  value: bigint,
+  operation: string,
+  target: string,
+): void {
+  check(c.ioctl_number(fd, BigInt(request), value), operation, target);
+}
+
 /** ioctl(2) with a structure that the kernel reads and writes. */
 export function ioctl(
   fd: number,
@@ -214,6 +227,11 @@ export function send(fd: number, data: Uint8Array<ArrayBuffer>, flags = 0): numb
 /** Receives into the buffer; returns the number of bytes. Throws KernelError EAGAIN when nothing is there. */
 export function recv(fd: number, data: Uint8Array<ArrayBuffer>, flags = 0): number {
   return Number(check(c.recv(fd, data, BigInt(data.length), flags), "receive on", "socket"));
+}
+
+/** read(2) into the buffer; returns the number of bytes, 0 at the end. */
+export function read(fd: number, into: Uint8Array<ArrayBuffer>, target: string): number {
+  return Number(check(c.read(fd, into, BigInt(into.length)), "read", target));
 }
 
 /** clone(2) flag of network namespaces, linux/sched.h. */

@@ -16,12 +16,12 @@ export interface Attachment extends Disposable {
 export interface AttachmentInfo {
   /** The program's id. */
   programId: number;
-  /** The device; 0 for a cgroup, and for a device that is gone. */
+  /** The device; 0 where the hook is of none, and for a device that is gone. */
   ifindex: number;
   /** Of a link to a cgroup: its number, as of the directory's inode; 0n when it is gone. */
   cgroupId?: bigint;
   /** One of `LinkType`; 0 for a clsact filter. */
   linkType: number;
-  /** One of `AttachType`. */
+  /** One of `AttachType`; 0 where the kind has none, as raw tracepoints. */
   attachType: number;
 }

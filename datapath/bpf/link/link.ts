@@ -10,6 +10,16 @@ import { openPinFd, pinFd, tryOpenPinFd, unpin } from "../pin.ts";
 import type { BpfProgram } from "../program.ts";
 import type { Attachment, AttachmentInfo } from "./attachment.ts";
 
+/** Of links whose kind has one. */
+const ATTACH_TYPES: Readonly<Record<number, number>> = {
+  [LinkType.ITER]: AttachType.TRACE_ITER,
+  [LinkType.PERF_EVENT]: AttachType.PERF_EVENT,
+  [LinkType.KPROBE_MULTI]: AttachType.TRACE_KPROBE_MULTI,
+  [LinkType.STRUCT_OPS]: AttachType.STRUCT_OPS,
+  [LinkType.NETFILTER]: AttachType.NETFILTER,
+  [LinkType.UPROBE_MULTI]: AttachType.TRACE_UPROBE_MULTI,
+};
+
 /** A bpf link: an attachment that is a descriptor and can be pinned. */
 export class BpfLink implements Attachment {
   readonly kind = "link";
@@ -58,28 +68,39 @@ export class BpfLink implements Attachment {
     );
   }
 
+  /** Takes the program off and removes the pin. What is detached already stays so. */
   detach(): void {
+    if (this.#fd.closed) return;
     const result = libbpf.bpf_link_detach(this.fd);
-    if (result < 0 && result !== -ERRNO.ENOLINK) throw bpfError(result, "detach link", "");
+    // links of some kinds last as long as they are held
+    const held = result === -ERRNO.EOPNOTSUPP;
+    if (result < 0 && result !== -ERRNO.ENOLINK && !held) throw bpfError(result, "detach link", "");
     if (this.#pin) unpin(this.#pin);
     this[Symbol.dispose]();
   }
 
   info(): AttachmentInfo {
     const info = objectInfo(this.fd, this.#pin ?? "link");
-    const linkType = info.getUint32(0, true);
-    const cgroup = linkType === LinkType.CGROUP;
-    return {
-      linkType,
-      programId: info.getUint32(8, true),
-      ifindex: cgroup ? 0 : info.getUint32(16, true),
-      ...(cgroup ? { cgroupId: info.getBigUint64(16, true) } : {}),
-      attachType: cgroup
-        ? info.getUint32(24, true)
-        : linkType === LinkType.XDP
-        ? AttachType.XDP
-        : info.getUint32(20, true),
-    };
+    const linkType = info.getUint32(0, true), programId = info.getUint32(8, true);
+    const first = info.getUint32(16, true), second = info.getUint32(20, true);
+    const rest = { linkType, programId, ifindex: 0 };
+    switch (linkType) {
+      case LinkType.CGROUP: {
+        const cgroupId = info.getBigUint64(16, true);
+        return { ...rest, cgroupId, attachType: info.getUint32(24, true) };
+      }
+      case LinkType.XDP:
+        return { ...rest, ifindex: first, attachType: AttachType.XDP };
+      case LinkType.TCX:
+      case LinkType.NETKIT:
+        return { ...rest, ifindex: first, attachType: second };
+      case LinkType.NETNS:
+        return { ...rest, attachType: second };
+      case LinkType.TRACING:
+        return { ...rest, attachType: first };
+      default:
+        return { ...rest, attachType: ATTACH_TYPES[linkType] ?? 0 };
+    }
   }
 
   [Symbol.dispose](): void {

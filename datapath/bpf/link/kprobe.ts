@@ -1,0 +1,97 @@
+/** Programs at the beginning and the end of the kernel's functions. */
+
+import { NativeMemory } from "../../ffi/memory.ts";
+import { ERRNO, KernelError } from "../../kernel_error.ts";
+import { AttachType } from "../constants.ts";
+import type { BpfProgram } from "../program.ts";
+import { createLink } from "./create.ts";
+import type { BpfLink } from "./link.ts";
+import { attachPerfEvent, pmuType } from "./perf_event.ts";
+import { stringTable } from "./strings.ts";
+
+/** BPF_F_KPROBE_MULTI_RETURN. */
+const MULTI_RETURN = 1;
+
+/** Options for {@linkcode attachKprobe}. */
+export interface AttachKprobeOptions {
+  /** A function of the kernel or of a module. */
+  symbol: string;
+  /** Bytes from its beginning. @default {0} */
+  offset?: number;
+  /** At its end; the program is a kretprobe. @default {false} */
+  retprobe?: boolean;
+  /** What bpf_get_attach_cookie() gives the program. @default {0n} */
+  cookie?: bigint;
+}
+
+/** Attaches a KPROBE program to a function of the kernel. Throws KernelError. */
+export function attachKprobe(program: BpfProgram, options: AttachKprobeOptions): BpfLink {
+  const { symbol, offset = 0, retprobe = false, cookie = 0n } = options;
+  const where = `${retprobe ? "kretprobe" : "kprobe"} ${symbol}${offset ? `+${offset}` : ""}`;
+  const type = pmuType("kprobe");
+  if (type === undefined) {
+    throw new KernelError({
+      operation: `attach program ${program.name} to`,
+      target: where,
+      errno: ERRNO.EOPNOTSUPP,
+      hint: "the kernel has no kprobes (CONFIG_KPROBES and CONFIG_PERF_EVENTS)",
+    });
+  }
+  using memory = stringTable([symbol]);
+  return attachPerfEvent(program, {
+    type,
+    config: retprobe ? 1n : 0n,
+    config1: memory.addresses[0]!,
+    config2: BigInt(offset),
+    cookie,
+    where,
+    hint: (result) =>
+      result === -ERRNO.ENOENT || result === -ERRNO.EINVAL
+        ? "the kernel has no such function, or one that cannot be probed; see /proc/kallsyms"
+        : result === -ERRNO.EADDRNOTAVAIL
+        ? "there are several functions of that name"
+        : undefined,
+  });
+}
+
+/** Options for {@linkcode attachKprobeMulti}. */
+export interface AttachKprobeMultiOptions {
+  symbols: readonly string[];
+  /** At their end. @default {false} */
+  retprobe?: boolean;
+  /** For each symbol what bpf_get_attach_cookie() gives. @default {none} */
+  cookies?: readonly bigint[];
+}
+
+/** Attaches a KPROBE program, section `kprobe.multi`, to many functions by one link. Throws KernelError. */
+export function attachKprobeMulti(program: BpfProgram, options: AttachKprobeMultiOptions): BpfLink {
+  const { symbols, retprobe = false, cookies } = options;
+  if (symbols.length === 0) throw new RangeError("No function is named");
+  if (cookies && cookies.length !== symbols.length) {
+    throw new RangeError(`${symbols.length} functions have ${cookies.length} cookies`);
+  }
+  using names = stringTable(symbols);
+  using pointers = new NativeMemory(8 * symbols.length);
+  using numbers = new NativeMemory(8 * symbols.length);
+  for (let i = 0; i < symbols.length; i++) {
+    pointers.view.setBigUint64(8 * i, names.addresses[i]!, true);
+    numbers.view.setBigUint64(8 * i, cookies?.[i] ?? 0n, true);
+  }
+  return createLink({
+    program,
+    attachType: AttachType.TRACE_KPROBE_MULTI,
+    more(attr) {
+      attr.setUint32(16, retprobe ? MULTI_RETURN : 0, true);
+      attr.setUint32(20, symbols.length, true);
+      attr.setBigUint64(24, pointers.address, true);
+      if (cookies) attr.setBigUint64(40, numbers.address, true);
+    },
+    where: `${symbols.length} functions by kprobe.multi`,
+    hint: (result) =>
+      result === -ERRNO.EOPNOTSUPP
+        ? "the kernel has no fprobe (CONFIG_FPROBE)"
+        : result === -ERRNO.ESRCH || result === -ERRNO.EINVAL
+        ? "one of them is not there, or cannot be traced; see available_filter_functions of tracefs"
+        : undefined,
+  });
+}

@@ -1,0 +1,120 @@
+/** Programs at the beginning and the end of functions of programs and libraries. */
+
+import { NativeMemory } from "../../ffi/memory.ts";
+import { ERRNO, KernelError } from "../../kernel_error.ts";
+import { AttachType } from "../constants.ts";
+import { functionOffset } from "../elf.ts";
+import type { BpfProgram } from "../program.ts";
+import { createLink } from "./create.ts";
+import type { BpfLink } from "./link.ts";
+import { attachPerfEvent, pmuType } from "./perf_event.ts";
+import { stringTable } from "./strings.ts";
+
+/** BPF_F_UPROBE_MULTI_RETURN. */
+const MULTI_RETURN = 1;
+
+/** Where in a file of code. */
+export interface UprobePlace {
+  /** A program or library; the probe is at every process that runs it, later ones too. */
+  path: string;
+  /** A function of its symbol tables. Give this, or `offset`, or both. */
+  symbol?: string;
+  /** Bytes from the beginning of the function, else of the file. @default {0} */
+  offset?: number;
+}
+
+/** Options for {@linkcode attachUprobe}. */
+export interface AttachUprobeOptions extends UprobePlace {
+  /** One process alone. @default {all} */
+  pid?: number;
+  /** At its end; the program is a uretprobe. @default {false} */
+  retprobe?: boolean;
+  /** What bpf_get_attach_cookie() gives the program. @default {0n} */
+  cookie?: bigint;
+}
+
+/** Attaches a KPROBE program, section `uprobe`, to code of processes. Throws KernelError, RangeError. */
+export function attachUprobe(program: BpfProgram, options: AttachUprobeOptions): BpfLink {
+  const { path, symbol, pid, retprobe = false, cookie = 0n } = options;
+  const where = `${retprobe ? "uretprobe" : "uprobe"} ${path}:${symbol ?? options.offset}`;
+  const type = pmuType("uprobe");
+  if (type === undefined) {
+    throw new KernelError({
+      operation: `attach program ${program.name} to`,
+      target: where,
+      errno: ERRNO.EOPNOTSUPP,
+      hint: "the kernel has no uprobes (CONFIG_UPROBES and CONFIG_PERF_EVENTS)",
+    });
+  }
+  using names = stringTable([path]);
+  return attachPerfEvent(program, {
+    type,
+    config: retprobe ? 1n : 0n,
+    config1: names.addresses[0]!,
+    config2: BigInt(offsetOf(options)),
+    ...pid === undefined ? {} : { pid },
+    cookie,
+    where,
+  });
+}
+
+/** Options for {@linkcode attachUprobeMulti}. */
+export interface AttachUprobeMultiOptions {
+  path: string;
+  /** Functions, each by its name. */
+  symbols: readonly string[];
+  /** One process alone. @default {all} */
+  pid?: number;
+  /** At their end. @default {false} */
+  retprobe?: boolean;
+  /** For each symbol what bpf_get_attach_cookie() gives. @default {none} */
+  cookies?: readonly bigint[];
+}
+
+/** Attaches a KPROBE program, section `uprobe.multi` (Linux 6.6), by one link. Throws KernelError, RangeError. */
+export function attachUprobeMulti(program: BpfProgram, options: AttachUprobeMultiOptions): BpfLink {
+  const { path, symbols, pid = 0, retprobe = false, cookies } = options;
+  if (symbols.length === 0) throw new RangeError("No function is named");
+  if (cookies && cookies.length !== symbols.length) {
+    throw new RangeError(`${symbols.length} functions have ${cookies.length} cookies`);
+  }
+  const file = Deno.readFileSync(path);
+  using names = stringTable([path]);
+  using offsets = new NativeMemory(8 * symbols.length);
+  using numbers = new NativeMemory(8 * symbols.length);
+  symbols.forEach((symbol, i) => {
+    offsets.view.setBigUint64(8 * i, BigInt(requireFunction(file, path, symbol)), true);
+    numbers.view.setBigUint64(8 * i, cookies?.[i] ?? 0n, true);
+  });
+  return createLink({
+    program,
+    attachType: AttachType.TRACE_UPROBE_MULTI,
+    more(attr) {
+      attr.setBigUint64(16, names.addresses[0]!, true);
+      attr.setBigUint64(24, offsets.address, true);
+      if (cookies) attr.setBigUint64(40, numbers.address, true);
+      attr.setUint32(48, symbols.length, true);
+      attr.setUint32(52, retprobe ? MULTI_RETURN : 0, true);
+      attr.setUint32(56, pid, true);
+    },
+    where: `${symbols.length} functions of ${path} by uprobe.multi`,
+    hint: (result) =>
+      result === -ERRNO.EINVAL
+        ? "the kernel has no uprobe.multi (Linux 6.6), or the program is of another section"
+        : undefined,
+  });
+}
+
+function offsetOf({ path, symbol, offset }: UprobePlace): number {
+  if (symbol === undefined && offset === undefined) {
+    throw new RangeError(`Give a symbol of ${path}, or an offset in it`);
+  }
+  const start = symbol === undefined ? 0 : requireFunction(Deno.readFileSync(path), path, symbol);
+  return start + (offset ?? 0);
+}
+
+function requireFunction(file: Uint8Array, path: string, symbol: string): number {
+  const offset = functionOffset(file, symbol);
+  if (offset !== undefined) return offset;
+  throw new RangeError(`${path} has no function ${symbol} in its symbol tables; give its offset`);
+}

@@ -77,60 +77,72 @@ export interface GroupOptions<Row> {
   compute: (group: string) => GroupResult<Row>;
   output: Table<Row>;
   problems?: Table<Problem>;
-  /** What is wrong when two groups make a row of one key; the one that came first keeps it. */
+  /**
+   * Which of two groups that make a row of one key has it, whichever came first: negative when it is
+   * `a`. Follows from what the groups are computed of. @default by name
+   */
+  precedence?: (a: string, b: string) => number;
+  /** What is wrong with the rows of the others. */
   conflict?: (loser: Row, owner: Row) => Problem | undefined;
 }
+
+const byName = (a: string, b: string) => a < b ? -1 : 1;
 
 /**
  * Keeps `output` equal to the rows of all groups. A group that fails keeps its rows and problems from
  * before until it is computed again; see {@linkcode derivationFailures}. Dispose of it to stop that.
  */
 export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
-  const { inputs, compute, output, problems, conflict } = options;
+  const { inputs, compute, output, problems, precedence = byName, conflict } = options;
   const tables = inputs.map(({ table }) => table);
   connect(tables, output);
   if (problems) connect(tables, problems);
 
-  /** By group, the keys of its rows; nothing for a group that owns the row of its name and no other. */
+  /** By group, the keys of its rows; nothing for a group that makes the row of its name and no other. */
   const keysOf = new Map<string, readonly string[]>();
   /** By key, the group that owns it; nothing when that has the key's name. */
   const ownerOf = new Map<string, string>();
-  /** By key that several groups make, their rows; the owner's is the first. */
+  /** By key that several groups make, their rows. */
   const contested = new Map<string, Map<string, Row>>();
   /** Keys whose conflicts may be others than they were. */
   const disputed = new Set<string>();
   const found = problems && new GroupProblems(problems);
   const failures = new FailureScope(output.name);
-  let dirty = new Set<string>();
-  let first = true;
+  const dirty = new Set<string>();
   let stopped = false;
 
   const owner = (key: string) => ownerOf.get(key) ?? (output.has(key) ? key : undefined);
+  const own = (group: string, key: string, row: Row) => {
+    if (group === key) ownerOf.delete(key);
+    else ownerOf.set(key, group);
+    output.set(row, key);
+  };
+  /** Of several groups the one with precedence has the row. */
+  const settle = (key: string, rows: Map<string, Row>) => {
+    const [group] = [...rows.keys()].sort(precedence);
+    if (group !== undefined) own(group, key, rows.get(group)!);
+    if (rows.size < 2) contested.delete(key);
+    disputed.add(key);
+  };
   const claim = (group: string, key: string, row: Row) => {
     const before = owner(key);
     let rows = contested.get(key);
     if (!rows && before !== undefined && before !== group) {
       contested.set(key, rows = new Map([[before, output.get(key)!]]));
     }
-    rows?.set(group, row);
-    if (rows) disputed.add(key);
-    if (before === undefined && key !== group) ownerOf.set(key, group);
-    if (before === undefined || before === group) output.set(row, key);
+    if (!rows) return own(group, key, row);
+    rows.set(group, row);
+    settle(key, rows);
   };
   const release = (group: string, key: string) => {
     const rows = contested.get(key);
-    rows?.delete(group);
-    if (rows) disputed.add(key);
-    if (rows?.size === 1) contested.delete(key);
+    if (rows) {
+      rows.delete(group);
+      return settle(key, rows);
+    }
     if (owner(key) !== group) return;
     ownerOf.delete(key);
-    const [heir] = rows ?? [];
-    if (heir) {
-      if (heir[0] !== key) ownerOf.set(key, heir[0]);
-      output.set(heir[1], key);
-    } else {
-      output.delete(key);
-    }
+    output.delete(key);
   };
   const runGroup = (group: string) => {
     const { rows, problems = [] } = compute(group);
@@ -150,7 +162,8 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
       if (!made.has(key)) made.set(key, row);
     }
     // nothing below throws: a group changes as a whole or not at all
-    const before = keysOf.get(group) ?? (owner(group) === group ? [group] : []);
+    const hasOwn = owner(group) === group || contested.get(group)?.has(group);
+    const before = keysOf.get(group) ?? (hasOwn ? [group] : []);
     for (const [key, row] of made) claim(group, key, row);
     for (const key of before) if (!made.has(key)) release(group, key);
     const plain = made.size === 0 || made.size === 1 && made.has(group) && owner(group) === group;
@@ -160,9 +173,6 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   };
   const run: Work = (slice) => {
     if (stopped) return;
-    // who is there when we begin has no age: the order of names decides
-    if (first) dirty = new Set([...dirty].sort());
-    first = false;
     for (const group of dirty) {
       dirty.delete(group);
       failures.attempt(group, () => runGroup(group));
@@ -176,8 +186,10 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     }
   };
   const conflicts = (key: string) => {
-    const [owner, ...losers] = contested.get(key)?.values() ?? [];
-    return losers.flatMap((loser) => conflict?.(loser, owner!) ?? []);
+    const rows = contested.get(key), first = owner(key);
+    if (!rows || !conflict) return [];
+    const losers = [...rows].filter(([group]) => group !== first);
+    return losers.flatMap(([, row]) => conflict(row, rows.get(first!)!) ?? []);
   };
   const touch = (group: string) => {
     dirty.add(group);

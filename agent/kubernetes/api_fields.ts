@@ -71,8 +71,17 @@ function ports(prefix: string, kind: string): Rows {
   };
 }
 
+/** Of what claims addresses and ports. */
+const AGE: Rows = {
+  "metadata.creationTimestamp": obeyed(
+    "of two that claim one address and port the elder keeps it",
+    FRONTENDS,
+  ),
+};
+
 const POD: Rows = {
   ...common(obeyed("identities and selectors", "agent/node/identity/labels_test.ts")),
+  ...AGE,
   "spec.nodeName": obeyed("who may speak for the pod", "agent/cluster/trusted_addresses_test.ts"),
   ...each(
     "serviceAccountName serviceAccount",
@@ -117,6 +126,7 @@ const POD: Rows = {
 };
 
 const SERVICE: Rows = {
+  ...AGE,
   ...common(
     obeyed("`service-proxy-name` and `headless` leave the service to others", FRONTENDS),
     obeyed(

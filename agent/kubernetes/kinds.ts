@@ -15,6 +15,8 @@ export interface KindDefinition {
   apiVersion: string;
   namespaced: boolean;
   schema: Schema;
+  /** Whether the elder of two has precedence, so that their age is kept. @default {false} */
+  dated?: boolean;
   /** Makes of a resource that is as the API says one as the tables have it. */
   pack?: (resource: Record<string, unknown>) => Record<string, unknown>;
 }
@@ -22,8 +24,8 @@ export interface KindDefinition {
 /** The definition of each kind that users write. */
 export const KINDS: Record<ResourceKind, KindDefinition> = {
   Namespace: { apiVersion: "v1", namespaced: false, schema: namespaceSchema },
-  Pod: { apiVersion: "v1", namespaced: true, schema: podSchema },
-  Service: { apiVersion: "v1", namespaced: true, schema: serviceSchema },
+  Pod: { apiVersion: "v1", namespaced: true, dated: true, schema: podSchema },
+  Service: { apiVersion: "v1", namespaced: true, dated: true, schema: serviceSchema },
   EndpointSlice: {
     apiVersion: "discovery.k8s.io/v1",
     namespaced: true,

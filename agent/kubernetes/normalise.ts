@@ -14,8 +14,8 @@ export function normalise(
   value: Record<string, unknown>,
   interner: Interner,
 ): Resource {
-  const { namespaced, pack } = KINDS[kind];
-  const { apiVersion: _, metadata, ...rest } = value as
+  const { namespaced, dated, pack } = KINDS[kind];
+  const { apiVersion: _, metadata: { creationTimestamp, ...metadata }, ...rest } = value as
     & Record<string, unknown>
     & { metadata: Partial<Resource["metadata"]> };
   const filled = withoutUnset(rest) as Record<string, unknown>;
@@ -25,6 +25,7 @@ export function normalise(
     metadata: {
       ...metadata,
       namespace: namespaced ? metadata.namespace || "default" : "",
+      ...(dated && creationTimestamp ? { creationTimestamp } : {}),
       labels: withTexts(metadata.labels ?? {}),
       ...(metadata.annotations ? { annotations: withTexts(metadata.annotations) } : {}),
     },

@@ -114,11 +114,19 @@ const noNamespace: Schema<string> = text(
   (value) => value === "",
 );
 
+/** RFC 3339, as the API server has it. */
+const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/;
+const time = text(
+  "a time such as 2026-01-31T12:00:00Z",
+  (value) => TIME.test(value) && !Number.isNaN(Date.parse(value)),
+);
+
 function metadata(name: Schema<string>, namespaced: boolean) {
   return object({
     name,
     namespace: namespaced ? orUnset(labelName) : noNamespace,
     labels,
+    creationTimestamp: time,
     annotations: refine(record(orNull(text()), annotationKey), (annotations) => {
       const size = Object.entries(annotations)
         .reduce((sum, [key, value]) => sum + key.length + (value ?? "").length, 0);
@@ -129,7 +137,6 @@ function metadata(name: Schema<string>, namespaced: boolean) {
   }, {
     required: ["name"],
     unused: [
-      "creationTimestamp",
       "deletionGracePeriodSeconds",
       "deletionTimestamp",
       "finalizers",
@@ -185,6 +192,8 @@ export interface ObjectMeta {
   namespace: string;
   labels: Record<string, string>;
   annotations?: Record<string, string>;
+  /** Of what may claim an address or port that is another's. */
+  creationTimestamp?: string;
 }
 
 /** What is read of any resource. */

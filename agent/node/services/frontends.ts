@@ -42,9 +42,14 @@ function hasHostPorts(pod: Pod): boolean {
   return containerPortsOf(pod).some(({ hostPort }) => hostPort);
 }
 
+/** How messages name who has a frontend. */
+const ownerName = ({ kind, namespace, name }: Frontend) =>
+  `${kind === "HostPort" ? "Pod" : "Service"} ${namespace}/${name}`;
+
 /**
  * Wires the derivation of frontends. A service without EndpointSlices gets the pods that it selects.
- * Of two that claim one frontend the elder keeps it.
+ * Of two that claim one frontend the elder has it, on every node and whatever came first: who has no
+ * creationTimestamp is the youngest, and of the same age names decide.
  */
 export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions): FrontendTables {
   const frontends = new Table<Frontend>({ name: "frontends", key: frontendKey });
@@ -55,6 +60,13 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
   });
   const index = new ServiceIndex(inputs.Service);
   const builder = new FrontendBuilder({ ...inputs, index }, options);
+  const created = (group: string) => {
+    const { metadata } =
+      (group.startsWith(POD_PREFIX)
+        ? inputs.Pod.get(group.slice(POD_PREFIX.length))
+        : inputs.Service.get(group)) ?? {};
+    return metadata?.creationTimestamp ? Date.parse(metadata.creationTimestamp) : Infinity;
+  };
   const everything = () => [
     ...inputs.Service.keys(),
     ...inputs.Pod.rows().filter(hasHostPorts).map((pod) => POD_PREFIX + resourceKey(pod)),
@@ -82,11 +94,12 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
       group.startsWith(POD_PREFIX)
         ? builder.ofPod(group.slice(POD_PREFIX.length))
         : builder.ofService(group),
+    precedence: (a, b) => created(a) < created(b) || created(a) === created(b) && a < b ? -1 : 1,
     conflict: (loser, owner) =>
       loser.kind === "Reserved" ? undefined : {
-        source: `Service ${loser.namespace}/${loser.name}`,
-        message: `${formatIp(loser.address)} port ${loser.port}/${loser.protocol} is of Service ` +
-          `${owner.namespace}/${owner.name} already; change one`,
+        source: ownerName(loser),
+        message: `${formatIp(loser.address)} port ${loser.port}/${loser.protocol} is of ` +
+          `${ownerName(owner)}, which is older or has the name before; change one`,
       },
   });
   const checks = deriveHealthChecks(

@@ -3,7 +3,6 @@
 import { assertEquals } from "@std/assert";
 import { formatIp } from "../../../datapath/net/ip.ts";
 import { generator } from "../../../datapath/testdata/random.ts";
-import type { Service } from "../../kubernetes/resources.ts";
 import { settled } from "../../core/schedule.ts";
 import { unpackBackends } from "./backend.ts";
 import { derived, published, service, type shown, slice } from "./testdata/frontends.ts";
@@ -50,20 +49,21 @@ Deno.test("deriveFrontends() comes to the same rows whatever the order of the ch
   const pick = <T>(list: readonly T[]): T => list[random(list.length)]!;
   type Apply = (on: ReturnType<typeof derived>) => void;
   const names = ["a", "b", "c"];
+  const ages = [{}, ...[1, 2].map((day) => ({ creationTimestamp: `2026-01-0${day}T00:00:00Z` }))];
   /** One version of one thing. */
   const versions: (() => [key: string, apply: Apply])[] = [
     () => {
       const number = random(3) + 1, name = names[number - 1]!;
-      // what two services claim is its owner's who came first: that is about the order
+      const claimed = random(3) + 1;
       const made = service(name, {
-        clusterIP: `10.96.0.${number}`,
+        clusterIP: `10.96.0.${claimed}`,
         type: pick(["ClusterIP", "NodePort", "LoadBalancer"]),
         externalIPs: pick([[], [`198.51.100.${number}`]]),
         externalTrafficPolicy: pick(["Cluster", "Local"]),
         healthCheckNodePort: 32000 + number,
         selector: { app: pick(["web", "db"]) },
-        ports: [{ port: pick([80, 81]), nodePort: 30000 + number + pick([0, 10]) }],
-      }, { metadata: { name, namespace: "demo", labels: {}, uid: name } } as Partial<Service>);
+        ports: [{ port: pick([80, 81]), nodePort: 30000 + claimed }],
+      }, { metadata: { name, namespace: "demo", labels: {}, ...pick(ages) } });
       return [`Service ${name}`, (on) => on.Service.set(made)];
     },
     () => {

@@ -290,7 +290,7 @@ Deno.test("deriveFrontends() reports what it does not serve, and the elder keeps
   }));
   await settled();
   assertEquals(problems(), [
-    "Service demo/b: 10.96.0.1 port 80/TCP is of Service demo/a already; change one",
+    "Service demo/b: 10.96.0.1 port 80/TCP is of Service demo/a, which is older or has the name before; change one",
     "Service demo/low: nodePort 80 is not one from 30000 to 32767 (--node-port-range)",
     "Service demo/low: port x has no nodePort; give it one from 30000 to 32767",
     "Service demo/none: has no clusterIP, so it is not served there; give it one",
@@ -320,4 +320,47 @@ Deno.test("deriveFrontends() reports what it does not serve, and the elder keeps
   await settled();
   assertEquals(services.healthChecks.rows().map(({ localEndpoints }) => localEndpoints), [0]);
   services[Symbol.dispose]();
+});
+
+Deno.test("deriveFrontends(): what two claim is the elder's, then by name, whichever came first", async () => {
+  const old = "2026-01-01T00:00:00Z", young = "2026-01-01T01:30:00+01:00";
+  const cases: [a: string | undefined, b: string | undefined, owner: string][] = [
+    [undefined, undefined, "a"],
+    [old, undefined, "a"],
+    [undefined, old, "b"],
+    [young, old, "b"],
+    [old, old, "a"],
+  ];
+  for (const [a, b, owner] of cases) {
+    for (const order of [["a", "b"], ["b", "a"]]) {
+      const { Service, services, problems, named } = derived();
+      for (const name of order) {
+        const creationTimestamp = name === "a" ? a : b;
+        Service.set(service(name, {
+          clusterIP: name === "a" ? "10.96.0.1" : "10.96.0.2",
+          type: "NodePort",
+          ports: [{ port: 80, nodePort: 30080 }],
+        }, {
+          metadata: {
+            name,
+            namespace: "demo",
+            labels: {},
+            ...(creationTimestamp ? { creationTimestamp } : {}),
+          },
+        }));
+        await settled();
+      }
+      const loser = owner === "a" ? "b" : "a";
+      const ports = (name: string) => named(name).filter(({ kind }) => kind === "NodePort").length;
+      assertEquals([ports(owner), ports(loser)], [4, 0]);
+      assertEquals(
+        problems(),
+        ["127.0.0.1", "192.168.60.1", "::1", "fd00:60::1"].map((address) =>
+          `Service demo/${loser}: ${address} port 30080/TCP is of Service demo/${owner}, ` +
+          "which is older or has the name before; change one"
+        ),
+      );
+      services[Symbol.dispose]();
+    }
+  }
 });

@@ -1,25 +1,17 @@
 /** A map in the kernel, as bytes. `TypedMap` puts codecs on top. */
 
 import { ERRNO } from "../kernel_error.ts";
-import { FileDescriptor } from "../ffi/libc.ts";
-import { cstring } from "../ffi/memory.ts";
+import { FileDescriptor, geteuid } from "../ffi/libc.ts";
 import { libbpf } from "../ffi/libbpf.ts";
 import { possibleCpus } from "./codec.ts";
 import { MapType, UpdateFlag } from "./constants.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import { infoName, objectInfo } from "./info.ts";
+import { createMapFd, type MapOptions } from "./create_map.ts";
 import type { MapLayout } from "./map_layout.ts";
 import { openPinFd, pinFd, tryOpenPinFd } from "./pin.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-
-/** A map to create. */
-export interface MapOptions extends Omit<MapLayout, "flags"> {
-  /** At most 15 characters of [A-Za-z0-9_.]. */
-  name: string;
-  /** @default {0} */
-  flags?: number;
-}
 
 const PER_CPU: readonly number[] = [
   MapType.PERCPU_HASH,
@@ -65,20 +57,9 @@ export class BpfMap implements MapLayout, Disposable {
       : this.valueSize;
   }
 
-  /** Makes a map of its own, without an object. */
-  static create({ name, type, keySize, valueSize, maxEntries, flags = 0 }: MapOptions): BpfMap {
-    const options = new DataView(new ArrayBuffer(56)); // struct bpf_map_create_opts
-    options.setBigUint64(0, 56n, true);
-    options.setUint32(28, flags, true);
-    const fd = libbpf.bpf_map_create(
-      type,
-      cstring(name),
-      keySize,
-      valueSize,
-      maxEntries,
-      new Uint8Array(options.buffer),
-    );
-    return new BpfMap(new FileDescriptor(checkBpf(fd, "create map", name)), name);
+  /** Makes a map of its own, without an object. Throws RangeError for what no map can be, KernelError. */
+  static create(options: MapOptions): BpfMap {
+    return new BpfMap(createMapFd(options), options.name);
   }
 
   /** The map pinned at `path`. Throws KernelError ENOENT when nothing is there. */
@@ -114,7 +95,7 @@ export class BpfMap implements MapLayout, Disposable {
     | undefined {
     this.#checkKey(key);
     this.#checkValue(into);
-    const result = libbpf.bpf_map_lookup_elem(this.fd, key as Bytes, into as Bytes);
+    const result = libbpf.bpf_map_lookup_elem(this.fd, this.#keyed(key), into as Bytes);
     if (result >= 0) return into;
     if (result === -ERRNO.ENOENT) return undefined;
     throw bpfError(result, "look up in map", this.name);
@@ -127,8 +108,37 @@ export class BpfMap implements MapLayout, Disposable {
   set(key: Uint8Array, value: Uint8Array, flag: bigint = UpdateFlag.ANY): void {
     this.#checkKey(key);
     this.#checkValue(value);
-    const result = libbpf.bpf_map_update_elem(this.fd, key as Bytes, value as Bytes, flag);
+    const result = libbpf.bpf_map_update_elem(this.fd, this.#keyed(key), value as Bytes, flag);
     if (result < 0) throw this.#writeError(result);
+  }
+
+  /** Writes a map, program or link into a map that holds such. Throws KernelError. */
+  setObject(key: Uint8Array, object: { readonly fd: number }): void {
+    this.set(key, new Uint8Array(new Uint32Array([object.fd]).buffer));
+  }
+
+  /**
+   * Reads and removes in one step; undefined when the key is not there. Of a QUEUE or STACK, whose keys
+   * have no bytes, the next value.
+   */
+  take(key: Uint8Array, into: Uint8Array = new Uint8Array(this.storedValueSize)):
+    | Uint8Array
+    | undefined {
+    this.#checkKey(key);
+    this.#checkValue(into);
+    const result = libbpf.bpf_map_lookup_and_delete_elem(
+      this.fd,
+      this.#keyed(key),
+      into as Bytes,
+    );
+    if (result >= 0) return into;
+    if (result === -ERRNO.ENOENT) return undefined;
+    throw bpfError(result, "take from map", this.name);
+  }
+
+  /** Ends writing from outside for good: programs alone change the map from then on. */
+  freeze(): void {
+    checkBpf(libbpf.bpf_map_freeze(this.fd), "freeze map", this.name);
   }
 
   /** Removes a key; false when it was not there. */
@@ -313,6 +323,11 @@ export class BpfMap implements MapLayout, Disposable {
     this.#fd[Symbol.dispose]();
   }
 
+  /** Maps without keys want none. */
+  #keyed(key: Uint8Array): Bytes | null {
+    return this.keySize === 0 ? null : key as Bytes;
+  }
+
   #checkKey(key: Uint8Array): void {
     if (key.length !== this.keySize) {
       throw new RangeError(
@@ -340,6 +355,8 @@ export class BpfMap implements MapLayout, Disposable {
   #writeError(result: number, where?: string) {
     const hint = result === -ERRNO.E2BIG
       ? `the map is full (${this.maxEntries} entries)` + (where ? ` at ${where}` : "")
+      : result === -ERRNO.EPERM && geteuid() === 0
+      ? "it is frozen, or made read-only"
       : where;
     return bpfError(result, "write to map", this.name, hint ? { hint } : {});
   }

@@ -55,6 +55,7 @@ export * from "./link/tracepoint.ts";
 export * from "./link/tracing.ts";
 export * from "./link/uprobe.ts";
 export * from "./link/xdp.ts";
+export type { MapOptions } from "./create_map.ts";
 export * from "./map.ts";
 export * from "./map_fingerprint.ts";
 export * from "./map_layout.ts";

@@ -3,6 +3,7 @@
 import { ERRNO, KernelError } from "../kernel_error.ts";
 import { dupFd, errno, geteuid } from "../ffi/libc.ts";
 import { cstring, fromCstring, NativeMemory } from "../ffi/memory.ts";
+import { withLibbpfLog } from "../ffi/libbpf_log.ts";
 import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
 import { Btf } from "./btf.ts";
 import { bpfError, checkBpf } from "./errors.ts";
@@ -49,10 +50,20 @@ export class BpfObject implements Disposable {
   private constructor(file: Uint8Array<ArrayBuffer>, name: string) {
     this.name = name;
     this.#file = file;
-    this.#object = libbpf.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
-    if (this.#object === null) {
-      const hint = "it is no eBPF object, or one with maps and without BTF: compile it with -g";
-      throw bpfError(errno(), "open object", name, { hint });
+    let code = 0;
+    const { result, warnings } = withLibbpfLog(() => {
+      const object = libbpf.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
+      if (object === null) code = errno();
+      return object;
+    });
+    this.#object = result;
+    if (result === null) {
+      throw bpfError(code, "open object", name, {
+        hint: warnings.some((line) => line.includes("BTF is required"))
+          ? "it has maps and no BTF: compile it with -g"
+          : "it is no eBPF object, or one that libbpf does not take",
+        ...logOf(warnings),
+      });
     }
     try {
       this.btf = typesOf(this.#object);
@@ -209,8 +220,8 @@ export class BpfObject implements Disposable {
   load(): this {
     using stack = new DisposableStack();
     const logs = this.#prepareLogs(stack);
-    const result = libbpf.bpf_object__load(this.#object);
-    if (result < 0) throw this.#loadError(result, logs);
+    const { result, warnings } = withLibbpfLog(() => libbpf.bpf_object__load(this.#object));
+    if (result < 0) throw this.#loadError(result, logs, warnings);
     return this;
   }
 
@@ -229,7 +240,7 @@ export class BpfObject implements Disposable {
       libbpf.bpf_object__close(object);
       throw new TypeError(`Cannot load object ${this.name}: disposed meanwhile`);
     }
-    if (result < 0) throw this.#loadError(result, logs);
+    if (result < 0) throw this.#loadError(result, logs, []);
     return this;
   }
 
@@ -307,7 +318,11 @@ export class BpfObject implements Disposable {
     });
   }
 
-  #loadError(result: number, logs: readonly ProgramLog[]): KernelError {
+  #loadError(
+    result: number,
+    logs: readonly ProgramLog[],
+    warnings: readonly string[],
+  ): KernelError {
     // libbpf stops at the first program that fails; those before it leave their log empty
     const failed = logs.find(({ memory }) => memory.bytes[0] !== 0);
     if (failed) {
@@ -321,7 +336,10 @@ export class BpfObject implements Disposable {
       : result === -ERRNO.EPERM && geteuid() === 0
       ? "the kernel allows it to nobody: it may have no trampolines for fentry and LSM, or be locked down"
       : undefined;
-    return bpfError(result, "load object", this.name, hint ? { hint } : {});
+    return bpfError(result, "load object", this.name, {
+      ...hint ? { hint } : {},
+      ...logOf(warnings),
+    });
   }
 
   #requireState(loaded: boolean, verb: string): void {
@@ -332,7 +350,11 @@ export class BpfObject implements Disposable {
   }
 
   #mapPointer(name: string): Deno.PointerObject {
-    const map = this.#maps.get(name);
+    // a section's map has the object's name before the section's
+    const map = this.#maps.get(name) ??
+      (name.startsWith(".")
+        ? libbpf.bpf_object__find_map_by_name(this.#object, cstring(name))
+        : undefined);
     if (map) return map;
     throw new RangeError(
       `Object ${this.name} has no map ${name}; it has ${this.mapNames.join(", ")}`,
@@ -367,6 +389,10 @@ function openOptions(name: string): Uint8Array<ArrayBuffer> {
   view.setBigUint64(0, 80n, true);
   view.setBigUint64(8, optionsName.address, true);
   return new Uint8Array(view.buffer);
+}
+
+function logOf(warnings: readonly string[]): { log?: string } {
+  return warnings.length === 0 ? {} : { log: warnings.join("\n") };
 }
 
 function lastLines(text: string, count: number): string {

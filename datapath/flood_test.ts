@@ -4,7 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import type { ConstantValue } from "./bpf/mod.ts";
+import type { VariableValue } from "./bpf/mod.ts";
 import { monotonicNs } from "./ffi/libc.ts";
 import {
   DropReason,
@@ -47,7 +47,7 @@ class Flooded implements Disposable {
   readonly node: TestNode;
   readonly #trampoline = new Trampoline();
 
-  constructor(readonly family: Family, constants: Record<string, ConstantValue> = {}) {
+  constructor(readonly family: Family, constants: Record<string, VariableValue> = {}) {
     this.node = new TestNode(constants, { wholeMaps: true });
   }
 

@@ -12,12 +12,12 @@ import {
   BpfMap,
   BpfObject,
   type BpfProgram,
-  type ConstantValue,
   makePinDirectory,
   openTc,
   requireKernelBtf,
   type TcDirection,
   unpin,
+  type VariableValue,
 } from "./bpf/mod.ts";
 import { type ObjectName, readObject } from "./objects.ts";
 import { geteuid } from "./ffi/libc.ts";
@@ -166,7 +166,7 @@ export class Loader implements Disposable {
   /** Loads all programs, on another thread; attaches nothing. Throws KernelError. */
   static async load(options: LoaderOptions): Promise<Loader> {
     const loader = new Loader(options.bpffs);
-    const constants: Record<string, ConstantValue> = {
+    const constants: Record<string, VariableValue> = {
       routing_mode: ROUTING_MODES[options.routing],
       masquerade: options.masquerade ? 1 : 0,
       node_mac_check: options.nodeMacCheck === false ? 0 : 1,
@@ -198,7 +198,7 @@ export class Loader implements Disposable {
   }
 
   /** Its programs ask more of the kernel than the others, which work without. */
-  async #loadSockmap(constants: Record<string, ConstantValue>, sizes: MapSizes): Promise<void> {
+  async #loadSockmap(constants: Record<string, VariableValue>, sizes: MapSizes): Promise<void> {
     try {
       await this.#loadObject("sockmap", constants, sizes).loaded;
     } catch (error) {
@@ -210,7 +210,7 @@ export class Loader implements Disposable {
   /** `shared`: all its maps are there, and the next object need not wait until they are made. */
   #loadObject(
     name: ObjectName,
-    constants: Record<string, ConstantValue>,
+    constants: Record<string, VariableValue>,
     sizes: MapSizes,
   ): { shared: boolean; loaded: Promise<void> } {
     using stack = new DisposableStack();

@@ -162,6 +162,7 @@ export const MapFlag = {
   WRONLY: 1 << 4,
   RDONLY_PROG: 1 << 7,
   WRONLY_PROG: 1 << 8,
+  MMAPABLE: 1 << 10,
   LINK: 1 << 13,
 } as const;
 

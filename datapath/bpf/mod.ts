@@ -32,6 +32,7 @@
 export { ERRNO, isErrno, KernelError } from "../kernel_error.ts";
 export * from "./btf.ts";
 export * from "./btf_types.ts";
+export * from "./btf_value.ts";
 export * from "./codec.ts";
 export * from "./constants.ts";
 export * from "./features.ts";
@@ -64,4 +65,4 @@ export { DEFAULT_BPFFS, isBpffs, isPinned, makePinDirectory, requireBpffs, unpin
 export * from "./program.ts";
 export * from "./ringbuf.ts";
 export * from "./typed_map.ts";
-export type { ConstantValue } from "./variable_value.ts";
+export { BpfVariable } from "./variable.ts";

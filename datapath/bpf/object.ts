@@ -1,33 +1,28 @@
 /** An object file of eBPF programs and maps on its way into the kernel. */
 
 import { ERRNO, KernelError } from "../kernel_error.ts";
-import { dupFd, errno, geteuid } from "../ffi/libc.ts";
-import { cstring, fromCstring, NativeMemory } from "../ffi/memory.ts";
+import { dupFd, errno } from "../ffi/libc.ts";
+import { cstring, NativeMemory } from "../ffi/memory.ts";
 import { withLibbpfLog } from "../ffi/libbpf_log.ts";
 import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
 import { Btf } from "./btf.ts";
+import type { BtfValue } from "./btf_value.ts";
 import { bpfError, checkBpf } from "./errors.ts";
-import { kernelBtfMissing } from "./features.ts";
 import type { BpfLink } from "./link/link.ts";
 import { BpfMap } from "./map.ts";
 import { layoutDifferences, type MapLayout } from "./map_layout.ts";
+import { LoadLogs, logOf } from "./load_logs.ts";
 import { makePinDirectory, tryOpenPinFd } from "./pin.ts";
 import { BpfProgram } from "./program.ts";
 import { attachBySection, laterSection } from "./sections.ts";
-import { type ConstantValue, writeConstant } from "./variable_value.ts";
+import { BpfVariable, initialMemory, loadedMemory, type SectionMemory } from "./variable.ts";
+
+/** A value for a variable, or its bytes. */
+export type VariableValue = BtfValue | Uint8Array;
 
 export interface OpenOptions {
   /** How errors and the kernel call it. @default {the path's last part without suffix, or "object"} */
   name?: string;
-}
-
-const LOG_SIZE = 16 << 20; // virtual: only what the verifier writes takes memory
-const LOG_LINES = 24;
-
-/** What the verifier said of a program. */
-interface ProgramLog {
-  name: string;
-  memory: NativeMemory;
 }
 
 /**
@@ -42,6 +37,8 @@ export class BpfObject implements Disposable {
   #maps = new Map<string, Deno.PointerObject>();
   #programs = new Map<string, Deno.PointerObject>();
   #loaded = false;
+  /** Of the sections whose variables are in use, while it is loaded. */
+  readonly #memories = new Map<string, SectionMemory>();
   /** Another thread has the object: it is closed after that. */
   #loading = false;
   // libbpf keeps pointers into it
@@ -111,25 +108,49 @@ export class BpfObject implements Disposable {
     return [...this.#maps.keys()];
   }
 
+  /** Names of the global variables, of each section. */
+  get variableNames(): string[] {
+    return this.#variables().map(({ name }) => name);
+  }
+
   /**
-   * Sets `volatile const` variables by name. Integers are range-checked; bytes must have the
-   * variable's size. Throws RangeError for an unknown name or a value that does not fit.
+   * A global variable: before the object is loaded what it begins with, from then on what its programs
+   * have. Throws RangeError for an unknown name.
    */
-  setConstants(values: Record<string, ConstantValue>): void {
+  variable(name: string): BpfVariable {
+    const variables = this.#variables(), found = variables.find((one) => one.name === name);
+    if (found) return new BpfVariable(this.btf, found, () => this.#memoryOf(found.section));
+    const others = variables.map((one) => one.name).join(", ");
+    throw new RangeError(
+      `Object ${this.name} has no variable ${name}; it has ` +
+        (others || (this.btf.types.length > 1 ? "none" : "no BTF: compile it with -g")),
+    );
+  }
+
+  #variables() {
+    return ["data", "bss", "rodata"].flatMap((section) => this.btf.variables(`.${section}`));
+  }
+
+  /** Before the object is loaded the section's first contents, then its map's. */
+  #memoryOf(section: string): SectionMemory {
+    if (this.#object === null) {
+      throw new TypeError(`Cannot use a variable of object ${this.name}: disposed`);
+    }
+    if (!this.#loaded) return initialMemory(() => this.#sectionMemory(section));
+    const known = this.#memories.get(section);
+    if (known) return known;
+    const memory = loadedMemory(this.map(section));
+    this.#memories.set(section, memory);
+    return memory;
+  }
+
+  /** Sets `volatile const` variables by name before the object is loaded. Throws as `BpfVariable.set` does. */
+  setConstants(values: Record<string, VariableValue>): void {
     this.#requireState(false, "set constants of");
-    const variables = this.btf.variables(".rodata");
     for (const [name, value] of Object.entries(values)) {
-      const variable = variables.find((v) => v.name === name);
-      if (!variable) {
-        throw new RangeError(
-          `Object ${this.name} has no constant ${name}; it has ` +
-            (variables.map((v) => v.name).join(", ") ||
-              (this.btf.types.length > 1 ? "none" : "no BTF: compile it with -g")),
-        );
-      }
-      const memory = this.#sectionMemory(variable.section);
-      const target = memory.subarray(variable.offset, variable.offset + variable.size);
-      writeConstant(target, name, value, this.btf.resolve(variable.type));
+      const variable = this.variable(name);
+      if (value instanceof Uint8Array) variable.setBytes(value);
+      else variable.set(value);
     }
   }
 
@@ -218,10 +239,9 @@ export class BpfObject implements Disposable {
    * last lines of the verifier's log. After an error the object can only be disposed.
    */
   load(): this {
-    using stack = new DisposableStack();
-    const logs = this.#prepareLogs(stack);
+    using logs = this.#prepareLogs();
     const { result, warnings } = withLibbpfLog(() => libbpf.bpf_object__load(this.#object));
-    if (result < 0) throw this.#loadError(result, logs, warnings);
+    if (result < 0) throw logs.error(result, warnings);
     return this;
   }
 
@@ -230,8 +250,7 @@ export class BpfObject implements Disposable {
    * was disposed meanwhile; what was loaded is gone then.
    */
   async loadElsewhere(): Promise<this> {
-    using stack = new DisposableStack();
-    const logs = this.#prepareLogs(stack);
+    using logs = this.#prepareLogs();
     const object = this.#object;
     this.#loading = true;
     const result = await libbpf.load_elsewhere(object);
@@ -240,22 +259,16 @@ export class BpfObject implements Disposable {
       libbpf.bpf_object__close(object);
       throw new TypeError(`Cannot load object ${this.name}: disposed meanwhile`);
     }
-    if (result < 0) throw this.#loadError(result, logs, []);
+    if (result < 0) throw logs.error(result, []);
     return this;
   }
 
-  /** Where the verifier shall write about each program. */
-  #prepareLogs(stack: DisposableStack): ProgramLog[] {
+  /** What the verifier will say of each program that is loaded. */
+  #prepareLogs(): LoadLogs {
     this.#requireState(false, "load");
     this.#loaded = true;
-    const logs: ProgramLog[] = [];
-    for (const [name, program] of this.#programs) {
-      if (!libbpf.bpf_program__autoload(program)) continue;
-      const memory = stack.use(new NativeMemory(LOG_SIZE));
-      logs.push({ name, memory });
-      libbpf.bpf_program__set_log_buf(program, memory.pointer, BigInt(LOG_SIZE));
-    }
-    return logs;
+    const chosen = [...this.#programs].filter(([, one]) => libbpf.bpf_program__autoload(one));
+    return new LoadLogs(this.name, new Map(chosen));
   }
 
   /** A loaded program; the caller disposes it. Throws RangeError for an unknown or unloaded name. */
@@ -288,6 +301,8 @@ export class BpfObject implements Disposable {
     if (this.#object === null) return;
     if (!this.#loading) libbpf.bpf_object__close(this.#object);
     this.#object = null;
+    for (const memory of this.#memories.values()) memory[Symbol.dispose]();
+    this.#memories.clear();
     this.#maps.clear();
     this.#programs.clear();
   }
@@ -315,30 +330,6 @@ export class BpfObject implements Disposable {
       target: where,
       errno: ERRNO.EINVAL,
       hint: `${differences.join("; ")}; remove the pin, or give the new layout another name`,
-    });
-  }
-
-  #loadError(
-    result: number,
-    logs: readonly ProgramLog[],
-    warnings: readonly string[],
-  ): KernelError {
-    // libbpf stops at the first program that fails; those before it leave their log empty
-    const failed = logs.find(({ memory }) => memory.bytes[0] !== 0);
-    if (failed) {
-      const log = lastLines(fromCstring(failed.memory.bytes), LOG_LINES);
-      return bpfError(result, `load object ${this.name}: program`, failed.name, { log });
-    }
-    const hint = result === -ERRNO.ESRCH || result === -ERRNO.ENOENT
-      ? kernelBtfMissing()
-      : result === -ERRNO.E2BIG
-      ? "a map is larger than the kernel allows"
-      : result === -ERRNO.EPERM && geteuid() === 0
-      ? "the kernel allows it to nobody: it may have no trampolines for fentry and LSM, or be locked down"
-      : undefined;
-    return bpfError(result, "load object", this.name, {
-      ...hint ? { hint } : {},
-      ...logOf(warnings),
     });
   }
 
@@ -389,13 +380,4 @@ function openOptions(name: string): Uint8Array<ArrayBuffer> {
   view.setBigUint64(0, 80n, true);
   view.setBigUint64(8, optionsName.address, true);
   return new Uint8Array(view.buffer);
-}
-
-function logOf(warnings: readonly string[]): { log?: string } {
-  return warnings.length === 0 ? {} : { log: warnings.join("\n") };
-}
-
-function lastLines(text: string, count: number): string {
-  const lines = text.trimEnd().split("\n");
-  return lines.slice(-count).join("\n");
 }

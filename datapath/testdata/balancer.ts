@@ -1,6 +1,6 @@
 /** A node that balances load: services of every mode, with a backend here and others elsewhere. */
 
-import type { ConstantValue } from "../bpf/mod.ts";
+import type { VariableValue } from "../bpf/mod.ts";
 import { IpcacheFlags, ServiceFlags } from "../maps/generated.ts";
 import { parseCidr, parseIp } from "../net/ip.ts";
 import { addAddress } from "../net/address.ts";
@@ -34,7 +34,7 @@ const TABLE = 1;
 /** A node with native routing, routes and neighbours, and the services of {@linkcode PORTS}. */
 export function balancerNode(
   mode: Mode,
-  constants: Record<string, ConstantValue> = {},
+  constants: Record<string, VariableValue> = {},
 ): TestNode {
   const node = new TestNode({ routing_mode: 0, ...constants });
   const { netlink, maps } = node;

@@ -4,7 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { BpfObject, type BpfProgram, type ConstantValue, RingBuffer } from "../bpf/mod.ts";
+import { BpfObject, type BpfProgram, RingBuffer, type VariableValue } from "../bpf/mod.ts";
 import { temporaryBpffs } from "../bpf/testdata/lab.ts";
 import { CLONE_NEWNET, setns, unshare } from "../ffi/libc.ts";
 
@@ -163,7 +163,7 @@ export class TestNode implements Disposable {
    * @param constants other values than those of a VXLAN node that masquerades
    * @param wholeMaps maps as large as those of a node; without it the large ones are small
    */
-  constructor(constants: Record<string, ConstantValue> = {}, { wholeMaps = false } = {}) {
+  constructor(constants: Record<string, VariableValue> = {}, { wholeMaps = false } = {}) {
     using failed = new DisposableStack();
     const bpffs = failed.use(temporaryBpffs());
     const home = failed.use(currentNamespace());
@@ -184,12 +184,12 @@ export class TestNode implements Disposable {
   #load(
     name: ObjectName,
     directory: string,
-    constants: Record<string, ConstantValue>,
+    constants: Record<string, VariableValue>,
     wholeMaps: boolean,
   ): void {
     using object = BpfObject.open(readObject(name));
     const known = new Set(object.btf.variables(".rodata").map((v) => v.name));
-    const all: Record<string, ConstantValue> = {
+    const all: Record<string, VariableValue> = {
       routing_mode: 1,
       tunnel_ifindex: TUNNEL_IFINDEX,
       ...constants,

@@ -2,7 +2,7 @@
 
 import { bold, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { AgentUnreachableError } from "../agent/api/client.ts";
-import type { LapseView, StatusView } from "../agent/api/views.ts";
+import type { LapseView, StatusView, WatchView } from "../agent/api/views.ts";
 import { ask } from "./ask.ts";
 import { EXIT, type Invocation, type OptionValues } from "./command.ts";
 import {
@@ -90,6 +90,19 @@ function lapseRows({ rows, count }: LapseView): string {
   return more.length === 0 ? first : `${first} and ${count - 1} more`;
 }
 
+/** How the kinds stand, those that are in sync together. */
+function watchesText(watches: readonly WatchView[]): string {
+  const { watching = [], absent = [], ...others } = Object.groupBy(watches, ({ state }) => state);
+  const parts = [
+    `${plural(watching.length, "kind")} in sync`,
+    ...absent.length > 0 ? [`${absent.map(({ kind }) => kind).join(", ")} not installed`] : [],
+    ...Object.values(others).flat().map(({ kind, state, since }) =>
+      `${kind} ${state} since ${since.slice(11, 19)}`
+    ),
+  ];
+  return parts.join(", ");
+}
+
 /** The page that people see. */
 function statusText(s: StatusView): string {
   const wrong = troubles(s);
@@ -112,6 +125,7 @@ function statusText(s: StatusView): string {
       } MiB`,
     ],
     ["Source", s.source],
+    ...s.watches ? [["API server", watchesText(s.watches)] as [string, string]] : [],
     ["Routing", `${s.routing}${s.masquerade ? ", pods masqueraded" : ""}`],
     [
       "Devices",

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { deleteQueueDirectory } from "../agent/api/types.ts";
-import { openDatabase } from "../agent/node/database.ts";
+import { openDatabase } from "../agent/core/database.ts";
 import { drainDeleteQueue } from "../agent/node/endpoints/delete_queue.ts";
 import { umount } from "../datapath/ffi/libc.ts";
 import { deleteLink, listLinks, setLink } from "../datapath/net/link.ts";
@@ -112,7 +112,7 @@ Deno.test("an agent whose state is lost or spoilt keeps the pods that live", asy
     listLinks(node.netlink).map(({ name, ifindex }) => `${name} ${ifindex}`).sort();
   const before = shown(), links = devices();
   const rows = (change: string) => () => {
-    const database = openDatabase(node.stateDir);
+    const database = openDatabase(`${node.stateDir}/pilus.db`);
     database.exec(change);
     database.close();
   };
@@ -177,7 +177,7 @@ Deno.test("a queued CNI DEL counts whatever the clock says, and not for what is 
   await node.stop();
   for (const name of ["a", "b"]) assertEquals((await node.cni("DEL", name)).code, 0);
   // as if the clock had been set back since
-  const database = openDatabase(node.stateDir);
+  const database = openDatabase(`${node.stateDir}/pilus.db`);
   database.exec("UPDATE endpoints SET endpoint = json_set(endpoint, '$.createdAt', '2100-01-01')");
   database.close();
   await node.start();

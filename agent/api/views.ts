@@ -63,6 +63,18 @@ export interface ShortageView {
   remedy: string;
 }
 
+/** How a kind of the API server's objects is kept up with. */
+export interface WatchView {
+  kind: string;
+  /** absent: the server does not have the kind. */
+  state: "listing" | "watching" | "absent" | "failing";
+  /** Of that state; ISO 8601. */
+  since: string;
+  /** What went wrong last, and has not gone well since. */
+  error?: string;
+  objects: number;
+}
+
 /** `GET /v1/status` */
 export interface StatusView {
   version: string;
@@ -72,6 +84,8 @@ export interface StatusView {
   uptime: number;
   health: Health;
   source: string;
+  /** The kinds that an API server is asked for, when one is. */
+  watches?: WatchView[];
   /** How many resources of kinds that pilus does not read there are, by `apps/v1/Deployment`. */
   ignoredKinds: Record<string, number>;
   routing: "native" | "vxlan";

@@ -15,6 +15,12 @@ export interface MissingPodsOptions {
   /** Whether something is published of that pod now. */
   isPublished: (pod: string) => boolean;
   pods: Table<Pod>;
+  /**
+   * Whether the sources have the Pods of other nodes: then one that they do not have is gone.
+   *
+   * @default {true}
+   */
+  knowsAllPods?: boolean;
   /** This node's name. */
   nodeName: string;
   /**
@@ -30,7 +36,7 @@ export class MissingPods implements Disposable {
   /** By `namespace/name`. Empty while the sources have no Pod of another node: they need not have all. */
   readonly missing = new Table<{ pod: string }>({ name: "missing-pods", key: ({ pod }) => pod });
   readonly #options: Required<MissingPodsOptions>;
-  readonly #watches: Disposable[];
+  readonly #watches: Disposable[] = [];
   /** By pod that may be missing, when it was first found to be. */
   readonly #since = new Map<string, number>();
   /** Whether pods were passed over, as nothing was known of other nodes' pods. */
@@ -38,9 +44,10 @@ export class MissingPods implements Disposable {
   #timer: Timer | undefined;
 
   constructor(options: MissingPodsOptions) {
-    this.#options = { holdMs: 2000, ...options };
-    const { published, pods } = options;
-    this.#watches = [
+    this.#options = { holdMs: 2000, knowsAllPods: true, ...options };
+    const { published, pods, knowsAllPods } = this.#options;
+    if (!knowsAllPods) return;
+    this.#watches.push(
       published.watch((changes) => {
         for (const change of changes) {
           this.#suspect(change.kind === "deleted" ? change.previous.pod : change.row.pod);
@@ -52,7 +59,7 @@ export class MissingPods implements Disposable {
           else this.#found(change.key, change.row);
         }
       }),
-    ];
+    );
     for (const { pod } of published.rows()) this.#suspect(pod);
   }
 

@@ -21,6 +21,8 @@ export interface TrustedInputs {
   addresses: Table<RemoteAddress>;
   nodes: Table<ClusterNode>;
   pods: Table<Pod>;
+  /** @default {true} */
+  knowsAllPods?: boolean;
   /** This node's name. */
   nodeName: string;
   /** See {@linkcode MissingPods}. */
@@ -35,7 +37,7 @@ export interface TrustedAddresses extends Disposable {
 
 /** Wires what is published to what counts of it. */
 export function deriveTrustedAddresses(
-  { addresses: published, nodes, pods, nodeName, ...hold }: TrustedInputs,
+  { addresses: published, nodes, pods, ...inputs }: TrustedInputs,
 ): TrustedAddresses {
   const addresses = remoteAddressTable("trusted-addresses");
   const problems = problemTable("published-problems");
@@ -47,7 +49,7 @@ export function deriveTrustedAddresses(
   const stack = new DisposableStack();
   const { missing } = stack.use(
     new MissingPods({
-      ...{ published, pods, nodeName, ...hold },
+      ...{ published, pods, ...inputs },
       isPublished: (pod) => publishedByPod.has(pod),
     }),
   );

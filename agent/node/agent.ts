@@ -12,7 +12,7 @@ import { attachmentsPart } from "./attachments/attachments_part.ts";
 import { checkCgroup } from "./cgroup.ts";
 import { type AgentConfig, VERSION } from "./config.ts";
 import { conntrackPart } from "./conntrack/conntrack_part.ts";
-import { openDatabase } from "./database.ts";
+import { openDatabase } from "../core/database.ts";
 import { derivationsPart } from "./derivations_part.ts";
 import { cniPart } from "./cni/cni_part.ts";
 import { endpointTable } from "./endpoints/endpoint_manager.ts";
@@ -82,7 +82,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   await clearSocket(socket);
   stack.use(keepMemorySmall());
   const derivations = stack.use(derivationsPart({ log }));
-  const database = openDatabase(config.stateDir, (reason, path) => {
+  const database = openDatabase(`${config.stateDir}/pilus.db`, (reason, path) => {
     log.error("state was spoilt; endpoints are taken from the run directory", { reason, path });
   });
   stack.defer(() => database.close());
@@ -105,6 +105,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
       store: sources.store,
       nodes: nodes.nodes,
       pods: resources.Pod,
+      knowsAllPods: sources.knowsAllPods,
       nodeName: config.nodeName,
     }),
   );
@@ -143,7 +144,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     ...{ nodes: nodes.nodes, identity, policy, ipcache, attachments },
   }));
   const { manager } = ends;
-  const cni = stack.use(cniPart({ config, log, manager, health: () => status.health() }));
+  const cni = stack.use(cniPart({ config, log, manager, health: () => status.readiness() }));
   const { denied } = prefilter;
   const { hostFrontends } = services;
   const parts: Part[] = [

@@ -85,6 +85,18 @@ export function list(about: About<readonly string[]>): AgentOption<readonly stri
   return { ...about, type: "list", read: (given) => [...new Set(given)] };
 }
 
+/** Where HTTP servers are; without a slash at the end. */
+export function urls(about: About<readonly string[]>): AgentOption<readonly string[], string[]> {
+  const check = (given: string) => {
+    const url = URL.parse(given);
+    if (url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash) {
+      return url.href.replace(/\/+$/, "");
+    }
+    throw new OptionError(`takes URLs such as https://192.0.2.1:6443, not \`${given}\``);
+  };
+  return { ...about, type: "list", read: (given) => given.map(check) };
+}
+
 /** Addresses of both families. */
 export function addresses(
   about: About<readonly string[]>,

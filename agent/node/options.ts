@@ -28,6 +28,7 @@ import {
   portRange,
   text,
   toggle,
+  urls,
 } from "./option_kinds.ts";
 
 /** Primes that a Maglev table may have as its size; the same as Cilium's. */
@@ -49,6 +50,25 @@ export const OPTIONS = {
     summary: "Directory of Kubernetes manifests, watched; made when it is not there",
     placeholder: "DIR",
     default: "/etc/pilus/manifests",
+  }),
+  kubernetes: toggle({
+    name: "kubernetes",
+    summary: "Read resources from the API server of Kubernetes, beside the manifests",
+    default: false,
+  }),
+  kubeconfig: text({
+    name: "kubeconfig",
+    summary: "How the API server is reached, and as whom; by default by the service account of " +
+      "the agent's pod",
+    placeholder: "FILE",
+    default: "",
+  }),
+  apiServers: urls({
+    name: "api-server",
+    summary: "URLs of API servers, in place of the one of the kubeconfig or of the environment: " +
+      "without kube-proxy one that needs no Service",
+    placeholder: "URL",
+    default: [],
   }),
   stateDir: text({
     name: "state-dir",

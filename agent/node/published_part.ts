@@ -12,11 +12,11 @@ export interface PublishedPart extends Part {
 
 /** Wires the cluster's store to the addresses that count. */
 export function publishedPart(
-  { store: { addresses, identities, endpoints }, nodes, pods, nodeName }:
+  { store: { addresses, identities, endpoints }, ...inputs }:
     & { store: PublishedPart["store"] }
     & Omit<TrustedInputs, "addresses">,
 ): PublishedPart {
-  const trusted = deriveTrustedAddresses({ addresses, nodes, pods, nodeName });
+  const trusted = deriveTrustedAddresses({ addresses, ...inputs });
   return {
     name: "published",
     store: { addresses: trusted.addresses, identities, endpoints },

@@ -19,7 +19,10 @@ Deno.test("findSelf() waits for pod CIDRs and an InternalIP of the node", async 
     node({ spec });
 
     const waiting = Promise.withResolvers<string>();
-    const config = { manifests, nodeName: "here", stateDir: `${directory}/state` } as AgentConfig;
+    const config = {
+      ...{ manifests, nodeName: "here", stateDir: `${directory}/state` },
+      ...{ kubernetes: false, kubeconfig: "", apiServers: [] as string[] },
+    } as unknown as AgentConfig;
     const log = new class extends Log {
       override warn(message: string): void {
         waiting.resolve(message);

@@ -27,8 +27,19 @@ export class AgentStatus {
       .map((reconciler) => reconciler.status());
   }
 
-  /** Well, when every reconciler is done and every part is. */
+  /** Well, when what is known is in force, and is what users want by now. */
   health(): Health {
+    const health = this.readiness();
+    if (!health.ok) return health;
+    for (const part of this.#parts) {
+      const reason = part.staleness?.();
+      if (reason !== undefined) return { ok: false, reason };
+    }
+    return health;
+  }
+
+  /** Well, when what is known is in force: pods can be added. */
+  readiness(): Health {
     const failing = this.#reconcilers().find(({ errors }) => errors > 0);
     if (failing) {
       const { name, errors, lastError } = failing;

@@ -14,8 +14,12 @@ export interface ResourceSource extends AsyncDisposable {
   readonly tables: ResourceTables;
   /** How many resources of kinds that pilus does not read there are, by `apps/v1/Deployment`. */
   readonly ignored: ReadonlyMap<string, number>;
+  /** Whether it has the Pods of other nodes, too. */
+  readonly hasAllPods: boolean;
   /** Resolves when the tables are complete. */
   start(): Promise<void>;
+  /** What of its tables may not be as users say by now, since when and why; undefined when all is. */
+  staleness?(): string | undefined;
 }
 
 /** Resource tables of several sources as one. */

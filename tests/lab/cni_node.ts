@@ -7,7 +7,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Endpoint } from "../../agent/api/endpoint.ts";
 import { type ApiServer, serveApi } from "../../agent/api/server.ts";
 import { cniRoute } from "../../agent/node/cni/cni_route.ts";
-import { openDatabase } from "../../agent/node/database.ts";
+import { openDatabase } from "../../agent/core/database.ts";
 import { EndpointManager } from "../../agent/node/endpoints/endpoint_manager.ts";
 import type { EndpointDatapath } from "../../agent/node/endpoints/endpoint_request.ts";
 import { listLinks } from "../../datapath/net/link.ts";
@@ -92,7 +92,7 @@ export class CniNode implements AsyncDisposable {
   }
 
   async start(): Promise<this> {
-    this.database = openDatabase(this.stateDir);
+    this.database = openDatabase(`${this.stateDir}/pilus.db`);
     this.manager = new EndpointManager({
       database: this.database,
       runDirectory: `${this.directory}/run`,

@@ -103,7 +103,7 @@ export class ApiClient implements Disposable {
     const access = this.access();
     const servers = [...access.servers, ...this.#options.fallbacks?.() ?? []];
     const server = servers[this.#turn % servers.length]!;
-    const connections = this.#transport.connections(access);
+    const connections = this.#connectionsFor(access);
     const end = new AbortController();
     const abort = ({ target }: Event) => end.abort((target as AbortSignal).reason);
     for (const each of [signal, connections.lost]) each?.addEventListener("abort", abort);
@@ -155,6 +155,17 @@ export class ApiClient implements Disposable {
         this.#transport.leave();
       }
       throw reason;
+    }
+  }
+
+  /** Throws ApiError. */
+  #connectionsFor(access: Access): Connections {
+    try {
+      return this.#transport.connections(access);
+    } catch (error) {
+      // what the runtime says of certificates and keys is not what is in them
+      const message = `the certificates of the ${access.origin} cannot be used: ${error}`;
+      throw new ApiError("untrusted", message);
     }
   }
 

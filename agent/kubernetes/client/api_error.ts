@@ -188,7 +188,9 @@ const CONNECTION: readonly [RegExp, ApiErrorCode, string][] = [
 /** Newer runtimes say in the cause what failed, older ones in the error itself. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
+  const { message } = error.cause instanceof Error ? error.cause : error;
+  // without the URL, which stands before it
+  return /client error \(\w+\): (.*)$/.exec(message)?.[1] ?? message;
 }
 
 /** The error that a failed connection is. */

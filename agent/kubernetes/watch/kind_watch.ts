@@ -76,8 +76,9 @@ export interface KindWatchOptions {
   client: ApiClient;
   kind: WatchedKind;
   signal: AbortSignal;
-  /** Is told of each failure. */
+  /** Is told of each failure, and of the first success after some. */
   onError?: (error: unknown) => void;
+  onRecovered?: () => void;
   timing?: Partial<WatchTiming>;
 }
 
@@ -87,6 +88,7 @@ export class KindWatch {
   readonly #client: ApiClient;
   readonly #signal: AbortSignal;
   readonly #onError: (error: unknown) => void;
+  readonly #onRecovered: () => void;
   readonly #timing: WatchTiming;
   readonly #backoff: Backoff;
   /** From which on the watch goes; undefined when a list is due. */
@@ -98,11 +100,13 @@ export class KindWatch {
   #older = 0;
   #status: WatchStatus = { state: "listing", since: new Date(), lists: 0, watches: 0, events: 0 };
 
-  constructor({ client, kind, signal, onError = () => {}, timing }: KindWatchOptions) {
+  constructor(options: KindWatchOptions) {
+    const { client, kind, signal, onError = () => {}, onRecovered = () => {}, timing } = options;
     this.kind = kind;
     this.#client = client;
     this.#signal = signal;
     this.#onError = onError;
+    this.#onRecovered = onRecovered;
     this.#timing = { ...TIMING, ...timing };
     this.#backoff = new Backoff(this.#timing.firstBackoff);
   }
@@ -298,6 +302,7 @@ export class KindWatch {
       since: state === before ? since : new Date(),
       ...(message === undefined ? {} : { error: message }),
     };
+    if (before === "failing" && state === "watching") this.#onRecovered();
   }
 }
 

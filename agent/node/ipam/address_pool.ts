@@ -14,7 +14,7 @@ import {
   parseCidr,
   parseIp,
 } from "../../../datapath/net/ip.ts";
-import { transaction } from "../database.ts";
+import { transaction } from "../../core/database.ts";
 
 /** Every address of a range is given. */
 export class AddressesExhaustedError extends Error {

@@ -1,15 +1,15 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { DatabaseSync } from "node:sqlite";
-import { openDatabase } from "../database.ts";
+import { openDatabase } from "../../core/database.ts";
 import { AddressesExhaustedError, AddressPool, AddressTakenError } from "./address_pool.ts";
 
 function withDatabase(test: (database: DatabaseSync, reopen: () => DatabaseSync) => void): void {
   const directory = Deno.makeTempDirSync({ prefix: "pilus-ipam-" });
-  let database = openDatabase(directory);
+  let database = openDatabase(`${directory}/pilus.db`);
   try {
     test(database, () => {
       database.close();
-      return database = openDatabase(directory);
+      return database = openDatabase(`${directory}/pilus.db`);
     });
   } finally {
     database.close();

@@ -40,6 +40,7 @@ export interface FileSourceOptions {
 export class FileSource implements ResourceSource {
   readonly name: string;
   readonly tables = createResourceTables();
+  readonly hasAllPods = true;
   readonly #directory: string;
   readonly #watched: WatchedDirectory;
   readonly #lastGood: LastGood;

@@ -27,14 +27,14 @@ for (const [name, spoil] of SPOILT) {
     withState((directory) => {
       const path = `${directory}/pilus.db`;
       {
-        const database = openDatabase(directory);
+        const database = openDatabase(`${directory}/pilus.db`);
         database.exec("CREATE TABLE t (a TEXT); CREATE TABLE u (a TEXT)");
         for (let i = 0; i < 200; i++) database.exec(`INSERT INTO t VALUES ('${"x".repeat(99)}')`);
         database.close();
       }
       spoil(path);
       const reasons: string[] = [];
-      const database = openDatabase(directory, (reason) => void reasons.push(reason));
+      const database = openDatabase(`${directory}/pilus.db`, (reason) => void reasons.push(reason));
       assertEquals(reasons.length, 1);
       assertEquals(database.prepare("SELECT name FROM sqlite_master").all(), []);
       database.close();
@@ -45,7 +45,7 @@ for (const [name, spoil] of SPOILT) {
 
 Deno.test("transaction() throws what went wrong, not that it could not be undone", () => {
   withState((directory) => {
-    const database = openDatabase(directory);
+    const database = openDatabase(`${directory}/pilus.db`);
     database.exec("CREATE TABLE t (a TEXT); PRAGMA max_page_count = 3");
     const fill = () =>
       transaction(database, () => {

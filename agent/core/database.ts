@@ -1,24 +1,21 @@
-/** The agent's own memory across restarts: one SQLite file. */
+/** Memory across restarts: SQLite files. */
 
+import { dirname } from "@std/path";
 import { DatabaseSync } from "node:sqlite";
-import { removeIfThere } from "../core/missing_files.ts";
-
-/** The database's file in a state directory. */
-const FILE = "pilus.db";
+import { removeIfThere } from "./missing_files.ts";
 
 /** What SQLite says of a file that is no database, or a spoilt one. */
 const SPOILT = /not a database|malformed|corrupt/i;
 
 /**
- * Opens `<stateDir>/pilus.db` and makes the directory (0700) when it is missing. A spoilt one is put
- * aside as `pilus.db.broken`, and `onBroken` is called: the database that is returned then is empty.
+ * Opens the file and makes its directory (0700) when it is missing. A spoilt one is put aside as
+ * `<path>.broken`, and `onBroken` is called: the database that is returned then is empty.
  */
 export function openDatabase(
-  stateDir: string,
+  path: string,
   onBroken: (reason: string, path: string) => void = () => {},
 ): DatabaseSync {
-  Deno.mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  const path = `${stateDir}/${FILE}`;
+  Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
     return open(path);
   } catch (cause) {

@@ -1,0 +1,40 @@
+/** Where resources come from, by the agent's options. */
+
+import type { Log } from "../core/log.ts";
+import { inClusterReader } from "../kubernetes/client/in_cluster.ts";
+import { kubeconfigReader } from "../kubernetes/client/kubeconfig.ts";
+import { FileSource } from "../sources/files/file_source.ts";
+import { KubernetesSource } from "../sources/kubernetes/kubernetes_source.ts";
+import type { ResourceSource } from "../sources/resource_source.ts";
+import { type AgentConfig, VERSION } from "./config.ts";
+
+/** The sources, of which the first that has a resource keeps it. */
+export interface ResourceSources {
+  all: readonly ResourceSource[];
+  kubernetes: KubernetesSource | undefined;
+}
+
+/** Throws AccessError when nothing can be made of what is given for the API server. */
+export function resourceSources(config: AgentConfig, log: Log): ResourceSources {
+  const { manifests: directory, stateDir } = config;
+  const kubernetes = kubernetesSource(config, log);
+  const files = new FileSource({ directory, stateDirectory: `${stateDir}/last-good` });
+  return { all: kubernetes ? [kubernetes, files] : [files], kubernetes };
+}
+
+function kubernetesSource(
+  { kubernetes, kubeconfig, apiServers: servers, nodeName, stateDir }: AgentConfig,
+  log: Log,
+): KubernetesSource | undefined {
+  if (!kubernetes) {
+    const given = kubeconfig ? "--kubeconfig" : servers.length > 0 ? "--api-server" : undefined;
+    if (given) log.warn(`${given} has no effect without --kubernetes`);
+    return undefined;
+  }
+  const access = kubeconfig ? kubeconfigReader(kubeconfig, servers) : inClusterReader({ servers });
+  return new KubernetesSource({
+    ...{ access, nodeName, log },
+    savedPath: `${stateDir}/kubernetes.db`,
+    userAgent: `pilus/${VERSION}`,
+  });
+}

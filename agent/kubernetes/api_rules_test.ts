@@ -31,6 +31,8 @@ const block = (cidr: string, ...except: string[]) => ({
 const port = (each: object) => ({ spec: { ingress: [{ ports: [each] }] } });
 const pod = (ports: object[], more = {}) => ({ spec: { containers: [{ ports }], ...more } });
 
+const SHARED = { containerPort: 80, hostPort: 80 };
+
 /** What the API server refuses, by the rule that does. */
 const REFUSED: [kind: string, rule: string, resource: object, message: RegExp][] = [
   ["Namespace", "name", { metadata: { name: "a.b" } }, /name is the string "a.b"/],
@@ -69,6 +71,12 @@ const REFUSED: [kind: string, rule: string, resource: object, message: RegExp][]
     "Pod",
     "hostPort",
     pod([{ containerPort: 80, hostPort: 80 }, { containerPort: 81, hostPort: 80 }]),
+    /hostPort 80\/TCP twice/,
+  ],
+  [
+    "Pod",
+    "an init container's hostPort",
+    pod([], { initContainers: [{ name: "a", ports: [SHARED, SHARED] }] }),
     /hostPort 80\/TCP twice/,
   ],
   ["Service", "name", { ...service({}), metadata: { name: "a.b" } }, /begins with a letter/],
@@ -175,6 +183,7 @@ const ACCEPTED: [kind: string, resource: object, seen: object][] = [
   ["Pod", pod([{ containerPort: 80, protocol: "", hostPort: 0 }], { nodeName: "" }), {
     spec: { containers: [{ ports: [{ containerPort: 80, hostPort: 0 }] }] },
   }],
+  ["Pod", pod([], { initContainers: ["a", "b"].map((name) => ({ name, ports: [SHARED] })) }), {}],
   ["Service", { spec: { type: "", ports: [{ name: "", port: 80, protocol: "" }] } }, {
     spec: { ports: [{ port: 80 }] },
   }],

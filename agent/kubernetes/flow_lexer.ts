@@ -1,4 +1,7 @@
-/** A lexer that takes flow collections and quoted texts however they are indented, as kubectl does. */
+/**
+ * A lexer that reads flow collections as kubectl does: they and quoted texts may be indented as they
+ * like, and a plain text ends at a colon only when a space follows: `{a:[]}` is none, `{a:}` has `a:`.
+ */
 
 import { Lexer } from "yaml";
 
@@ -6,9 +9,16 @@ import { Lexer } from "yaml";
 interface Internals {
   /** The indentation that what goes on in the next line must have. */
   indentNext: number;
+  readonly buffer: string;
+  readonly flowLevel: number;
   parseFlowCollection(): Generator<string>;
   parseQuotedScalar(): Generator<string>;
+  parsePlainScalar(): Generator<string>;
+  pushToIndex(end: number, allowEmpty: boolean): Generator<string>;
 }
+
+/** From where a plain text of a flow collection ended for the library: a colon that is part of it. */
+const COLON = /[ \t]*:(?=[,[\]{}])/y;
 
 /** See the module. Documents' marks still end them. */
 export function flowLexer(): Lexer {
@@ -26,5 +36,20 @@ export function flowLexer(): Lexer {
       }
     };
   }
+  let inPlain = false;
+  const { parsePlainScalar, pushToIndex } = internals;
+  internals.parsePlainScalar = function* () {
+    inPlain = internals.flowLevel > 0;
+    try {
+      return yield* parsePlainScalar.call(lexer);
+    } finally {
+      inPlain = false;
+    }
+  };
+  internals.pushToIndex = function* (end, allowEmpty) {
+    COLON.lastIndex = end;
+    const more = inPlain ? COLON.exec(internals.buffer)?.[0].length ?? 0 : 0;
+    return yield* pushToIndex.call(lexer, end + more, allowEmpty);
+  };
   return lexer;
 }

@@ -212,12 +212,13 @@ function readResource<Entry>(
   }
   const named = { apiVersion, kind };
   const { items } = value;
-  if (isList(named) && Object.hasOwn(value, "items") && items !== null) {
-    if (!Array.isArray(items)) {
-      problem("items must be a list");
-      return;
-    }
-    const itemKind = kind === "List" ? undefined : kind.slice(0, -"List".length);
+  if (isList(named) && Object.hasOwn(value, "items") && items !== null && !Array.isArray(items)) {
+    problem("items must be a list");
+    return;
+  }
+  // to kubectl what has items is a list, whatever it is called
+  if (Array.isArray(items)) {
+    const itemKind = kind === "List" ? undefined : kind.replace(/List$/, "");
     for (const [i, item] of items.entries()) {
       if (result.problems.length >= MAX_PROBLEMS) return;
       if (item === null) continue;

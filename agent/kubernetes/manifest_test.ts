@@ -30,6 +30,29 @@ Deno.test("parseManifest() takes brackets and quoted lines however they are inde
   assertMatch(problemsOf(`${podText("[a,")}---\n${namespaceText("b")}`).join(), /not valid YAML/);
 });
 
+Deno.test("parseManifest() takes a colon without a space behind it for part of a plain text", () => {
+  const read = (annotations: string) => {
+    const text =
+      `apiVersion: v1\nkind: Namespace\nmetadata: {name: a, annotations: ${annotations}}\n`;
+    const { resources: [one], problems } = parseManifest(text);
+    return problems.length > 0 ? "refused" : one!.resource.metadata.annotations;
+  };
+  // as kubectl reads them
+  const cases: [string, unknown][] = [
+    ["{x:[]}", "refused"],
+    ["{x:{}}", "refused"],
+    ["{x :[]}", "refused"],
+    ["{x:: []}", "refused"],
+    ["{x: 'a', y:}", "refused"], // y: is no key of an annotation
+    ["{x: a:b}", { x: "a:b" }],
+    ["{x: a:}", { x: "a:" }],
+    ["{x: a :, z: b}", { x: "a :", z: "b" }],
+    ["{x: 'a', 'y':'b'}", { x: "a", y: "b" }],
+    ["{x: [a:[]]}", "refused"],
+  ];
+  for (const [text, seen] of cases) assertEquals(read(text), seen, text);
+});
+
 Deno.test("parseManifest() reads truths as Kubernetes does, and says how to write a text", () => {
   const service = (value: string) =>
     "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n" +
@@ -101,9 +124,14 @@ Deno.test("a template is one problem, which says so", () => {
 });
 
 Deno.test("a list's items are a list", () => {
-  const list = (items: string) => `apiVersion: v1\nkind: List\nitems: ${items}\n`;
+  const list = (items: string, kind = "List") => `apiVersion: v1\nkind: ${kind}\nitems: ${items}\n`;
   assertEquals(problemsOf(list("")), []);
   for (const items of ["text", "{}", "7"]) {
     assertEquals(problemsOf(list(items)), ["1: items must be a list"]);
+  }
+  // whatever it is called, as for kubectl
+  for (const kind of ["List", "Things", "'\"List\"'"]) {
+    const item = "{apiVersion: v1, kind: Namespace, metadata: {name: a}}";
+    assertEquals(namesOf(list(`[${item}]`, kind)), ["a"], kind);
   }
 });

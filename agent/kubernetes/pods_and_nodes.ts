@@ -85,7 +85,8 @@ function hostPortFault(
     return `has hostNetwork, and hostPort ${other.hostPort} for containerPort ` +
       `${other.containerPort}; they must be the same there`;
   }
-  for (const all of [containers, initContainers]) {
+  // init containers run one after the other
+  for (const all of [containers, ...initContainers.map((each) => [each])]) {
     const seen = new Set<string>();
     for (const { hostPort, protocol, hostIP } of portsOf(all)) {
       const text = `${hostPort}/${protocol || "TCP"}${hostIP ? ` at ${hostIP}` : ""}`;

@@ -96,6 +96,10 @@ export const KUBERNETES_ONLY: readonly KubernetesOnly[] = [
     reason: "what is not JSON may be YAML still",
   },
   {
+    fault: /^invalid character '-' in numeric literal/,
+    reason: "after JSON documents kubectl takes no mark of a document",
+  },
+  {
     fault: /invalid map key/,
     reason: "such a key is refused where it stands in something that is read",
   },

@@ -29,6 +29,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/networking"
 	_ "k8s.io/kubernetes/pkg/apis/networking/install"
 	networkingvalidation "k8s.io/kubernetes/pkg/apis/networking/validation"
+	netutils "k8s.io/utils/net"
 )
 
 // Fault is what is wrong with a resource: Field is empty for what cannot be decoded.
@@ -181,7 +182,7 @@ func allocate(service *api.Service) {
 	}
 	if len(spec.IPFamilies) == 0 {
 		for _, ip := range spec.ClusterIPs {
-			if strings.Contains(ip, ":") {
+			if netutils.IsIPv6String(ip) {
 				spec.IPFamilies = append(spec.IPFamilies, api.IPv6Protocol)
 			} else {
 				spec.IPFamilies = append(spec.IPFamilies, api.IPv4Protocol)

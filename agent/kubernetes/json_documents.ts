@@ -3,12 +3,18 @@
 import { type DocumentProblem, type ParsedDocument, TooMuchError } from "./parsed_document.ts";
 import { MAX_DEPTH, TOO_DEEP } from "./parsed_document.ts";
 
-/** Throws TooMuchError for a value with too many levels. */
-function checkDepth(value: unknown, depth = 0): void {
-  if (typeof value !== "object" || value === null) return;
+/** How many keys its maps have. Throws TooMuchError for a value with too many levels. */
+function countKeys(value: unknown, depth = 0): number {
+  if (typeof value !== "object" || value === null) return 0;
   if (depth > MAX_DEPTH) throw new TooMuchError(TOO_DEEP);
-  if (Array.isArray(value)) { for (const item of value) checkDepth(item, depth + 1); }
-  else for (const key in value) checkDepth((value as Record<string, unknown>)[key], depth + 1);
+  let count = 0;
+  if (Array.isArray(value)) { for (const item of value) count += countKeys(item, depth + 1); }
+  else {
+    for (const key in value) {
+      count += 1 + countKeys((value as Record<string, unknown>)[key], depth + 1);
+    }
+  }
+  return count;
 }
 
 /** Throws SyntaxError for what is not JSON, and TooMuchError. */
@@ -19,9 +25,12 @@ export function* jsonDocuments(text: string): Generator<ParsedDocument> {
     const line = next + newlines(part.slice(0, begin));
     if (begin >= 0) {
       for (const { value, offset, end } of jsonValues(part)) {
-        checkDepth(value);
+        const keys = countKeys(value);
         const at = offset === 0 ? line : next + newlines(part.slice(0, offset));
-        const twice = repeatedKey(part, offset, end);
+        // none is there twice when the text has no more of them than the value
+        const twice = countColons(part, offset, end) === keys
+          ? undefined
+          : repeatedKey(part, offset, end);
         const errors: DocumentProblem[] = [];
         if (twice) {
           const message = `not to be read: a map has the key ${JSON.stringify(twice.key)} twice`;
@@ -76,6 +85,22 @@ function objectEnd(text: string, offset: number): number | undefined {
     else if (--depth <= 0) return marks.lastIndex;
   }
   return undefined;
+}
+
+/** How often a quote is before a colon: behind each key, and within some texts. */
+function countColons(text: string, offset: number, end: number): number {
+  let count = 0;
+  for (let at = text.indexOf(":", offset); at >= 0 && at < end; at = text.indexOf(":", at + 1)) {
+    let before = at - 1;
+    while (isSpace(text.charCodeAt(before))) before--;
+    if (text[before] === '"') count++;
+  }
+  return count;
+}
+
+/** Of what JSON may have between its parts. */
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 }
 
 /** The first key that a map has twice, in JSON that is well-formed. JSON.parse takes the last one. */

@@ -43,7 +43,8 @@ function withoutUnset(value: unknown): unknown {
     return items.some((item, i) => item !== value[i]) ? items : value;
   }
   let copy: Record<string, unknown> | undefined;
-  for (const [name, field] of Object.entries(value)) {
+  for (const name of Object.keys(value)) {
+    const field = (value as Record<string, unknown>)[name];
     const now = TEXTS.has(name) && isRecord(field)
       ? withTexts(field as Record<string, string | null>)
       : withoutUnset(field);

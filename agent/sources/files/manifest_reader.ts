@@ -39,6 +39,8 @@ export class ManifestReader implements Disposable {
   /** Texts that wait for a thread. */
   readonly #waiting: ((thread: Worker) => void)[] = [];
   #idleTimer: Timer | undefined;
+  /** Texts that threads were given. */
+  #texts = 0;
 
   /** The manifest when the text is small, else undefined. Never throws. */
   readSmall(text: string): Manifest | undefined {
@@ -52,6 +54,8 @@ export class ManifestReader implements Disposable {
     const { promise, resolve } = Promise.withResolvers<Manifest>();
     const resources: ManifestResource[] = [];
     const interner = new Interner();
+    const number = ++this.#texts;
+    const ask = (request: ParseRequest) => thread.postMessage(request);
     const fail = (message: string) => {
       this.#end(thread);
       const problems = [{ line: 1, message }];
@@ -73,7 +77,7 @@ export class ManifestReader implements Disposable {
           resources.push({ ...entry, resource } as ManifestResource);
         }
         // the thread may be gone by then
-        setTimeout(() => thread.postMessage("next" satisfies ParseRequest), 0);
+        setTimeout(() => ask({ number }), 0);
       }
     };
     thread.onerror = (event) => {
@@ -83,7 +87,7 @@ export class ManifestReader implements Disposable {
     const stop = () => fail("is not wanted any more");
     signal.addEventListener("abort", stop);
     if (signal.aborted) stop();
-    else thread.postMessage({ text } satisfies ParseRequest);
+    else ask({ number, text });
     try {
       return await promise;
     } finally {

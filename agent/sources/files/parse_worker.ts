@@ -2,13 +2,19 @@
 
 import { type Manifest, type ManifestResource, parseManifest } from "../../kubernetes/manifest.ts";
 
-/** A text to be read, or that the next part of the answer may come. */
-export type ParseRequest = { text: string } | "next";
+/** A text to be read, and its number; without the text: one more part of that answer may come. */
+export interface ParseRequest {
+  number: number;
+  text?: string;
+}
 
 /** Resources, as JSON, or what ends the answer to a text. */
 export type ParseAnswer =
   | { resources: string }
   | { rest: Omit<Manifest, "resources"> };
+
+/** Parts that come without being asked for: the thread works on while the agent does something else. */
+const AHEAD = 4;
 
 /** Characters of JSON that the agent reads at once. */
 const PART = 128 * 1024;
@@ -18,13 +24,19 @@ const scope = self as unknown as {
   postMessage: (answer: ParseAnswer) => void;
 };
 
+let current = 0;
 let answers: Iterator<ParseAnswer> = Iterator.from([]);
 
-// part by part: the agent would take in what has come already all at once
-scope.onmessage = ({ data }) => {
-  if (data !== "next") answers = answersTo(data.text);
-  const { value, done } = answers.next();
-  if (!done) scope.postMessage(value);
+// not without end: the agent would take in what has come already all at once
+scope.onmessage = ({ data: { number, text } }) => {
+  if (text !== undefined) answers = answersTo(text);
+  else if (number !== current) return;
+  current = number;
+  for (let parts = text === undefined ? 1 : AHEAD; parts > 0; parts--) {
+    const { value, done } = answers.next();
+    if (done) return;
+    scope.postMessage(value);
+  }
 };
 
 function* answersTo(text: string): Generator<ParseAnswer> {

@@ -121,16 +121,6 @@ export class TypedMap<K, V> implements Disposable {
     return total;
   }
 
-  /** As `count`, letting other work have its turn between batches: for large maps. */
-  async countInTurns(): Promise<number> {
-    let total = 0;
-    for (const { count } of this.raw.batches()) {
-      total += count;
-      await new Promise((resolve) => setTimeout(resolve, 0));
-    }
-    return total;
-  }
-
   /** Writes many entries in as few calls as the kernel allows; see `BpfMap.setBatch`. */
   setMany(entries: readonly (readonly [key: K, value: V])[]): void {
     this.#reserve(entries.length);

@@ -14,7 +14,7 @@ export type ParseAnswer =
   | { rest: Omit<Manifest, "resources"> };
 
 /** Parts that come without being asked for: the thread works on while the agent does something else. */
-const AHEAD = 4;
+const AHEAD = 8;
 
 /** Characters of JSON that the agent reads at once. */
 const PART = 128 * 1024;

@@ -4,12 +4,12 @@ import { mapFingerprint, type TypedMap } from "../../../../datapath/bpf/mod.ts";
 import type { BackendIndexKey } from "../../../../datapath/maps/generated.ts";
 import { setAll } from "../../map_target.ts";
 import type { ApplyResult, Target } from "../../../core/reconciler.ts";
-import { backendText, setTexts } from "./backend_set.ts";
+import { ROW_BYTES, setLength, setTexts } from "./backend_set.ts";
 import { EXTERNAL, INTERNAL, serviceKeyText, type ServiceRow, unknownRow } from "./service_row.ts";
 
 /**
- * Members of a service number as text: {@linkcode backendText} and two characters, the member's
- * indices in the sets of both scopes and 1; 0: it is not in that one. Sorted.
+ * Members of a service number as text, in no order: `backendText` and two characters, the member's
+ * indices in the sets of both scopes and 1; 0: it is not in that one.
  */
 type Content = string;
 
@@ -18,6 +18,9 @@ const RECORD = 18 + 2;
 /** The kernel's value. */
 type Index = [internal: number, external: number];
 
+/** In struct backend_index_key, where the service's number and the port are. */
+const SERVICE = 16, PORT = 20;
+
 function* records(content: Content): Generator<[backend: string, index: string]> {
   for (let at = 0; at < content.length; at += RECORD) {
     yield [content.slice(at, at + RECORD - 2), content.slice(at + RECORD - 2, at + RECORD)];
@@ -25,7 +28,33 @@ function* records(content: Content): Generator<[backend: string, index: string]>
 }
 
 function contentOf(members: Iterable<[backend: string, index: string]>): Content {
-  return Array.from(members, ([backend, index]) => backend + index).sort().join("");
+  return Array.from(members, ([backend, index]) => backend + index).join("");
+}
+
+/** Whether both have the same members. */
+function sameMembers(a: Content, b: Content): boolean {
+  if (a.length !== b.length) return false;
+  const members = new Map(records(b));
+  return a === b || records(a).every(([backend, index]) => members.get(backend) === index);
+}
+
+/** Whether the members are those of the row. */
+function isContentOf({ sides }: ServiceRow, content: Content): boolean {
+  let found = 0;
+  for (let at = 0; at < content.length; at += RECORD) {
+    for (const scope of [INTERNAL, EXTERNAL]) {
+      const position = content.charCodeAt(at + RECORD - 2 + scope);
+      if (position === 0) continue;
+      found++;
+      const backend = (position - 1) * ROW_BYTES;
+      // of no other length, as behind the end there is no character
+      for (let byte = 0; byte < RECORD - 2; byte++) {
+        const wanted = sides[scope].content.charCodeAt(backend + byte);
+        if (content.charCodeAt(at + byte) !== wanted) return false;
+      }
+    }
+  }
+  return found === setLength(sides[INTERNAL]) + setLength(sides[EXTERNAL]);
 }
 
 function keyOf(service: number, backend: string): BackendIndexKey {
@@ -53,16 +82,11 @@ export class MemberMap implements Target<ServiceRow> {
 
   /** Members of a number that no row has are deleted, except the first time, when no row is known. */
   read(): ServiceRow[] {
-    const found = new Map<number, [string, string][]>();
-    for (const [{ service, address, port }, index] of this.#map.entries()) {
-      let members = found.get(service);
-      if (!members) found.set(service, members = []);
-      members.push([backendText(address, port), String.fromCharCode(...index)]);
-    }
+    const found = this.#contents();
     this.#kernel.clear();
     for (const id of new Set([...found.keys(), ...this.#rows.keys()])) {
-      const content = contentOf(found.get(id) ?? []);
-      if (content !== this.#wanted(id)) this.#kernel.set(id, content);
+      const content = found.get(id) ?? "";
+      if (!this.#isRight(id, content)) this.#kernel.set(id, content);
     }
     if (this.#rows.size === 0) return [];
     const strays = [...this.#kernel.keys()].filter((id) => !this.#rows.has(id));
@@ -70,6 +94,29 @@ export class MemberMap implements Target<ServiceRow> {
     return [...this.#rows].flatMap(([id, rows]) =>
       this.#kernel.has(id) ? rows.map(({ key }) => unknownRow(key, id)) : rows
     );
+  }
+
+  /** What the kernel has, by number. From bytes to text, as there are very many rows. */
+  #contents(): Map<number, Content> {
+    const found = new Map<number, Content>();
+    const record = new Uint16Array(RECORD);
+    const { raw } = this.#map;
+    for (const { keys, values, count } of raw.batches()) {
+      const numbers = new DataView(keys.buffer, keys.byteOffset);
+      const indices = new DataView(values.buffer, values.byteOffset);
+      for (let i = 0; i < count; i++) {
+        const key = i * raw.keySize, value = i * raw.storedValueSize;
+        for (let byte = 0; byte < 16; byte++) record[byte] = keys[key + byte]!;
+        record[16] = keys[key + PORT]!;
+        record[17] = keys[key + PORT + 1]!;
+        record[18] = indices.getUint32(value, true);
+        record[19] = indices.getUint32(value + 4, true);
+        const text = String.fromCharCode.apply(null, record as unknown as number[]);
+        const id = numbers.getUint32(key + SERVICE, true);
+        found.set(id, (found.get(id) ?? "") + text);
+      }
+    }
+    return found;
   }
 
   fingerprint(): string {
@@ -113,6 +160,15 @@ export class MemberMap implements Target<ServiceRow> {
     else this.#rows.delete(id);
   }
 
+  /** Whether the members are those that are wanted. */
+  #isRight(id: number, content: Content): boolean {
+    const rows = this.#rows.get(id) ?? [];
+    const [row] = rows;
+    return row && rows.length === 1
+      ? isContentOf(row, content)
+      : sameMembers(content, this.#wanted(id));
+  }
+
   #wanted(id: number): Content {
     const members = new Map<string, string>();
     for (const { sides } of this.#rows.get(id) ?? []) {
@@ -135,9 +191,8 @@ export class MemberMap implements Target<ServiceRow> {
     const gone: BackendIndexKey[] = [];
     const added: { id: number; backend: string; index: string }[] = [];
     for (const [id, content] of before) {
-      const wanted = this.#wanted(id);
-      if (wanted === content) continue;
-      const after = new Map(records(wanted));
+      if (this.#isRight(id, content)) continue;
+      const after = new Map(records(this.#wanted(id)));
       const old = new Map(records(content));
       for (const backend of old.keys()) if (!after.has(backend)) gone.push(keyOf(id, backend));
       for (const [backend, index] of after) {

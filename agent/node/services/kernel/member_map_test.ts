@@ -107,3 +107,48 @@ Deno.test("a full map fails the rows that have no room, and takes them when ther
   assertEquals(members.apply([two], [one]).failed, []);
   assertEquals(shown(), ["2 10.60.1.3:8080 1,0"]);
 });
+
+Deno.test("members that differ from what is wanted in anything are found, and put right", () => {
+  const { map, shown } = open();
+  using _ = map;
+  const member = (n: number, port = 8080) => ({
+    address: parseIp(`10.60.1.${n}`),
+    service: 7,
+    port,
+  });
+  const members = new MemberMap(map);
+  members.read();
+  const rights: [rows: ServiceRow[], shown: string[]][] = [
+    [[row(1, 7, set(1, 2), set(2))], ["7 10.60.1.1:8080 1,0", "7 10.60.1.2:8080 2,1"]],
+    // of several frontends with one number
+    [[1, 2].map((n) => row(n, 7, set(1), set(2))), [
+      "7 10.60.1.1:8080 1,0",
+      "7 10.60.1.2:8080 0,1",
+    ]],
+  ];
+  const changes: [name: string, change: () => void][] = [
+    ["none", () => {}],
+    ["an index", () => map.set(member(2), [1, 1])],
+    ["an index behind the end", () => map.set(member(2), [3, 1])],
+    ["not in one of the sets", () => map.set(member(1), [0, 0])],
+    ["in the other set, too", () => map.set(member(1), [1, 2])],
+    ["one is missing", () => map.delete(member(1))],
+    ["one more", () => map.set(member(3), [3, 0])],
+    ["another port", () => {
+      map.delete(member(1));
+      map.set(member(1, 8081), [1, 0]);
+    }],
+  ];
+  for (const [rows, right] of rights) {
+    for (const [name, change] of changes) {
+      members.apply(rows, []);
+      assertEquals(shown(), right, name);
+      change();
+      const found = members.read();
+      const same = found.map((row) => sameService(row, rows.find((r) => r.key === row.key)!));
+      assertEquals(same, rows.map(() => name === "none"), name);
+    }
+    members.apply([], rows);
+    assertEquals(shown(), []);
+  }
+});

@@ -7,6 +7,9 @@ import type { Problem } from "./problem.ts";
 import { schedule, type Work } from "./schedule.ts";
 import type { Change, Table } from "./table.ts";
 
+/** Groups between looks at the clock. */
+const GROUPS = 8;
+
 /** What one group makes. */
 export interface GroupResult<Row> {
   rows: readonly Row[];
@@ -38,12 +41,16 @@ export function groupInput<Row>(
       const receive = (changes: readonly Change<Row>[]) => {
         for (const change of changes) {
           const { key } = change;
-          const net = missed.has(key) ? combine(missed.get(key)!, change) : change;
-          const done = failures.attempt(`${table.name}/${key}`, () => {
+          const before = missed.get(key);
+          const net = before ? combine(before, change) : change;
+          try {
             if (net) { for (const group of affects(net)) touch(group); }
-          });
-          if (done) missed.delete(key);
-          else missed.set(key, net!);
+          } catch (error) {
+            missed.set(key, net!);
+            failures.fail(`${table.name}/${key}`, error);
+            continue;
+          }
+          if (before && missed.delete(key)) failures.clear(`${table.name}/${key}`);
         }
       };
       const watch = table.watch(receive);
@@ -173,10 +180,11 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
   };
   const run: Work = (slice) => {
     if (stopped) return;
+    let ran = 0;
     for (const group of dirty) {
       dirty.delete(group);
       failures.attempt(group, () => runGroup(group));
-      if (slice.over) break;
+      if (++ran % GROUPS === 0 && slice.over) break;
     }
     if (dirty.size > 0) return schedule(output.level - 0.5, run);
     for (const key of disputed) {

@@ -43,18 +43,30 @@ export function packEndpoints(endpoints: readonly SliceEndpoint[]): SliceEndpoin
   return { text: JSON.stringify(rows), length: rows.length };
 }
 
-/** Objects anew with each call. */
+/** By their marks: objects that all endpoints share, so nothing of them may be changed. */
+const conditionsOf = new Map<string, NonNullable<SliceEndpoint["conditions"]>>();
+
+function unpackConditions(marks: string): NonNullable<SliceEndpoint["conditions"]> {
+  let conditions = conditionsOf.get(marks);
+  if (!conditions) {
+    conditions = {};
+    for (const [at, name] of CONDITIONS.entries()) {
+      if (marks[at] !== "?") conditions[name] = marks[at] === "+";
+    }
+    conditionsOf.set(marks, conditions);
+  }
+  return conditions;
+}
+
+/** Objects anew with each call, but for the conditions. */
 export function unpackEndpoints({ text }: SliceEndpoints): SliceEndpoint[] {
   // assigned, not spread: there are very many
   return (JSON.parse(text) as Packed[]).map((row) => {
     const [addresses, conditions, node, zone, pod, forZones, forNodes] = row;
     const endpoint: SliceEndpoint = {
       addresses: typeof addresses === "string" ? [addresses] : addresses,
-      conditions: {},
+      conditions: unpackConditions(conditions),
     };
-    for (const [at, name] of CONDITIONS.entries()) {
-      if (conditions[at] !== "?") endpoint.conditions![name] = conditions[at] === "+";
-    }
     if (node) endpoint.nodeName = node;
     if (zone) endpoint.zone = zone;
     if (forZones || forNodes) {

@@ -38,10 +38,12 @@ export function choose(
 ): Choice {
   const able = localOnly ? family.filter(({ local }) => local) : family;
   const preferred = new Set(nearest(eligible(able), near, place));
-  const rest = able.filter((backend) => !preferred.has(backend));
-  const index = new Map(family.map((backend, i) => [backend, i]));
-  const order = [...preferred, ...rest].map((backend) => String.fromCharCode(index.get(backend)!));
-  return { order: order.join(""), count: preferred.size };
+  let first = "", rest = "";
+  for (const [i, backend] of family.entries()) {
+    if (preferred.has(backend)) first += String.fromCharCode(i);
+    else if (!localOnly || backend.local) rest += String.fromCharCode(i);
+  }
+  return { order: first + rest, count: preferred.size };
 }
 
 /** The chosen backends of the list, in order. Objects anew with each call. */

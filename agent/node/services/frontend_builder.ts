@@ -1,13 +1,6 @@
 /** From a Service, or a pod with host ports, to its frontends. */
 
-import {
-  cidrContains,
-  equalIp,
-  formatIp,
-  isIpv4,
-  parseIp,
-  tryParseIp,
-} from "../../../datapath/net/ip.ts";
+import { cidrContains, equalIp, isIpv4, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
 import type { RoutingMode } from "../../../datapath/loader.ts";
 import type { GroupResult } from "../../core/derive_groups.ts";
 import type { Problem } from "../../core/problem.ts";
@@ -275,9 +268,9 @@ export class FrontendBuilder {
     };
   }
 
-  #isLocal = (address: Uint8Array): boolean => {
+  #isLocal = (address: Uint8Array, ip: string): boolean => {
     const cidr = isIpv4(address) ? this.#self?.podCidrIpv4 : this.#self?.podCidrIpv6;
     return (cidr !== undefined && cidrContains(cidr, address)) ||
-      this.#inputs.nodeAddresses.has(formatIp(address));
+      this.#inputs.nodeAddresses.has(ip);
   };
 }

@@ -81,7 +81,8 @@ export interface BackendSources {
   /** Of published pods of the service's namespace, where there are no slices. */
   addresses: Iterable<RemoteAddress>;
   settings: ServiceSettings;
-  isLocal: (address: Uint8Array) => boolean;
+  /** @param ip the address as text */
+  isLocal: (address: Uint8Array, ip: string) => boolean;
 }
 
 /**
@@ -96,20 +97,37 @@ export function portBackends(
   const found = slices
     ? sliceBackends(slices, port, service.spec.publishNotReadyAddresses ?? false)
     : selectedBackends(service, port, addresses);
-  const unique = new Map<string, Backend>();
-  for (const backend of found) {
-    const end = formatSocketAddress(formatIp(backend.address), backend.port);
-    const other = unique.get(end);
-    if (!other || isFitter(backend, other)) unique.set(end, backend);
-  }
-  for (const [end, backend] of unique) {
+  const all = Array.from(found, (backend): Placed => {
     const ip = formatIp(backend.address);
-    const given = settings.states.get(end) ?? settings.states.get(ip);
-    if (given && backend.state === "active") backend.state = given;
-    backend.weight = settings.weights.get(end) ?? settings.weights.get(ip) ?? 1;
-    backend.local = isLocal(backend.address);
+    return { ip, end: formatSocketAddress(ip, backend.port), backend };
+  });
+  all.sort((a, b) => a.end < b.end ? -1 : a.end > b.end ? 1 : 0);
+  const unique: Placed[] = [];
+  for (const each of all) {
+    const other = unique.at(-1);
+    if (other?.end !== each.end) unique.push(each);
+    else if (isFitter(each.backend, other.backend)) unique[unique.length - 1] = each;
   }
-  return [...unique.keys()].sort().map((end) => unique.get(end)!);
+  return unique.map((placed) => {
+    const { backend } = placed;
+    const given = settingOf(placed, settings.states);
+    if (given && backend.state === "active") backend.state = given;
+    backend.weight = settingOf(placed, settings.weights) ?? 1;
+    backend.local = isLocal(backend.address, placed.ip);
+    return backend;
+  });
+}
+
+/** A backend and the texts of its address, without the port and with it. */
+interface Placed {
+  ip: string;
+  end: string;
+  backend: Backend;
+}
+
+/** What is set for the backend, with its port before without; mostly nothing is set at all. */
+function settingOf<T>({ ip, end }: Placed, settings: ReadonlyMap<string, T>): T | undefined {
+  return settings.size === 0 ? undefined : settings.get(end) ?? settings.get(ip);
 }
 
 /** Which of two entries of one address and port counts, in whatever order they come. */

@@ -35,7 +35,7 @@ const CLAIM: RemoteAddress = {
 
 const HOLD_MS = 100;
 
-function place() {
+function place({ knowsAllPods = true } = {}) {
   const addresses = remoteAddressTable(), { Pod: pods } = createResourceTables();
   const nodes = new Table<ClusterNode>({ name: "nodes", key: ({ name }) => name });
   for (const [i, name] of ["a", "b"].entries()) nodes.set(node(name, i + 1));
@@ -47,6 +47,7 @@ function place() {
     pods,
     nodeName: "a",
     holdMs: HOLD_MS,
+    knowsAllPods,
   });
   return { addresses, pods, nodes, trusted };
 }
@@ -151,6 +152,17 @@ Deno.test("sources without Pods of other nodes know nothing of those, until ther
   assertEquals(await atRest(here), ["demo/b1"]);
   pods.set({ ...pod, metadata: { ...pod.metadata, name: "b2" } });
   assertEquals(await atRest(here), [GONE]);
+});
+
+Deno.test("sources that have not all Pods know nothing of those they do not have", async () => {
+  const here = place({ knowsAllPods: false });
+  using _ = here.trusted;
+  const { addresses, pods } = here;
+  // one of another node's Pods, of the manifests
+  pods.set({ ...pods.get("demo/b1")!, metadata: { name: "b2", namespace: "demo", labels: {} } });
+  pods.delete("demo/b1");
+  addresses.set(CLAIM);
+  assertEquals(await atRest(here), ["demo/b1"]);
 });
 
 Deno.test("deriveTrustedAddresses() follows nodes and pods", async () => {

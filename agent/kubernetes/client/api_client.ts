@@ -41,8 +41,8 @@ export interface ApiRequest extends Request {
   path: string;
   query?: Readonly<Record<string, string>>;
   signal?: AbortSignal;
-  /** @default that of the client */
-  patienceMs?: number;
+  /** May become more as the answer comes. @default that of the client */
+  patienceMs?: () => number;
   /** Is called when the answer begins, and is one to read. */
   onAnswer?: () => void;
 }
@@ -98,7 +98,7 @@ export class ApiClient implements Disposable {
   }
 
   async #ask(request: ApiRequest): Promise<Answer> {
-    const { path, query = {}, signal, patienceMs = this.#options.patienceMs } = request;
+    const { path, query = {}, signal, patienceMs = () => this.#options.patienceMs } = request;
     signal?.throwIfAborted();
     const access = this.access();
     const servers = [...access.servers, ...this.#options.fallbacks?.() ?? []];
@@ -110,7 +110,7 @@ export class ApiClient implements Disposable {
     let answered = false;
     const silence = new Silence(patienceMs, () => {
       const what = `${request.verb} ${request.resource}: ${server}`;
-      const error = new ApiError("silent", `${what}: nothing came for ${patienceMs / 1000} s`);
+      const error = new ApiError("silent", `${what}: nothing came for ${patienceMs() / 1000} s`);
       end.abort(error);
       // one that answers may be slow with this
       if (!answered) this.#lose(error, connections);

@@ -34,6 +34,6 @@ export async function keepAlive(
   while (await pause(Math.max(quietMs / 10, left()), signal)) {
     if (left() > 1) continue;
     // when there is no answer the client ends what waits for one
-    await client.json({ ...request, signal, patienceMs }).catch(() => {});
+    await client.json({ ...request, signal, patienceMs: () => patienceMs }).catch(() => {});
   }
 }

@@ -121,6 +121,10 @@ export class KindWatch {
       const began = performance.now();
       let wait = 0;
       try {
+        if (this.#status.state === "absent" && !await this.#isThere()) {
+          await pause(this.#absentMs(), this.#signal);
+          continue;
+        }
         await this.#checkVersion();
         if (this.#version === undefined && !this.#streams) yield* this.#list();
         yield* this.#watch();
@@ -133,7 +137,7 @@ export class KindWatch {
           yield { type: "absent" };
           this.#version = undefined;
           this.#enter("absent");
-          wait = this.#timing.absent * (1 + Math.random());
+          wait = this.#absentMs();
         }
       }
       if (!await pause(wait, this.#signal)) return;
@@ -206,7 +210,7 @@ export class KindWatch {
           : { resourceVersion: this.#version }),
       },
       signal: this.#signal,
-      patienceMs: listing ? this.#timing.listSilence : this.#timing.silence,
+      patienceMs: () => listing ? this.#timing.listSilence : this.#timing.silence,
       onAnswer: () => listing || this.#enter("watching"),
     });
     try {
@@ -285,12 +289,22 @@ export class KindWatch {
         /^(unauthorized|forbidden|notFound)$/.test(error.code);
       if (!hidden) return false;
     }
+    return !await this.#isThere().catch(() => true);
+  }
+
+  /** Throws ApiError for what is not known. */
+  async #isThere(): Promise<boolean> {
     try {
       await this.#page({ limit: "1" });
-      return false;
+      return true;
     } catch (error) {
-      return isMissing(error);
+      if (isMissing(error)) return false;
+      throw error;
     }
+  }
+
+  #absentMs(): number {
+    return this.#timing.absent * (1 + Math.random());
   }
 
   #enter(state: WatchStatus["state"], error?: unknown): void {

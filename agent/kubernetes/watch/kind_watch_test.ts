@@ -4,7 +4,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { serveHttp, streamOf } from "../client/_test_server.ts";
 import { ApiClient } from "../client/api_client.ts";
 import { Backoff } from "./backoff.ts";
-import { KindWatch, type WatchChange } from "./kind_watch.ts";
+import { KindWatch, type WatchChange, type WatchTiming } from "./kind_watch.ts";
 
 const object = (text: string) => {
   const [name = "", resourceVersion = ""] = text.split("@");
@@ -25,6 +25,19 @@ const failed = (code: number, more: object = {}) =>
 const open = (...texts: string[]) => () => new Response(streamOf(texts, "open"));
 const closed = (...texts: string[]) => () => new Response(streamOf(texts, "close"));
 const broken = (...texts: string[]) => () => new Response(streamOf(texts, "break"));
+/** The second text comes late. */
+const slowly = (first: string, second: string) => () => {
+  const text = (given: string) => new TextEncoder().encode(given);
+  return new Response(
+    new ReadableStream({
+      async start(controller) {
+        controller.enqueue(text(first));
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        controller.enqueue(text(second));
+      },
+    }),
+  );
+};
 const status = (code: number, more: object = {}) => () =>
   new Response(JSON.stringify({ kind: "Status", code, message: "why", ...more }), { status: code });
 const page = (version: string, items: string[], next?: string) => () =>
@@ -71,6 +84,7 @@ interface Case {
   /** Part of the status' error at the end. */
   error?: string;
   optional?: boolean;
+  timing?: Partial<WatchTiming>;
 }
 
 const CASES: Case[] = [
@@ -96,6 +110,13 @@ const CASES: Case[] = [
     name: "a connection without a word is left, and the watch goes on",
     answers: [open(end("5")), page("9", []), open(modified("a@8"), bookmark("9"))],
     requests: ["watch", "list1", "watch 5"],
+    changes: ["list", "listed", "+a@8"],
+  },
+  {
+    name: "once what there is has come, nothing may come for longer",
+    timing: { listSilence: 50, silence: 5000 },
+    answers: [slowly(end("5"), modified("a@8"))],
+    requests: ["watch"],
     changes: ["list", "listed", "+a@8"],
   },
   {
@@ -182,8 +203,11 @@ const CASES: Case[] = [
   {
     name: "a kind that the server does not have, and then has",
     optional: true,
-    answers: [status(404), ok, status(404), open(added("a@1"), end("5"))],
-    requests: ["watch", "readyz", "list1", "watch"],
+    answers: [
+      ...[status(404), ok, status(404), status(404), status(503)],
+      open(added("a@1"), end("5")),
+    ],
+    requests: ["watch", "readyz", "list1", "list1", "list1", "watch"],
     changes: ["list", "absent", "list", "+a@1", "listed"],
   },
   {
@@ -195,6 +219,13 @@ const CASES: Case[] = [
     ],
     requests: ["watch", "list1", "watch 5", "readyz", "list1", "watch 5"],
     changes: ["list", "listed", "+a@6"],
+  },
+  {
+    name: "a kind whose server cannot be asked whether it has it",
+    optional: true,
+    answers: [status(404), ok, status(503), open(end("5"))],
+    requests: ["watch", "readyz", "list1", "watch"],
+    changes: ["list", "list", "listed"],
   },
   {
     name: "a kind that every server has is not gone, whatever one says",
@@ -212,7 +243,7 @@ const CASES: Case[] = [
   },
 ];
 
-for (const { name, answers, requests, changes, error, optional } of CASES) {
+for (const { name, answers, requests, changes, error, optional, timing } of CASES) {
   Deno.test(`KindWatch: ${name}`, async () => {
     const asked: string[] = [];
     const found: string[] = [];
@@ -237,7 +268,7 @@ for (const { name, answers, requests, changes, error, optional } of CASES) {
       signal: stop.signal,
       timing: {
         ...{ silence: 200, listSilence: 200, stable: 1000, absent: 1 },
-        ...{ firstBackoff: 1, mostBackoff: 8, mostResumeBackoff: 4 },
+        ...{ firstBackoff: 1, mostBackoff: 8, mostResumeBackoff: 4, ...timing },
       },
     });
     for await (const change of watch.changes()) {

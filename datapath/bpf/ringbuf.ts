@@ -3,26 +3,21 @@
  * (kernel: Documentation/bpf/ringbuf.rst).
  */
 
-import {
-  eventfd,
-  type FileDescriptor,
-  Mapping,
-  pageSize,
-  poll,
-  PROT_READ,
-  PROT_WRITE,
-  signal,
-} from "../ffi/libc.ts";
-import { NativeMemory } from "../ffi/memory.ts";
+import { Mapping, pageSize, PROT_READ, PROT_WRITE } from "../ffi/libc.ts";
+import type { Codec } from "./codec.ts";
 import { MapType } from "./constants.ts";
 import type { BpfMap } from "./map.ts";
+import { type RingWait, waitFor } from "./ring_waits.ts";
 
 /** One record: `length` bytes from `offset` of `view`, a copy that later records overwrite. */
 export type RecordCallback = (view: DataView, offset: number, length: number) => void;
 
 const BUSY = 1 << 31, DISCARD = 1 << 30;
 const HEADER = 8;
-const POLLIN = 1;
+/** Of `records`: what is decoded before it is given. */
+const RECORDS_AT_ONCE = 1024;
+/** Milliseconds until `records` looks again: programs may submit without a wake-up. */
+const IDLE_MS = 500;
 /** Bytes of records that are copied at once; a record that is longer is copied alone. */
 const RUN = 1 << 16;
 
@@ -64,9 +59,7 @@ export class RingBuffer implements Disposable {
   #position: number;
   #draining = false;
   readonly #mapFd: number;
-  readonly #stop: FileDescriptor;
-  readonly #pollfds = new NativeMemory(16);
-  #waiting: Promise<boolean> | undefined;
+  #wait: RingWait | undefined;
   #disposed = false;
 
   /** The map must stay open as long as this lives. Throws TypeError for a map of another type. */
@@ -82,11 +75,6 @@ export class RingBuffer implements Disposable {
     this.#words = new Int32Array(this.#producerPages.buffer, page);
     this.#bytes = new Uint8Array(this.#producerPages.buffer, page);
     this.#position = Number(Atomics.load(this.#consumer, 0));
-    this.#stop = eventfd();
-    this.#pollfds.view.setInt32(0, this.#mapFd, true);
-    this.#pollfds.view.setInt16(4, POLLIN, true);
-    this.#pollfds.view.setInt32(8, this.#stop.fd, true);
-    this.#pollfds.view.setInt16(12, POLLIN, true);
   }
 
   /** Bytes that wait to be read, headers and discarded records included. Throws TypeError when disposed. */
@@ -159,18 +147,37 @@ export class RingBuffer implements Disposable {
    * Waits until a record comes, `timeoutMs` have passed or the buffer is disposed; true when there
    * may be something to read. One wait at a time: a second call gets the first one's promise.
    */
-  wait(timeoutMs: number): Promise<boolean> {
-    if (this.#disposed) return Promise.resolve(false);
-    return this.#waiting ??= this.#wait(timeoutMs);
+  async wait(timeoutMs: number): Promise<boolean> {
+    if (this.#disposed) return false;
+    const wait = this.#wait ??= waitFor(this.#mapFd, timeoutMs);
+    try {
+      return await wait.ready;
+    } finally {
+      if (this.#wait === wait) this.#wait = undefined;
+    }
   }
 
-  async #wait(timeoutMs: number): Promise<boolean> {
+  /**
+   * The records as they come, until `signal` or a dispose ends it; several at once share them. What is
+   * decoded is the caller's own. Throws RangeError for a record that is shorter than the codec's values.
+   */
+  async *records<T>(codec: Codec<T>, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<T> {
+    const stop = () => this.#wait?.end();
+    signal?.addEventListener("abort", stop);
     try {
-      await poll(this.#pollfds.pointer, 2, timeoutMs);
-      return !this.#disposed && (this.#pollfds.view.getInt16(6, true) & POLLIN) !== 0;
+      while (!this.#disposed && !signal?.aborted) {
+        const values: T[] = [];
+        this.drain((view, offset, length) => {
+          if (length < codec.size) {
+            throw new RangeError(`A record has ${length} bytes, and a value ${codec.size}`);
+          }
+          values.push(codec.decode(view, offset));
+        }, RECORDS_AT_ONCE);
+        yield* values;
+        if (values.length === 0) await this.wait(IDLE_MS);
+      }
     } finally {
-      this.#waiting = undefined;
-      if (this.#disposed) this.#freePoll();
+      signal?.removeEventListener("abort", stop);
     }
   }
 
@@ -178,15 +185,9 @@ export class RingBuffer implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#waiting) signal(this.#stop.fd); // the other thread still reads the pollfds
-    else this.#freePoll();
+    this.#wait?.end();
     this.#consumerPage[Symbol.dispose]();
     this.#producerPages[Symbol.dispose]();
-  }
-
-  #freePoll(): void {
-    this.#stop[Symbol.dispose]();
-    this.#pollfds[Symbol.dispose]();
   }
 }
 

@@ -1,4 +1,5 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { perCpu, u64 } from "./codec.ts";
 import { BpfObject } from "./object.ts";
 import { RingBuffer } from "./ringbuf.ts";
 import { compile } from "./testdata/build.ts";
@@ -65,4 +66,55 @@ Deno.test("RingBuffer.wait() ends by a record, by time and by dispose", async ()
   ring[Symbol.dispose]();
   assertEquals(await stopped, false);
   assertThrows(() => ring.drain(() => {}), TypeError, "disposed");
+});
+
+Deno.test("RingBuffer.records() gives what comes, until it is told to stop", async () => {
+  using object = BpfObject.open(sample).load();
+  using fill = object.program("tc_fill");
+  using map = object.map("events");
+  using ring = new RingBuffer(map);
+  const stop = new AbortController();
+  const seen: bigint[] = [];
+  const later = [5, 20].map((ms) => setTimeout(() => fill.testRun({ data: packet }), ms));
+  for await (const value of ring.records(u64, { signal: stop.signal })) {
+    seen.push(value);
+    if (seen.length === 2000) stop.abort();
+  }
+  later.forEach(clearTimeout);
+  const numbers = Array.from({ length: 1000 }, (_, i) => BigInt(i));
+  assertEquals(seen, [...numbers, ...numbers]);
+  await assertRejects(
+    async () => {
+      fill.testRun({ data: packet });
+      for await (const _ of ring.records(perCpu(u64))) break;
+    },
+    RangeError,
+    "A record has 8 bytes",
+  );
+});
+
+Deno.test("many rings wait on one thread, and each wakes its own reader alone", async () => {
+  using stack = new DisposableStack();
+  const rings = Array.from({ length: 60 }, () => {
+    const object = stack.use(BpfObject.open(sample));
+    object.setAutoload(["tc_verdict"]);
+    object.setMaxEntries("events", 4096);
+    object.load();
+    const program = stack.use(object.program("tc_verdict"));
+    return { program, ring: stack.use(new RingBuffer(stack.use(object.map("events")))) };
+  });
+  const woken: number[] = [];
+  const waits = rings.map(async ({ ring }, i) => {
+    if (await ring.wait(20_000)) woken.push(i);
+  });
+  // threads are left for others
+  assert((await Deno.readTextFile("/proc/self/status")).includes("Threads"));
+  for (const i of [7, 41, 0, 59]) {
+    rings[i]!.program.testRun({ data: packet });
+    await waits[i];
+  }
+  assertEquals(woken, [7, 41, 0, 59]);
+  for (const { ring } of rings) ring[Symbol.dispose]();
+  await Promise.all(waits);
+  assertEquals(woken.length, 4);
 });

@@ -347,6 +347,11 @@ export function signal(fd: number): void {
   check(c.write(fd, new BigUint64Array([1n]), 8n), "signal", "eventfd");
 }
 
+/** Makes an eventfd unreadable again. */
+export function clearSignal(fd: number): void {
+  read(fd, new Uint8Array(8), "eventfd");
+}
+
 /**
  * poll(2) on another thread, so that this one goes on. `pollfds` holds `count` structs pollfd and
  * must stay allocated until the promise settles. A negative number means interrupted or failed.

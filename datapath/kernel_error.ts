@@ -52,9 +52,14 @@ const NAMES = new Map<number, ErrnoName>(
   Object.entries(ERRNO).map(([name, value]) => [value, name as ErrnoName]),
 );
 
+/** Numbers that libbpf has besides, from 4000 on: enum libbpf_errno of libbpf_legacy.h. */
+const LIBBPF_NAMES = "LIBELF FORMAT KVERSION ENDIAN INTERNAL RELOC LOAD VERIFY PROG2BIG KVER " +
+  "PROGTYPE WRNGPID INVSEQ NLPARSE";
+
 /** The name of an errno value, or `errno N` for one that is not in the table. */
 export function errnoName(errno: number): string {
-  return NAMES.get(errno) ?? `errno ${errno}`;
+  const ofLibbpf = LIBBPF_NAMES.split(" ")[errno - 4000];
+  return NAMES.get(errno) ?? (ofLibbpf ? `LIBBPF_ERRNO__${ofLibbpf}` : `errno ${errno}`);
 }
 
 export interface KernelErrorOptions {

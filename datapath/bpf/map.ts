@@ -5,6 +5,7 @@ import { FileDescriptor, geteuid } from "../ffi/libc.ts";
 import { libbpf } from "../ffi/libbpf.ts";
 import { possibleCpus } from "./codec.ts";
 import { MapType, UpdateFlag } from "./constants.ts";
+import { closeWhenDropped } from "./dropped.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import { infoName, objectInfo } from "./info.ts";
 import { createMapFd, type MapOptions } from "./create_map.ts";
@@ -43,6 +44,7 @@ export class BpfMap implements MapLayout, Disposable {
   /** Takes over the descriptor. */
   constructor(fd: FileDescriptor, name?: string) {
     this.#fd = fd;
+    closeWhenDropped(this, fd);
     const info = objectInfo(fd.fd, name ?? "map");
     this.type = info.getUint32(0, true);
     this.id = info.getUint32(4, true);

@@ -4,6 +4,7 @@ import { NativeMemory } from "../ffi/memory.ts";
 import { FileDescriptor } from "../ffi/libc.ts";
 import { libbpf } from "../ffi/libbpf.ts";
 import { constantName, ProgramType } from "./constants.ts";
+import { closeWhenDropped } from "./dropped.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import { infoName, objectInfo } from "./info.ts";
 import { openPinFd, pinFd } from "./pin.ts";
@@ -14,7 +15,7 @@ export interface TestRunOptions {
   data?: Uint8Array;
   /** The context structure (struct __sk_buff, struct xdp_md, …) in the kernel's layout. */
   ctx?: Uint8Array;
-  /** How often to run. The packet is not restored between runs. @default {1} */
+  /** How often to run; types whose runs cannot be repeated want none. The packet is not restored between runs. @default {once} */
   repeat?: number;
   /** Room for the packet after the run. @default {data's length + 512} */
   dataOutSize?: number;
@@ -29,6 +30,28 @@ export interface TestRunResult {
   ctx: Uint8Array<ArrayBuffer>;
   /** Mean time of one run in nanoseconds. */
   duration: number;
+}
+
+/** What the kernel knows of a program. */
+export interface ProgramInfo {
+  id: number;
+  /** The kernel's first 15 characters. */
+  name: string;
+  /** One of `ProgramType`. */
+  type: number;
+  /** The hash of its instructions, in hexadecimal. */
+  tag: string;
+  /** Since boot, in nanoseconds. */
+  loadedAt: bigint;
+  /** Of its instructions as the machine runs them, in bytes. */
+  machineBytes: number;
+  /** Instructions that the verifier looked at; 0 before Linux 5.16. */
+  verifiedInstructions: number;
+  /** The number of its BTF; 0: none. */
+  btf: number;
+  /** While statistics are enabled: how often it ran, and how long in nanoseconds. */
+  runs: bigint;
+  runTime: bigint;
 }
 
 const OPTS_SIZE = 80; // struct bpf_test_run_opts
@@ -59,6 +82,7 @@ export class BpfProgram implements Disposable {
   /** Takes over the descriptor. */
   constructor(fd: FileDescriptor, name?: string, expectedAttachType?: number) {
     this.#fd = fd;
+    closeWhenDropped(this, fd);
     const info = objectInfo(fd.fd, name ?? "program");
     this.type = info.getUint32(0, true);
     this.id = info.getUint32(4, true);
@@ -77,6 +101,23 @@ export class BpfProgram implements Disposable {
     return new BpfProgram(new FileDescriptor(fd));
   }
 
+  /** What the kernel knows of it now. */
+  info(): ProgramInfo {
+    const info = objectInfo(this.fd, this.name);
+    return {
+      type: info.getUint32(0, true),
+      id: info.getUint32(4, true),
+      tag: info.getBigUint64(8).toString(16).padStart(16, "0"),
+      machineBytes: info.getUint32(16, true),
+      loadedAt: info.getBigUint64(40, true),
+      name: infoName(64),
+      btf: info.getUint32(128, true),
+      runTime: info.getBigUint64(192, true),
+      runs: info.getBigUint64(200, true),
+      verifiedInstructions: info.getUint32(216, true),
+    };
+  }
+
   /** The descriptor, owned by this object. */
   get fd(): number {
     return this.#fd.fd;
@@ -93,7 +134,7 @@ export class BpfProgram implements Disposable {
   }
 
   /** Runs the program in the kernel on a made packet (BPF_PROG_TEST_RUN). */
-  testRun({ data, ctx, repeat = 1, dataOutSize }: TestRunOptions): TestRunResult {
+  testRun({ data, ctx, repeat = 0, dataOutSize }: TestRunOptions): TestRunResult {
     const dataSize = data?.length ?? 0, ctxSize = ctx?.length ?? 0;
     const outSize = dataOutSize ?? (data ? dataSize + 512 : 0);
     const dataIn = OPTS_SIZE, dataOut = dataIn + dataSize;
@@ -145,6 +186,16 @@ export class BpfProgram implements Disposable {
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }
+}
+
+/** Throws TypeError, in words, for a program of another type than the hook wants. */
+export function requireType(program: BpfProgram, ...types: (keyof typeof ProgramType)[]): void {
+  if (types.some((type) => ProgramType[type] === program.type)) return;
+  throw new TypeError(
+    `Program ${program.name} is of type ${program.typeName}, and this hook is for ${
+      types.join(" or ")
+    }`,
+  );
 }
 
 function align8(size: number): number {

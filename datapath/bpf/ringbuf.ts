@@ -58,14 +58,14 @@ export class RingBuffer implements Disposable {
   /** Where the next record to be read begins, in bytes since the map was made. */
   #position: number;
   #draining = false;
-  readonly #mapFd: number;
+  readonly #map: BpfMap;
   #wait: RingWait | undefined;
   #disposed = false;
 
   /** The map must stay open as long as this lives. Throws TypeError for a map of another type. */
   constructor(map: BpfMap) {
     if (map.type !== MapType.RINGBUF) throw new TypeError(`Map ${map.name} is no ring buffer`);
-    this.#mapFd = map.fd;
+    this.#map = map;
     this.#size = map.maxEntries;
     const page = pageSize();
     this.#consumerPage = new Mapping(map.fd, page, PROT_READ | PROT_WRITE, 0, map.name);
@@ -149,7 +149,7 @@ export class RingBuffer implements Disposable {
    */
   async wait(timeoutMs: number): Promise<boolean> {
     if (this.#disposed) return false;
-    const wait = this.#wait ??= waitFor(this.#mapFd, timeoutMs);
+    const wait = this.#wait ??= waitFor(this.#map.fd, timeoutMs);
     try {
       return await wait.ready;
     } finally {

@@ -14,6 +14,8 @@ export interface Attachment extends Disposable {
 }
 
 export interface AttachmentInfo {
+  /** The link's number; 0 for a clsact filter. */
+  id: number;
   /** The program's id. */
   programId: number;
   /** The device; 0 where the hook is of none, and for a device that is gone. */

@@ -58,6 +58,7 @@ export class ClsactFilter implements Attachment {
     const result = libbpf.bpf_tc_query(this.#hook(), options);
     checkBpf(result, "query the filter of", `ifindex ${this.#ifindex}`);
     return {
+      id: 0,
       linkType: 0,
       programId: new DataView(options.buffer).getUint32(16, true),
       ifindex: this.#ifindex,

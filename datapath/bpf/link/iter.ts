@@ -6,7 +6,7 @@ import { bpf } from "../../ffi/syscall.ts";
 import { AttachType } from "../constants.ts";
 import { checkBpf } from "../errors.ts";
 import type { BpfMap } from "../map.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
 
@@ -24,6 +24,7 @@ export interface AttachIterOptions {
 
 /** Attaches a TRACING program, section `iter/…`. Each `readIter` of the link is a walk. Throws KernelError. */
 export function attachIter(program: BpfProgram, { map }: AttachIterOptions = {}): BpfLink {
+  requireType(program, "TRACING");
   using info = new NativeMemory(INFO_SIZE);
   if (map) info.view.setUint32(0, map.fd, true);
   return createLink({

@@ -3,7 +3,7 @@
 import { NativeMemory } from "../../ffi/memory.ts";
 import { ERRNO, KernelError } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
 import { attachPerfEvent, pmuType } from "./perf_event.ts";
@@ -26,6 +26,7 @@ export interface AttachKprobeOptions {
 
 /** Attaches a KPROBE program to a function of the kernel. Throws KernelError. */
 export function attachKprobe(program: BpfProgram, options: AttachKprobeOptions): BpfLink {
+  requireType(program, "KPROBE");
   const { symbol, offset = 0, retprobe = false, cookie = 0n } = options;
   const where = `${retprobe ? "kretprobe" : "kprobe"} ${symbol}${offset ? `+${offset}` : ""}`;
   const type = pmuType("kprobe");
@@ -65,6 +66,7 @@ export interface AttachKprobeMultiOptions {
 
 /** Attaches a KPROBE program, section `kprobe.multi`, to many functions by one link. Throws KernelError. */
 export function attachKprobeMulti(program: BpfProgram, options: AttachKprobeMultiOptions): BpfLink {
+  requireType(program, "KPROBE");
   const { symbols, retprobe = false, cookies } = options;
   if (symbols.length === 0) throw new RangeError("No function is named");
   if (cookies && cookies.length !== symbols.length) {

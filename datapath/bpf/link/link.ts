@@ -5,6 +5,7 @@ import { FileDescriptor } from "../../ffi/libc.ts";
 import { ERRNO, isErrno } from "../../kernel_error.ts";
 import { AttachType, LinkType } from "../constants.ts";
 import { bpfError, checkBpf } from "../errors.ts";
+import { linkFdById } from "../ids.ts";
 import { objectInfo } from "../info.ts";
 import { openPinFd, pinFd, tryOpenPinFd, unpin } from "../pin.ts";
 import type { BpfProgram } from "../program.ts";
@@ -41,6 +42,11 @@ export class BpfLink implements Attachment {
   static tryOpenPinned(path: string): BpfLink | undefined {
     const fd = tryOpenPinFd(path, "link");
     return fd && new BpfLink(fd, path);
+  }
+
+  /** The link with this number. Throws KernelError ENOENT when there is none. */
+  static byId(id: number): BpfLink {
+    return new BpfLink(linkFdById(id));
   }
 
   get fd(): number {
@@ -83,7 +89,7 @@ export class BpfLink implements Attachment {
     const info = objectInfo(this.fd, this.#pin ?? "link");
     const linkType = info.getUint32(0, true), programId = info.getUint32(8, true);
     const first = info.getUint32(16, true), second = info.getUint32(20, true);
-    const rest = { linkType, programId, ifindex: 0 };
+    const rest = { id: info.getUint32(4, true), linkType, programId, ifindex: 0 };
     switch (linkType) {
       case LinkType.CGROUP: {
         const cgroupId = info.getBigUint64(16, true);

@@ -2,7 +2,7 @@
 
 import { ERRNO } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
 
@@ -31,6 +31,7 @@ export interface AttachNetfilterOptions {
 
 /** Attaches a NETFILTER program in the calling thread's network namespace. Throws KernelError. */
 export function attachNetfilter(program: BpfProgram, options: AttachNetfilterOptions): BpfLink {
+  requireType(program, "NETFILTER");
   const { family, hook, priority, defragment = false } = options;
   return createLink({
     program,

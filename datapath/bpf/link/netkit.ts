@@ -2,7 +2,7 @@
 
 import { ERRNO } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
 
@@ -19,6 +19,7 @@ export function attachNetkit(
   program: BpfProgram,
   { ifindex, end = "primary" }: AttachNetkitOptions,
 ): BpfLink {
+  requireType(program, "SCHED_CLS");
   return createLink({
     program,
     target: ifindex,

@@ -3,7 +3,7 @@
 import { FileDescriptor } from "../../ffi/libc.ts";
 import { ERRNO } from "../../kernel_error.ts";
 import { AttachType, ProgramType } from "../constants.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
 
@@ -18,6 +18,7 @@ export function attachNetns(
   program: BpfProgram,
   { netns = "/proc/self/ns/net" }: AttachNetnsOptions = {},
 ): BpfLink {
+  requireType(program, "SK_LOOKUP", "FLOW_DISSECTOR");
   using namespace = FileDescriptor.open(netns);
   return createLink({
     program,

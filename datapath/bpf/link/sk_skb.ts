@@ -4,7 +4,7 @@ import { libbpf } from "../../ffi/libbpf.ts";
 import { AttachType } from "../constants.ts";
 import { checkBpf } from "../errors.ts";
 import type { BpfMap } from "../map.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 
 /** What a program of a map of sockets does with what they receive. */
 export type StreamPart = "parser" | "verdict";
@@ -16,6 +16,7 @@ const TYPES = {
 
 /** Makes `program` (SK_SKB) part of a SOCKMAP or SOCKHASH, until `detachStream`. Throws KernelError. */
 export function attachStream(program: BpfProgram, map: BpfMap, part: StreamPart): void {
+  requireType(program, "SK_SKB");
   const result = libbpf.bpf_prog_attach(program.fd, map.fd, TYPES[part], 0);
   checkBpf(result, `attach program ${program.name} as stream ${part} to map`, map.name);
 }

@@ -3,7 +3,7 @@
 import { ERRNO } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { features } from "../features.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import type { Attachment } from "./attachment.ts";
 import { ClsactFilter, type TcDirection } from "./clsact.ts";
 import { attachLink, BpfLink } from "./link.ts";
@@ -24,6 +24,7 @@ export interface AttachTcOptions {
 
 /** Puts a tc program (SCHED_CLS) on a device. */
 export function attachTc(program: BpfProgram, options: AttachTcOptions): Attachment {
+  requireType(program, "SCHED_CLS", "SCHED_ACT");
   const { ifindex, direction, pin, mode = "auto" } = options;
   if (mode === "clsact" || (mode === "auto" && !features().tcx)) {
     const filter = new ClsactFilter(ifindex, direction, pin !== undefined);

@@ -1,7 +1,7 @@
 /** Programs at the kernel's tracepoints, with the fields that tracefs describes. */
 
 import { ERRNO, KernelError } from "../../kernel_error.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import type { BpfLink } from "./link.ts";
 import { attachPerfEvent } from "./perf_event.ts";
 
@@ -21,6 +21,7 @@ export interface AttachTracepointOptions {
 
 /** Attaches a TRACEPOINT program. Throws KernelError. */
 export function attachTracepoint(program: BpfProgram, options: AttachTracepointOptions): BpfLink {
+  requireType(program, "TRACEPOINT");
   const { category, name, cookie = 0n } = options;
   return attachPerfEvent(program, {
     type: PERF_TYPE_TRACEPOINT,

@@ -5,7 +5,7 @@
 
 import { ERRNO } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
 
@@ -20,6 +20,7 @@ export function attachTracing(
   program: BpfProgram,
   { cookie = 0n }: AttachTracingOptions = {},
 ): BpfLink {
+  requireType(program, "TRACING", "LSM", "EXT");
   return createLink({
     program,
     attachType: program.expectedAttachType ?? 0,

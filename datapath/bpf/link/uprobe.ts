@@ -4,7 +4,7 @@ import { NativeMemory } from "../../ffi/memory.ts";
 import { ERRNO, KernelError } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { functionOffset } from "../elf.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
 import { attachPerfEvent, pmuType } from "./perf_event.ts";
@@ -35,6 +35,7 @@ export interface AttachUprobeOptions extends UprobePlace {
 
 /** Attaches a KPROBE program, section `uprobe`, to code of processes. Throws KernelError, RangeError. */
 export function attachUprobe(program: BpfProgram, options: AttachUprobeOptions): BpfLink {
+  requireType(program, "KPROBE");
   const { path, symbol, pid, retprobe = false, cookie = 0n } = options;
   const where = `${retprobe ? "uretprobe" : "uprobe"} ${path}:${symbol ?? options.offset}`;
   const type = pmuType("uprobe");
@@ -73,6 +74,7 @@ export interface AttachUprobeMultiOptions {
 
 /** Attaches a KPROBE program, section `uprobe.multi` (Linux 6.6), by one link. Throws KernelError, RangeError. */
 export function attachUprobeMulti(program: BpfProgram, options: AttachUprobeMultiOptions): BpfLink {
+  requireType(program, "KPROBE");
   const { path, symbols, pid = 0, retprobe = false, cookies } = options;
   if (symbols.length === 0) throw new RangeError("No function is named");
   if (cookies && cookies.length !== symbols.length) {

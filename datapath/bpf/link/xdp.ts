@@ -2,7 +2,7 @@
 
 import { ERRNO, isErrno } from "../../kernel_error.ts";
 import { AttachType, XdpFlag } from "../constants.ts";
-import type { BpfProgram } from "../program.ts";
+import { type BpfProgram, requireType } from "../program.ts";
 import { attachLink, type BpfLink } from "./link.ts";
 
 /** Options for {@linkcode attachXdp}. */
@@ -16,6 +16,7 @@ export interface AttachXdpOptions {
 
 /** Puts an XDP program on a device. */
 export function attachXdp(program: BpfProgram, options: AttachXdpOptions): BpfLink {
+  requireType(program, "XDP");
   const { ifindex, mode = "auto", pin } = options;
   const attach = (native: boolean) =>
     attachLink({

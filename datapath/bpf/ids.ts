@@ -1,0 +1,41 @@
+/** What the kernel has loaded, by its numbers, whoever loaded it. */
+
+import { FileDescriptor } from "../ffi/libc.ts";
+import { bpf } from "../ffi/syscall.ts";
+import { ERRNO } from "../kernel_error.ts";
+import { checkBpf } from "./errors.ts";
+
+/** Commands of bpf(2), enum bpf_cmd. */
+const NEXT_ID = { program: 11, map: 12, btf: 23, link: 31 } as const;
+const BPF_LINK_GET_FD_BY_ID = 30, BPF_ENABLE_STATS = 32;
+
+/** What has numbers. */
+export type IdKind = keyof typeof NEXT_ID;
+
+/** The numbers of all programs, maps, links or BTF of the kernel, in their order. Throws KernelError. */
+export function* kernelIds(kind: IdKind): Generator<number> {
+  const attr = new DataView(new ArrayBuffer(12));
+  for (;;) {
+    const result = bpf(NEXT_ID[kind], new Uint8Array(attr.buffer));
+    if (result === -ERRNO.ENOENT) return;
+    checkBpf(result, "list", `${kind}s`);
+    const id = attr.getUint32(4, true);
+    yield id;
+    attr.setUint32(0, id, true);
+  }
+}
+
+/** The descriptor of a link by its number. Throws KernelError ENOENT when there is none. */
+export function linkFdById(id: number): FileDescriptor {
+  const attr = new DataView(new ArrayBuffer(12));
+  attr.setUint32(0, id, true);
+  const result = bpf(BPF_LINK_GET_FD_BY_ID, new Uint8Array(attr.buffer));
+  return new FileDescriptor(checkBpf(result, "open", `link ${id}`));
+}
+
+/** Makes the kernel count calls and time of all programs until it is disposed of. Throws KernelError. */
+export function enableStatistics(): Disposable {
+  return new FileDescriptor(
+    checkBpf(bpf(BPF_ENABLE_STATS, new Uint8Array(8)), "enable", "statistics of programs"),
+  );
+}

@@ -58,6 +58,8 @@ export class ApiClient implements Disposable {
   /** Which of the servers is asked. */
   #turn = 0;
   #heardAt = performance.now();
+  /** While no server can be reached: resolves when one can. */
+  #away: PromiseWithResolvers<void> | undefined;
   /** Requests that were made. */
   requests = 0;
 
@@ -68,6 +70,11 @@ export class ApiClient implements Disposable {
   /** When anything came of the server, as `performance.now` has it. */
   get heardAt(): number {
     return this.#heardAt;
+  }
+
+  /** Resolves when a server can be reached again; undefined when none was missed. */
+  get back(): Promise<void> | undefined {
+    return this.#away?.promise;
   }
 
   /** What {@linkcode Access} says now. Throws AccessError. */
@@ -143,6 +150,8 @@ export class ApiClient implements Disposable {
       });
       answered = true;
       heard();
+      this.#away?.resolve();
+      this.#away = undefined;
       const chunks = chunksOf(response, heard, failed);
       if (response.status !== 200) throw await errorOf(response, chunks, request, access);
       request.onAnswer?.();
@@ -150,7 +159,11 @@ export class ApiClient implements Disposable {
     } catch (error) {
       const reason = failed(error);
       dispose();
-      if (reason instanceof ApiError && /^(unreachable|untrusted)$/.test(reason.code)) {
+      const code = reason instanceof ApiError ? reason.code : "";
+      if (!answered && /^(unreachable|silent)$/.test(code)) {
+        this.#away ??= Promise.withResolvers();
+      }
+      if (/^(unreachable|untrusted)$/.test(code)) {
         this.#turn++;
         this.#transport.leave();
       }

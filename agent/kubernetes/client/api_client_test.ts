@@ -130,6 +130,18 @@ Deno.test("another server of the cluster is asked when one cannot be reached", a
   assertEquals(await client.json(PODS), {});
 });
 
+Deno.test("back resolves when a server can be reached again, and an answer that is an error will do", async () => {
+  await using silent = serveBytes(() => new Promise(() => {}));
+  await using server = serveHttp(() => new Response("", { status: 503 }));
+  using client = clientOf([silent.url, server.url], {}, 100);
+  assertEquals(client.back, undefined);
+  await failure(() => client.json(PODS));
+  const { back } = client;
+  assertEquals((await failure(() => client.json(PODS))).code, "busy");
+  await back;
+  assertEquals(client.back, undefined);
+});
+
 Deno.test("a rotated token is used by the next request", async () => {
   await using server = serveHttp(() => new Response("{}"));
   let token = "first";

@@ -122,7 +122,7 @@ export class KindWatch {
       let wait = 0;
       try {
         if (this.#status.state === "absent" && !await this.#isThere()) {
-          await pause(this.#absentMs(), this.#signal);
+          await this.#pause(this.#absentMs());
           continue;
         }
         await this.#checkVersion();
@@ -140,7 +140,7 @@ export class KindWatch {
           wait = this.#absentMs();
         }
       }
-      if (!await pause(wait, this.#signal)) return;
+      await this.#pause(wait);
     }
   }
 
@@ -303,6 +303,18 @@ export class KindWatch {
     }
   }
 
+  /** When the server is there again after it was away, nobody waits any longer. */
+  async #pause(ms: number): Promise<void> {
+    const { back } = this.#client;
+    if (!back) return void await pause(ms, this.#signal);
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.#signal, over.signal]);
+    if (await Promise.race([pause(ms, signal), back.then(() => "back")]) !== "back") return;
+    over.abort();
+    this.#backoff.reset();
+    await pause(this.#timing.firstBackoff * Math.random(), this.#signal);
+  }
+
   #absentMs(): number {
     return this.#timing.absent * (1 + Math.random());
   }
@@ -316,7 +328,7 @@ export class KindWatch {
       since: state === before ? since : new Date(),
       ...(message === undefined ? {} : { error: message }),
     };
-    if (before === "failing" && state === "watching") this.#onRecovered();
+    if (before === "failing" && state !== "failing") this.#onRecovered();
   }
 }
 

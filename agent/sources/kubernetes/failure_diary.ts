@@ -4,13 +4,13 @@ import type { Log } from "../../core/log.ts";
 import { ApiError } from "../../kubernetes/client/api_error.ts";
 import type { SourceKind } from "./watched_kinds.ts";
 
-/** What all kinds have together: the way to the server. */
-const COMMON = "";
+/** What is so for all kinds at once. */
+const COMMON = /^(unreachable|silent|untrusted|unauthorized|busy)$/;
 
 /** See the module. */
 export class FailureDiary {
   readonly #log: Log;
-  /** By kind, or for all together, what goes on: the code of the error. */
+  /** By kind, the code of what goes on. */
   readonly #open = new Map<string, string>();
 
   constructor(log: Log) {
@@ -22,19 +22,17 @@ export class FailureDiary {
     const reason = error instanceof Error ? error.message : String(error);
     // a list begins then, or a kind is not there, as `status` says
     const usual = code === "gone" || code === "ahead" || code === "notFound" && optional;
-    const about = /^(unreachable|silent|untrusted|unauthorized|busy)$/.test(code) ? COMMON : kind;
-    if (usual || this.#open.get(about) === code) {
-      this.#log.debug("API server", { kind, reason });
-      return;
-    }
-    this.#open.set(about, code);
-    this.#log.warn("API server", { ...(about === COMMON ? {} : { kind }), reason });
+    const known = COMMON.test(code)
+      ? this.#open.values().some((open) => COMMON.test(open))
+      : this.#open.get(kind) === code;
+    if (!usual) this.#open.set(kind, code);
+    if (usual || known) this.#log.debug("API server", { kind, reason });
+    else this.#log.warn("API server", { ...(COMMON.test(code) ? {} : { kind }), reason });
   }
 
   recovered({ kind }: SourceKind): void {
-    for (const about of [COMMON, kind]) {
-      if (!this.#open.delete(about)) continue;
-      this.#log.info("API server: in sync again", about === COMMON ? {} : { kind });
+    if (this.#open.delete(kind) && this.#open.size === 0) {
+      this.#log.info("API server: in sync again");
     }
   }
 }

@@ -161,7 +161,10 @@ export class RingBuffer implements Disposable {
    * The records as they come, until `signal` or a dispose ends it; several at once share them. What is
    * decoded is the caller's own. Throws RangeError for a record that is shorter than the codec's values.
    */
-  async *records<T>(codec: Codec<T>, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<T> {
+  async *records<T>(
+    codec: Codec<T>,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<T> {
     const stop = () => this.#wait?.end();
     signal?.addEventListener("abort", stop);
     try {

@@ -31,6 +31,8 @@ export function attachXdp(program: BpfProgram, options: AttachXdpOptions): BpfLi
       hint: (result) =>
         result === -ERRNO.EBUSY
           ? "another XDP program is there; take it off first (ip link set dev … xdp off)"
+          : result === -ERRNO.EEXIST
+          ? "a program of the other mode, native or generic, is there; take it off first"
           : result === -ERRNO.EOPNOTSUPP
           ? "the driver has no native XDP; use generic"
           : undefined,

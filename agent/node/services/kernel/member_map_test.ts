@@ -9,7 +9,7 @@ import { sameService, type ServiceRow } from "./service_row.ts";
 function open(rows = 64) {
   const { name, type, key, value } = maps.pilus_backend_index;
   const raw = BpfMap.create({
-    name,
+    name: name.slice(0, 15),
     type,
     keySize: key.size,
     valueSize: value.size,

@@ -49,18 +49,20 @@ export class MissingPods implements Disposable {
     if (!knowsAllPods) return;
     this.#watches.push(
       published.watch((changes) => {
+        const now = performance.now();
         for (const change of changes) {
-          this.#suspect(change.kind === "deleted" ? change.previous.pod : change.row.pod);
+          this.#suspect(change.kind === "deleted" ? change.previous.pod : change.row.pod, now);
         }
       }),
       pods.watch((changes) => {
+        const now = performance.now();
         for (const change of changes) {
-          if (change.kind === "deleted") this.#suspect(change.key);
+          if (change.kind === "deleted") this.#suspect(change.key, now);
           else this.#found(change.key, change.row);
         }
       }),
     );
-    for (const { pod } of published.rows()) this.#suspect(pod);
+    this.#suspectAll();
   }
 
   #found(key: string, pod: Pod): void {
@@ -68,12 +70,17 @@ export class MissingPods implements Disposable {
     this.missing.delete(key);
     if (!this.#passedOver || !this.#isElsewhere(pod)) return;
     this.#passedOver = false;
-    for (const row of this.#options.published.rows()) this.#suspect(row.pod);
+    this.#suspectAll();
   }
 
-  #suspect(pod: string): void {
+  #suspectAll(): void {
+    const now = performance.now();
+    for (const { pod } of this.#options.published.rows()) this.#suspect(pod, now);
+  }
+
+  #suspect(pod: string, now: number): void {
     if (this.#options.pods.has(pod) || this.#since.has(pod)) return;
-    this.#since.set(pod, performance.now());
+    this.#since.set(pod, now);
     this.#timer ??= setTimeout(() => this.#judge(), this.#options.holdMs);
   }
 

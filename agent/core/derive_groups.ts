@@ -151,15 +151,14 @@ export function deriveGroups<Row>(options: GroupOptions<Row>): Disposable {
     ownerOf.delete(key);
     output.delete(key);
   };
+  const isOnly = (group: string, rows: readonly Row[]) =>
+    rows.length === 1 && output.keyOf(rows[0]!) === group;
   const runGroup = (group: string) => {
     const { rows, problems = [] } = compute(group);
-    const [only] = rows;
-    // a group that has the row of its name and no other, as most do, and had no other before
-    if (
-      rows.length === 1 && !keysOf.has(group) && !ownerOf.has(group) && !contested.has(group) &&
-      output.keyOf(only!) === group
-    ) {
-      output.set(only!, group);
+    // most have the row of their name and no other, or none at all, and had no other before
+    const plainBefore = !keysOf.has(group) && !ownerOf.has(group) && !contested.has(group);
+    if (plainBefore && (rows.length > 0 ? isOnly(group, rows) : !output.has(group))) {
+      if (rows.length > 0) output.set(rows[0]!, group);
       found?.set(group, problems);
       return;
     }

@@ -20,7 +20,8 @@ function countKeys(value: unknown, depth = 0): number {
 /** Throws SyntaxError for what is not JSON, and TooMuchError. */
 export function* jsonDocuments(text: string): Generator<ParsedDocument> {
   let next = 1;
-  for (const part of text.split(/^---[ \t]*$/m)) {
+  // most are one document, and the expression looks at each line
+  for (const part of text.includes("---") ? text.split(/^---[ \t]*$/m) : [text]) {
     const begin = part.search(/\S/);
     const line = next + newlines(part.slice(0, begin));
     if (begin >= 0) {

@@ -199,15 +199,18 @@ export class FrontendBuilder {
     const protocol = port.protocol === "UDP" ? "UDP" : "TCP";
     const ipFamilies = spec.ipFamilies?.length ? spec.ipFamilies : BOTH_FAMILIES;
     const of = (family: "IPv4" | "IPv6") =>
-      ipFamilies.includes(family)
-        ? backends.filter(({ address }) => isIpv4(address) === (family === "IPv4"))
-        : [];
-    const ipv4 = this.#family(spec, of("IPv4")), ipv6 = this.#family(spec, of("IPv6"));
+      this.#family(
+        spec,
+        ipFamilies.includes(family)
+          ? backends.filter(({ address }) => isIpv4(address) === (family === "IPv4"))
+          : [],
+      );
+    let ipv4: Family | undefined, ipv6: Family | undefined;
     const direct = this.#options.routing === "native" &&
       (settings.mode === "dsr" || settings.mode === "hybrid" && protocol === "TCP");
     const ranges = (spec.loadBalancerSourceRanges ?? []).map((text) => text.trim());
     return addresses.map(({ kind, address, port: ownPort }): Frontend => {
-      const family = isIpv4(address) ? ipv4 : ipv6;
+      const family = isIpv4(address) ? ipv4 ??= of("IPv4") : ipv6 ??= of("IPv6");
       const reserved = kind === "Reserved", cluster = kind === "ClusterIP";
       return {
         address,

@@ -57,7 +57,34 @@ export function portNumber(text: string): number | undefined {
   return /^[1-9][0-9]*$/.test(text) ? Number(text) : undefined;
 }
 
-const dnsRules = list(object({ matchName: text(), matchPattern: text() }));
+const dnsName = text(
+  "a name such as example.com",
+  (value) => value.length <= 255 && /^[-\w]+(\.[-\w]+)*\.?$/.test(value),
+);
+const dnsPattern = text(
+  "a pattern such as *.example.com",
+  (value) => value.length <= 255 && /^[-\w*]+(\.[-\w*]+)*\.?$/.test(value),
+);
+const serverName = text(
+  "a server name such as *.example.com",
+  (value) => /^(\*{1,2}\.)?[-\w]+(\.[-\w]+)*\.?$/.test(value),
+);
+const dnsRules = list(refine(
+  object({ matchName: dnsName, matchPattern: dnsPattern }),
+  ({ matchName, matchPattern }) =>
+    (matchName === undefined) === (matchPattern === undefined)
+      ? "must have one of matchName and matchPattern"
+      : undefined,
+));
+/** Protocols above TCP and UDP; `l7` belongs to `l7proto`. */
+const L7_PROTOCOLS = ["dns", "http", "kafka", "l7proto"] as const;
+const l7Rules = refine(
+  object({ dns: dnsRules, http: anything, kafka: anything, l7: anything, l7proto: anything }),
+  (rules) =>
+    L7_PROTOCOLS.filter((protocol) => rules[protocol] !== undefined).length === 1
+      ? undefined
+      : `must have one of ${L7_PROTOCOLS.join(", ")}`,
+);
 const ports = shortList(refine(
   object({
     port: text(
@@ -78,26 +105,24 @@ const ports = shortList(refine(
     return endPort < first ? `has endPort ${endPort}, which is less than port ${first}` : undefined;
   },
 ));
-const toPort = object({
-  ports,
-  rules: object({
-    dns: dnsRules,
-    http: anything,
-    kafka: anything,
-    l7: anything,
-    l7proto: anything,
+const toPort = refine(
+  object({
+    ports,
+    rules: l7Rules,
+    terminatingTLS: anything,
+    originatingTLS: anything,
+    serverNames: list(serverName),
+    listener: anything,
   }),
-  terminatingTLS: anything,
-  originatingTLS: anything,
-  serverNames: list(text()),
-  listener: anything,
-});
+  ({ ports, rules }) =>
+    rules?.dns?.length && !ports?.length ? "has rules.dns, which need a port" : undefined,
+);
 const toPorts = list(toPort);
 /** Ports of a rule. */
 export type CiliumToPort = Infer<typeof toPort>;
 const ingressToPorts = list(refine(
   toPort,
-  ({ rules }) => rules?.dns ? "has rules.dns, which are for egress" : undefined,
+  ({ rules }) => rules?.dns?.length ? "has rules.dns, which are for egress" : undefined,
 ));
 const entities = list(oneOf(
   "all",
@@ -123,7 +148,9 @@ const icmps = list(object({
       type: numberOrText(integer(0, 255), text("an ICMP type")),
     }, { required: ["type"] }),
     ({ family, type }) => {
-      if (typeof type === "number" || /^[0-9]{1,3}$/.test(type)) return undefined;
+      if (typeof type === "number" || /^[0-9]{1,3}$/.test(type) && Number(type) <= 255) {
+        return undefined;
+      }
       if (Object.hasOwn(ICMP_TYPES[family ?? "IPv4"], type)) return undefined;
       return `has the unknown ${family ?? "IPv4"} ICMP type ${type}; give its number`;
     },

@@ -15,6 +15,9 @@ const egress = (...rules: unknown[]) => ({ endpointSelector, egress: rules });
 const ports = (...items: unknown[]) => ({ toPorts: [{ ports: items }] });
 const times = (count: number, item: unknown) => Array.from({ length: count }, () => item);
 
+const dns = (rule: unknown) => ({ toPorts: [{ ports: [{ port: "53" }], rules: { dns: [rule] } }] });
+const ANY_NAME = [{ matchPattern: "*" }];
+
 /** What Cilium's CRD or validation refuses. */
 const REFUSED: [spec: unknown, message: RegExp][] = [
   [{ endpointSelector }, /has no rules, which denies nothing; `ingress: \[{}\]` denies all/],
@@ -39,7 +42,16 @@ const REFUSED: [spec: unknown, message: RegExp][] = [
   [ingress(ports({ port: "-a" })), /must be a port from 0/],
   [ingress(ports({ port: "http", endPort: 90 })), /needs a port that is a number/],
   [ingress(ports({ port: "0120", endPort: 79 })), /endPort 79, which is less than port 80/],
-  [ingress({ toPorts: [{ rules: { dns: [] } }] }), /rules.dns, which are for egress/],
+  [ingress({ toPorts: [{ ports: [{ port: "53" }], rules: { dns: ANY_NAME } }] }), /are for egress/],
+  [egress({ toPorts: [{ rules: { dns: ANY_NAME } }] }), /rules.dns, which need a port/],
+  [ingress({ icmps: [{ fields: [{ type: "256" }] }] }), /unknown IPv4 ICMP type 256/],
+  [ingress({ toPorts: [{ serverNames: [""] }] }), /must be a server name/],
+  [egress({ toPorts: [{ rules: {} }] }), /must have one of dns, http, kafka, l7proto/],
+  [egress({ toPorts: [{ rules: { dns: [], http: [] } }] }), /must have one of dns, http/],
+  [egress(dns({})), /must have one of matchName and matchPattern/],
+  [egress(dns({ matchName: "a.b", matchPattern: "*" })), /one of matchName and matchPattern/],
+  [egress(dns({ matchName: "a..b" })), /must be a name such as example.com/],
+  [egress(dns({ matchPattern: "*.a!" })), /must be a pattern such as/],
   [{ endpointSelector, egressDeny: [{ toPorts: [{ rules: {} }] }] }, /rules is not a field known/],
   [ingress({ fromCIDRSet: [{ cidr: "10.0.0.0/8", cidrGroupRef: "a" }] }), /must have one of cidr,/],
   [ingress({ fromEndpoints: [{}], authentication: {} }), /mode is missing/],

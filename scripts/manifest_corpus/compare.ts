@@ -3,8 +3,8 @@
 import { parseManifest } from "../../agent/kubernetes/manifest.ts";
 import type { Resource, SliceEndpoints } from "../../agent/kubernetes/resources.ts";
 import { unpackEndpoints } from "../../agent/kubernetes/slice_endpoints.ts";
-import { KUBERNETES_ONLY, OTHER_VALUES, PILUS_ONLY } from "./differences.ts";
-import type { Fault } from "./kubernetes.ts";
+import { OTHER_VALUES } from "./differences.ts";
+import type { Fault, Oracle } from "./oracle.ts";
 
 /**
  * On a text: `a` accepts; `r` refuses; `-` refuses for what pilus need not refuse; `?` the same, and it
@@ -12,22 +12,25 @@ import type { Fault } from "./kubernetes.ts";
  */
 export type Verdict = "a" | "r" | "-" | "?";
 
-const isOther = ({ field, detail }: Fault) =>
-  KUBERNETES_ONLY.some(({ fault }) => fault.test(field ? `${field}: ${detail}` : detail));
-
-/** Kubernetes' verdict, of its faults. */
-export function verdictOf(faults: readonly Fault[]): Verdict {
+/** The verdict of who has found these faults. */
+export function verdictOf({ alone }: Oracle, faults: readonly Fault[]): Verdict {
   if (faults.length === 0) return "a";
+  const isOther = ({ field, detail }: Fault) =>
+    alone.some(({ fault }) => fault.test(field ? `${field}: ${detail}` : detail));
   if (!faults.every(isOther)) return "r";
   return faults.some(({ field }) => field === undefined) ? "?" : "-";
 }
 
-/** How pilus' verdict differs from the one that Kubernetes' asks for; undefined when it does not. */
-export function difference(text: string, verdict: Verdict): string | undefined {
+/** How pilus' verdict differs from the one that the oracle's asks for; undefined when it does not. */
+export function difference(
+  { takes }: Oracle,
+  text: string,
+  verdict: Verdict,
+): string | undefined {
   if (verdict === "?") return undefined;
   const messages = parseManifest(text).problems.map(({ line, message }) => `${line}: ${message}`);
   if (verdict === "r") return messages.length > 0 ? undefined : "pilus accepts it";
-  const isWrong = (message: string) => !PILUS_ONLY.some((each) => each.message.test(message));
+  const isWrong = (message: string) => !takes.some((each) => each.message.test(message));
   const wrong = messages.filter(isWrong);
   return wrong.length > 0 ? `pilus refuses it: ${wrong.join("; ")}` : undefined;
 }

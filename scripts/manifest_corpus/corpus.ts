@@ -1,8 +1,7 @@
 /** The texts that the reading of manifests is tried on: the same for the same seed. */
 
 import { generator } from "../../datapath/testdata/random.ts";
-import { Maker } from "./shape.ts";
-import { SHAPES } from "./shapes.ts";
+import { type KindShape, Maker } from "./shape.ts";
 import { Writer } from "./text.ts";
 
 /** The seed and size of the corpus that verdicts are recorded of. */
@@ -10,12 +9,12 @@ export const SEED = 20261128;
 export const SIZE = 5000;
 
 /** Texts of one document or some, valid and broken. */
-export function corpus(seed = SEED, size = SIZE): string[] {
+export function corpus(shapes: readonly KindShape[], seed = SEED, size = SIZE): string[] {
   const below = generator(seed);
   const maker = new Maker(below);
   const writer = new Writer(maker);
   const resource = () => {
-    const { apiVersion, kind, shape } = maker.pick(SHAPES);
+    const { apiVersion, kind, shape } = maker.pick(shapes);
     const made = maker.make(shape);
     return { apiVersion, kind, ...typeof made === "object" ? made : {} };
   };

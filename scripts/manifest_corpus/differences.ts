@@ -1,19 +1,19 @@
 /** Where pilus and Kubernetes decide differently on purpose, and why. */
 
-/** What Kubernetes refuses and pilus need not. */
-export interface KubernetesOnly {
+/** What others refuse and pilus need not. */
+export interface TheirsOnly {
   /** Of a field's path and what is wrong with it, or of what the decoder says. */
   fault: RegExp;
   reason: string;
 }
 
-/** What pilus refuses and Kubernetes takes. */
-export interface PilusOnly {
+/** What pilus refuses and others take. */
+export interface OursOnly {
   message: RegExp;
   reason: string;
 }
 
-export const KUBERNETES_ONLY: readonly KubernetesOnly[] = [
+export const KUBERNETES_ALONE: readonly TheirsOnly[] = [
   {
     fault:
       /^spec\.(initC|c)ontainers(\[\d+\]\.(name|image|command|env|resources|restartPolicy).*)?:/,
@@ -118,7 +118,7 @@ export const KUBERNETES_ONLY: readonly KubernetesOnly[] = [
   },
 ];
 
-export const PILUS_ONLY: readonly PilusOnly[] = [
+export const NOT_KUBERNETES: readonly OursOnly[] = [
   {
     message: /loadBalancerIP is the string/,
     reason: "Kubernetes leaves loadBalancerIP to controllers; here it is an address of the service",

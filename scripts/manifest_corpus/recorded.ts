@@ -1,13 +1,13 @@
-/** Kubernetes' verdicts on the corpus, recorded so that the tests need no Go. */
+/** Verdicts on the corpus, recorded so that the tests need no Go. */
 
-import { fromFileUrl } from "@std/path";
 import type { Verdict } from "./compare.ts";
+import { type Oracle, oraclePath } from "./oracle.ts";
 
-const FILE = fromFileUrl(new URL("./recorded.json", import.meta.url));
+const FILE = "recorded.json";
 
 export interface Recorded {
-  /** The version of Kubernetes. */
-  kubernetes: string;
+  /** Of whose verdicts these are. */
+  version: string;
   seed: number;
   /** Of the texts, so that verdicts are not on others. */
   sha256: string;
@@ -25,13 +25,14 @@ export async function sha256(texts: readonly string[]): Promise<string> {
 /** In lines of so many verdicts. */
 const COLUMNS = 80;
 
-export function readRecorded(): Recorded {
-  const { verdicts, ...rest } = JSON.parse(Deno.readTextFileSync(FILE));
+export function readRecorded(oracle: Oracle): Recorded {
+  const { verdicts, ...rest } = JSON.parse(Deno.readTextFileSync(oraclePath(oracle, FILE)));
   return { ...rest, verdicts: [...verdicts.join("")] };
 }
 
-export function writeRecorded({ verdicts, ...rest }: Recorded): void {
+export function writeRecorded(oracle: Oracle, { verdicts, ...rest }: Recorded): void {
   const all = verdicts.join("");
   const lines = all.match(new RegExp(`.{1,${COLUMNS}}`, "g"));
-  Deno.writeTextFileSync(FILE, `${JSON.stringify({ ...rest, verdicts: lines }, null, 2)}\n`);
+  const text = JSON.stringify({ ...rest, verdicts: lines }, null, 2);
+  Deno.writeTextFileSync(oraclePath(oracle, FILE), `${text}\n`);
 }

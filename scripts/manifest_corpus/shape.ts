@@ -12,6 +12,13 @@ export type Shape =
     others: readonly string[];
   };
 
+/** What the resources of a kind are; a kind may have several, which count apart. */
+export interface KindShape {
+  apiVersion: string;
+  kind: string;
+  shape: Shape;
+}
+
 /** One of some values; `bad` are refused, or are at the edge of it. */
 export function value(good: readonly unknown[], bad: readonly unknown[] = []): Shape {
   return { kind: "value", good, bad };

@@ -1,13 +1,13 @@
 /** The kinds of the corpus: the fields that pilus reads, and some that it passes over. */
 
-import { list, map, type Shape, value } from "./shape.ts";
+import { type KindShape, list, map, type Shape, value } from "./shape.ts";
 
 const NAMES = ["a", "web", "web-0", "a1", "x".repeat(63)];
 const BAD_NAMES = ["", "A", "a_b", "-a", "a-", "a..b", "a.", "x".repeat(64), "x".repeat(254), "é"];
-const subdomain = value([...NAMES, "a.b", "1a", "x".repeat(200)], BAD_NAMES);
+export const subdomain = value([...NAMES, "a.b", "1a", "x".repeat(200)], BAD_NAMES);
 const label = value([...NAMES, "1a"], [...BAD_NAMES, "a.b"]);
 const serviceName = value(NAMES, [...BAD_NAMES, "a.b", "1a"]);
-const labelValue = value(
+export const labelValue = value(
   ["", "web", "A_b.c-1", "1", "true", "x".repeat(63)],
   [null, 1, 1.5, true, "-a", "a-", "a b", "x".repeat(64), "a/b", "é"],
 );
@@ -34,7 +34,7 @@ const annotations = map({
   "a b": value(["x"]),
 });
 
-function metadata(name: Shape, namespaced: boolean): Shape {
+export function metadata(name: Shape, namespaced: boolean): Shape {
   return map({
     name,
     namespace: namespaced
@@ -67,8 +67,15 @@ const portName = value(
 const numberOrName = value([80, "http", 65535, "a-b"], [0, -1, 65536, "80", "", "A", "a--b", 8.5]);
 const protocol = value(["TCP", "UDP", "SCTP"], ["", "tcp", "ICMP", null, "ANY", 6]);
 
-const CIDRS = ["10.0.0.0/8", "0.0.0.0/0", "192.168.0.0/16", "fd00::/8", "::/0", "10.1.2.0/24"];
-const BAD_CIDRS = [
+export const CIDRS = [
+  "10.0.0.0/8",
+  "0.0.0.0/0",
+  "192.168.0.0/16",
+  "fd00::/8",
+  "::/0",
+  "10.1.2.0/24",
+];
+export const BAD_CIDRS = [
   ...["10.0.0.1", "10.0.0.0/33", "10.0.0/8", "", "10.0.0.0/08", "fd00::/129", "a", " 10.0.0.0/8"],
   ...["10.0.0.1/8", "010.0.0.0/8", "::ffff:10.0.0.0/104", "10.0.0.0/8 ", "fe80::%eth0/64", "/8"],
 ];
@@ -277,8 +284,7 @@ const namespace = map({
   status: value([{}, { phase: "Active" }]),
 }, ["metadata"]);
 
-/** By the API version and kind that each resource of a shape has; several of a kind count apart. */
-export const SHAPES: readonly { apiVersion: string; kind: string; shape: Shape }[] = [
+export const SHAPES: readonly KindShape[] = [
   { apiVersion: "v1", kind: "Namespace", shape: namespace },
   { apiVersion: "v1", kind: "Node", shape: node },
   { apiVersion: "v1", kind: "Pod", shape: pod },

@@ -103,7 +103,7 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
       },
   });
   const checks = deriveHealthChecks(
-    { services: inputs.Service, frontends },
+    inputs,
     (service) => builder.ofService(service).rows,
     healthChecks,
   );

@@ -3,34 +3,66 @@
 import { formatIp } from "../../../datapath/net/ip.ts";
 import { deriveGroups, groupInput, rowsOf } from "../../core/derive_groups.ts";
 import type { Table } from "../../core/table.ts";
+import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { Service } from "../../kubernetes/resources.ts";
+import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
+import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import { chosenBackends } from "./backend_choice.ts";
 import type { Frontend } from "./frontend.ts";
 import type { HealthCheck } from "./health_checks.ts";
+import { selects } from "./port_backends.ts";
+import { sliceOwners } from "./service_index.ts";
+
+/** What the frontends of a service follow. */
+type HealthCheckInputs = Pick<ResourceTables, "Service" | "EndpointSlice" | "Node"> & {
+  addresses: Table<RemoteAddress>;
+  nodes: Table<ClusterNode>;
+  nodeAddresses: Table<OwnAddress>;
+};
+
+function isChecked({ spec }: Service): boolean {
+  return Boolean(spec.healthCheckNodePort) && spec.externalTrafficPolicy === "Local";
+}
 
 /**
- * Keeps `output` equal to the health checks of all services.
+ * Keeps `output` equal to the health checks of all services. They follow what the frontends do, not the
+ * frontends: another service may have those, and this one's backends count all the same.
  *
  * @param frontendsOf the frontends of a service, by its key
  */
 export function deriveHealthChecks(
-  { services, frontends }: { services: Table<Service>; frontends: Table<Frontend> },
+  { Service: services, EndpointSlice, Node, addresses, nodes, nodeAddresses }: HealthCheckInputs,
   frontendsOf: (service: string) => readonly Frontend[],
   output: Table<HealthCheck>,
 ): Disposable {
+  /** Keys of the few services that have one. */
+  const checked = new Set<string>();
+  const all = () => checked;
   return deriveGroups<HealthCheck>({
     inputs: [
-      groupInput(services, (change) => [change.key]),
+      groupInput(services, (change) => {
+        if (change.kind !== "deleted" && isChecked(change.row)) checked.add(change.key);
+        else checked.delete(change.key);
+        return [change.key];
+      }),
       groupInput(
-        frontends,
-        (change) => [...rowsOf(change)].map(({ namespace, name }) => `${namespace}/${name}`),
+        EndpointSlice,
+        (change) => [...rowsOf(change)].flatMap(sliceOwners).filter((key) => checked.has(key)),
       ),
+      groupInput(addresses, (change) =>
+        checked.values().filter((key) => {
+          const service = services.get(key); // it may be gone, and that not be known here yet
+          return service && [...rowsOf(change)].some((row) => selects(service, row));
+        })),
+      groupInput(nodes, all),
+      groupInput(nodeAddresses, all),
+      groupInput(Node, all),
     ],
     output,
     compute: (key) => {
       const service = services.get(key);
-      const port = service?.spec.healthCheckNodePort;
-      if (!port || service.spec.externalTrafficPolicy !== "Local") return { rows: [] };
+      if (!service || !isChecked(service)) return { rows: [] };
+      const port = service.spec.healthCheckNodePort!;
       const pods = new Set<string>();
       for (const { backends, external } of frontendsOf(key)) {
         const chosen = chosenBackends(backends, external).slice(0, external.count);

@@ -9,7 +9,8 @@ import { selects } from "./port_backends.ts";
 
 const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 
-function sliceOwners({ metadata }: EndpointSlice): string[] {
+/** The key of the service that a slice belongs to. */
+export function sliceOwners({ metadata }: EndpointSlice): string[] {
   const name = metadata.labels[SERVICE_NAME_LABEL];
   return name ? [`${metadata.namespace}/${name}`] : [];
 }

@@ -121,6 +121,9 @@ for (const [name, plugin] of Object.entries(PLUGINS)) {
       ["a path as Kubernetes namespace", 7, /no name of a namespace/, {
         env: { CNI_ARGS: "K8S_POD_NAMESPACE=../..;K8S_POD_NAME=x" },
       }],
+      ["a path as UID", 7, /UID "..\/x" of the pod/, {
+        env: { CNI_ARGS: "K8S_POD_NAMESPACE=demo;K8S_POD_NAME=x;K8S_POD_UID=../x" },
+      }],
       ["a device that is there", 100, /EEXIST/, { env: { CNI_IFNAME: "lo" } }],
       ["malformed arguments", 4, /CNI_ARGS is invalid/, { env: { CNI_ARGS: "=x" } }],
       ["an address", 4, /pilus gives addresses itself/, { env: { CNI_ARGS: "IP=10.60.1.77" } }],

@@ -59,6 +59,8 @@ export type EndpointErrorCode =
   | "netns"
   | "not-found"
   | "exhausted"
+  /** What is known is older than what is asked for. */
+  | "outdated"
   | "unhealthy"
   | "internal";
 

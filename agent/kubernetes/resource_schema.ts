@@ -192,6 +192,8 @@ export interface ObjectMeta {
   namespace: string;
   labels: Record<string, string>;
   annotations?: Record<string, string>;
+  /** Of a Pod, as its runtime names it. */
+  uid?: string;
   /** Of what may claim an address or port that is another's. */
   creationTimestamp?: string;
 }

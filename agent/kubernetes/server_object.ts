@@ -55,7 +55,7 @@ export class ServerObjectReader {
     // of no other kind they say anything, and controllers change them often
     if (this.#kind !== "Service" && isRecord(parts["metadata"])) {
       const { annotations: _, ...metadata } = parts["metadata"];
-      parts["metadata"] = metadata;
+      parts["metadata"] = { ...metadata, ...(this.#kind === "Pod" ? podUid(object) : {}) };
     }
     if (!this.#kind.endsWith("NetworkPolicy")) return parts;
     const shape = shapeOf(this.#schema);
@@ -88,6 +88,16 @@ export class ServerObjectReader {
   #withoutRule(spec: unknown, path: readonly (string | number)[]): unknown {
     return this.#kind === "NetworkPolicy" ? without(spec, path) : replaced(spec, path, {});
   }
+}
+
+/** The runtime knows a pod of the kubelet's own manifests by what its mirror on the server says there. */
+const MIRROR = "kubernetes.io/config.mirror";
+
+function podUid(object: unknown): { uid?: unknown } {
+  const metadata = isRecord(object) && isRecord(object["metadata"]) ? object["metadata"] : {};
+  const annotations = isRecord(metadata["annotations"]) ? metadata["annotations"] : {};
+  const uid = annotations[MIRROR] ?? metadata["uid"];
+  return typeof uid === "string" ? { uid } : {};
 }
 
 function without(value: unknown, path: readonly (string | number)[]): unknown {

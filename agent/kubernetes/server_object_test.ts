@@ -23,6 +23,8 @@ const read = (kind: ResourceKind, object: Record<string, unknown>) => {
 };
 
 const META = { name: "x", namespace: "demo", labels: {} };
+/** Of kinds of which the older one may have what both ask for. */
+const DATED = { ...META, creationTimestamp: BOOKKEEPING.creationTimestamp };
 
 Deno.test("what changes beside what is read makes no other resource, and newer fields no fault", () => {
   const cases: [kind: ResourceKind, object: Record<string, unknown>, resource: object][] = [
@@ -45,9 +47,14 @@ Deno.test("what changes beside what is read makes no other resource, and newer f
       },
       {
         kind: "Pod",
-        metadata: { ...META, labels: { app: "a" } },
+        metadata: { ...DATED, labels: { app: "a" }, uid: "7f0e" },
         spec: { nodeName: "n", containers: [{ name: "c", ports: [{ containerPort: 80 }] }] },
       },
+    ],
+    [
+      "Pod",
+      { metadata: { annotations: { "kubernetes.io/config.mirror": "c0ffee" } }, spec: {} },
+      { kind: "Pod", metadata: { ...DATED, uid: "c0ffee" }, spec: {} },
     ],
     [
       "Node",
@@ -76,7 +83,7 @@ Deno.test("what changes beside what is read makes no other resource, and newer f
       },
       {
         kind: "Service",
-        metadata: { ...META, annotations: { "service.cilium.io/type": "NodePort" } },
+        metadata: { ...DATED, annotations: { "service.cilium.io/type": "NodePort" } },
         spec: { clusterIP: "10.96.0.9", ports: [{ port: 80 }] },
         status: { loadBalancer: { ingress: [{ ip: "192.0.2.9" }] } },
       },

@@ -116,7 +116,7 @@ export function netnsOf(env: Env): string {
 }
 
 /** The Pod in CNI_ARGS, `K=V;K=V`, as Kubernetes' runtimes set it; empty where it names none. Throws CniError. */
-export function podOf(env: Env): { namespace: string; pod: string } {
+export function podOf(env: Env): { namespace: string; pod: string; podUid: string } {
   const text = env("CNI_ARGS") ?? "";
   const args = new Map<string, string>();
   for (const pair of text.split(";").filter((part) => part !== "")) {
@@ -141,5 +141,9 @@ export function podOf(env: Env): { namespace: string; pod: string } {
   if (pod !== "" && !CONTAINER_NAME.test(pod)) {
     invalid(`container ${shown(pod)} must be letters, digits and _ . -`);
   }
-  return { namespace, pod };
+  const podUid = args.get("K8S_POD_UID") ?? "";
+  if (podUid !== "" && !CONTAINER_NAME.test(podUid)) {
+    invalid(`UID ${shown(podUid)} of the pod must be letters, digits and _ . -`);
+  }
+  return { namespace, pod, podUid };
 }

@@ -184,6 +184,7 @@ const CODES: Record<EndpointErrorCode, number> = {
   "netns": CNI_ERROR.invalidEnvironment,
   "not-found": CNI_ERROR.unknownContainer,
   "exhausted": CNI_ERROR.tryAgainLater,
+  "outdated": CNI_ERROR.tryAgainLater,
   "unhealthy": CNI_ERROR.unhealthy,
   "internal": CNI_ERROR.failed,
 };

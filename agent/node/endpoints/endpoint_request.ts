@@ -48,6 +48,8 @@ export interface EndpointRequest {
   namespace?: string;
   /** @default {""} */
   pod?: string;
+  /** Tells the Pod from an older one of its name; empty when the runtime does not say it. @default {""} */
+  podUid?: string;
 }
 
 /** What restore() found. */

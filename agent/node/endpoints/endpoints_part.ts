@@ -2,7 +2,7 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import { formatCidr, formatIp, parseIp } from "../../../datapath/net/ip.ts";
-import { type Endpoint, endpointKey, podKey } from "../../api/endpoint.ts";
+import { type Endpoint, EndpointError, endpointKey, podKey } from "../../api/endpoint.ts";
 import type { EndpointView } from "../../api/types.ts";
 import type { ClusterStore } from "../../cluster/cluster_store.ts";
 import { formatLabels } from "../../cluster/labels.ts";
@@ -142,8 +142,18 @@ export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
     const key = podKey({ namespace: "", pod: "", ...request });
     const { manifestWait } = config;
     if (key === undefined) return;
-    const found = await awaitPod(resources.Pod, key, { timeout: manifestWait * 1000, signal });
-    if (found || signal?.aborted) return;
+    const { podUid: uid = "" } = request;
+    const wait = { uid, timeout: manifestWait * 1000, signal };
+    const found = await awaitPod(resources.Pod, key, wait);
+    if (found === "found" || signal?.aborted) return;
+    if (found === "other") {
+      // with its labels the pod would be what it is not
+      throw new EndpointError(
+        "outdated",
+        `the sources have Pod ${key} with another UID than ${uid} after ${manifestWait} s`,
+        { hint: "an older Pod of that name; the runtime tries again" },
+      );
+    }
     log.warn("no source has the pod's manifest: it is reserved:init until one does", {
       pod: key,
       waited: `${manifestWait} s`,

@@ -96,6 +96,47 @@ export function writeBits(
   }
 }
 
+/**
+ * A signed number of so many bits from what `readBits` gives; with `stored` the other way. Throws RangeError
+ * when it does not fit.
+ */
+export function signedBits(value: number, bits: number, stored = false): number {
+  const half = 2 ** (bits - 1);
+  if (!stored) return value >= half ? value - 2 * half : value;
+  if (value < -half || value >= half) {
+    throw new RangeError(`Value ${value} does not fit into ${bits} signed bits`);
+  }
+  return value < 0 ? value + 2 * half : value;
+}
+
+const textDecoder = new TextDecoder(), textEncoder = new TextEncoder();
+
+/** The text of a `char` array, up to its first NUL. */
+export function readText(view: DataView, offset: number, size: number): string {
+  const bytes = readBytes(view, offset, size), end = bytes.indexOf(0);
+  return textDecoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+/** Writes a text with a NUL behind it. Throws RangeError when it is too long. */
+export function writeText(view: DataView, offset: number, size: number, value: string): void {
+  const bytes = textEncoder.encode(value);
+  if (bytes.length >= size) {
+    throw new RangeError(`The text has ${bytes.length} bytes, and ${size - 1} fit`);
+  }
+  const target = new Uint8Array(view.buffer, view.byteOffset + offset, size);
+  target.fill(0);
+  target.set(bytes);
+}
+
+/** A `char` array of so many bytes as text. */
+export function text(size: number): Codec<string> {
+  return {
+    size,
+    encode: (view, offset, value) => writeText(view, offset, size, value),
+    decode: (view, offset) => readText(view, offset, size),
+  };
+}
+
 /** `size` bytes as they are; decode copies. */
 export function bytes(size: number): Codec<Uint8Array> {
   return {

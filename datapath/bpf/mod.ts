@@ -66,4 +66,4 @@ export { DEFAULT_BPFFS, isBpffs, isPinned, makePinDirectory, requireBpffs, unpin
 export * from "./program.ts";
 export * from "./ringbuf.ts";
 export * from "./typed_map.ts";
-export { BpfVariable } from "./variable.ts";
+export { BpfVariable, type TypedVariable } from "./variable.ts";

@@ -271,6 +271,11 @@ export class BpfObject implements Disposable {
     return new LoadLogs(this.name, new Map(chosen));
   }
 
+  /** The section of a program: what it is for. Throws RangeError for an unknown name. */
+  section(program: string): string {
+    return readCstring(libbpf.bpf_program__section_name(this.#programPointer(program)));
+  }
+
   /** A loaded program; the caller disposes it. Throws RangeError for an unknown or unloaded name. */
   program(name: string): BpfProgram {
     const program = this.#programPointer(name);
@@ -285,8 +290,7 @@ export class BpfObject implements Disposable {
    */
   attach(name: string): BpfLink {
     using program = this.program(name);
-    const section = readCstring(libbpf.bpf_program__section_name(this.#programPointer(name)));
-    return attachBySection(program, section);
+    return attachBySection(program, this.section(name));
   }
 
   /** A map of the loaded object; the caller disposes it. Throws RangeError for an unknown name. */

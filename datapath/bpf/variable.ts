@@ -3,6 +3,7 @@
 import { Mapping, pageSize, PROT_READ, PROT_WRITE } from "../ffi/libc.ts";
 import type { Btf } from "./btf.ts";
 import { type BtfValue, readValue, writeValue } from "./btf_value.ts";
+import type { Codec } from "./codec.ts";
 import { MapFlag } from "./constants.ts";
 import type { BpfMap } from "./map.ts";
 
@@ -66,6 +67,14 @@ export function loadedMemory(map: BpfMap): SectionMemory {
   };
 }
 
+/** A variable whose values are those of a codec. */
+export interface TypedVariable<T> {
+  /** Its value now. Throws TypeError when the object is disposed of. */
+  get(): T;
+  /** Throws TypeError for a constant of a loaded object, RangeError for a value that does not fit. */
+  set(value: T): void;
+}
+
 /** A variable. It lives as long as its object. */
 export class BpfVariable {
   readonly name: string;
@@ -106,6 +115,23 @@ export class BpfVariable {
     const bytes = this.getBytes();
     writeValue(this.#btf, this.#type, new DataView(bytes.buffer), 0, value);
     this.setBytes(bytes);
+  }
+
+  /** The variable by a codec. Throws TypeError when the codec's size is not the variable's. */
+  typed<T>(codec: Codec<T>): TypedVariable<T> {
+    if (codec.size !== this.size) {
+      throw new TypeError(
+        `Variable ${this.name} has ${this.size} bytes, and values of the codec ${codec.size}`,
+      );
+    }
+    return {
+      get: () => codec.decode(new DataView(this.getBytes().buffer), 0),
+      set: (value) => {
+        const bytes = this.getBytes();
+        codec.encode(new DataView(bytes.buffer), 0, value);
+        this.setBytes(bytes);
+      },
+    };
   }
 
   /** A copy of its bytes. */

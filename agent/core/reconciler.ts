@@ -238,7 +238,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     let found = 0;
     await this.#runner.enqueue(() => {
       const since = this.#comparedAt;
-      const rows = this.#adopt();
+      const rows = this.#adopt() ?? [];
       found = rows.length;
       this.#lapsed(since, rows);
       return this.#pass();
@@ -273,8 +273,11 @@ export class Reconciler<Row> implements AsyncDisposable {
     this.#lapses.open(since, rows);
   }
 
-  /** Reads the kernel; marks what differs from the desired rows. Returns the keys of those that did unexpectedly. */
-  #adopt(): string[] {
+  /**
+   * Reads the kernel; marks what differs from the desired rows. Returns the keys of those that did
+   * unexpectedly; undefined when the kernel cannot be read.
+   */
+  #adopt(): string[] | undefined {
     const found: string[] = [];
     this.#comparedAt = new Date();
     const calm = () => this.#dirty.size === 0 && this.#failures.size === 0;
@@ -295,7 +298,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     const strays = new Map<string, Row>();
     try {
       const rows = this.#target.read();
-      if (rows === null) return found;
+      if (rows === null) return undefined;
       for (const row of rows) {
         const key = this.#desired.keyOf(row);
         const wanted = this.#desired.get(key);
@@ -305,7 +308,7 @@ export class Reconciler<Row> implements AsyncDisposable {
       }
     } catch (error) {
       this.#noteError("(reading)", reasonOf(error));
-      return found;
+      return undefined;
     }
     for (const key of missing) note(key, false);
     for (const key of this.#strays.keys()) if (!strays.has(key)) note(key, true);

@@ -1,10 +1,16 @@
 /** The rows of pilus_ipcache and pilus_cidrs: single addresses in the one, prefixes in the other. */
 
 import { type CidrKey, type IpcacheEntry, IpcacheFlags } from "../../../datapath/maps/generated.ts";
-import { formatCidr, formatIp, NO_ADDRESS, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
+import {
+  equalIp,
+  formatCidr,
+  formatIp,
+  NO_ADDRESS,
+  parseCidr,
+  parseIp,
+} from "../../../datapath/net/ip.ts";
 import { RESERVED_IDENTITIES } from "../../cluster/identities.ts";
 import { type MapRow, mapTable } from "../map_target.ts";
-import { equalData } from "../../core/equal.ts";
 import { Table } from "../../core/table.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
 import { podCidrsOf } from "../nodes/pod_networks.ts";
@@ -37,8 +43,14 @@ export function ipcacheMapTable(): Table<AddressRow> {
   return new Table({
     name: "ipcache",
     key: ({ ip, key }) => ip ?? formatIp(key),
-    equal: (a, b) => equalData(a.value, b.value),
+    equal: (a, b) => sameEntry(a.value, b.value),
   });
+}
+
+function sameEntry(a: IpcacheEntry, b: IpcacheEntry): boolean {
+  return a === b ||
+    a.identity === b.identity && a.ifindex === b.ifindex && a.flags === b.flags &&
+      equalIp(a.node, b.node);
 }
 
 /** A table of prefixes. */

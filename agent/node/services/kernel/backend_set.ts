@@ -24,7 +24,10 @@ export interface BackendSet {
 /** Of struct backend, the bytes that the agent writes: address, port in network order, flags. */
 export const ROW_BYTES = 16 + 2 + 1;
 
-/** A character a byte; some thousand bytes at most. Not spread, as that takes several times as long. */
+/** The most bytes that are made a text at once. */
+const TEXT_BYTES = 4096;
+
+/** A character a byte. Not spread, as that takes several times as long. */
 function textOf(bytes: Uint8Array): string {
   return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
@@ -52,9 +55,15 @@ export const EMPTY_SET = backendSet([], 0);
 
 /** The set of so many rows of `rowSize` bytes. Weights are not in the kernel: they are 1. */
 export function setOfRows(rows: Uint8Array, rowSize: number, length: number): BackendSet {
-  let content = "";
+  const bytes = new Uint8Array(length * ROW_BYTES);
   for (let i = 0; i < length; i++) {
-    content += textOf(rows.subarray(i * rowSize, i * rowSize + ROW_BYTES));
+    for (let byte = 0; byte < ROW_BYTES; byte++) {
+      bytes[i * ROW_BYTES + byte] = rows[i * rowSize + byte]!;
+    }
+  }
+  let content = "";
+  for (let at = 0; at < bytes.length; at += TEXT_BYTES) {
+    content += textOf(bytes.subarray(at, at + TEXT_BYTES));
   }
   return { count: length, content, weights: "\x01".repeat(length) };
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Builds programs of Kubernetes and etcd from their Go modules, for the tests that use real ones: those
-# of the control plane alone, or the ones that are named. Some minutes each on two cores, once; FORCE=1
-# builds again. Needs Go.
-#   scripts/kubernetes/build.sh [kube-apiserver etcd kubelet …]
+# Builds programs of Kubernetes and etcd from their Go modules, for the tests that use real ones: etcd
+# and kube-apiserver, the ones that are named, or with `lab` all that lab.sh needs, with packages of
+# Debian and an image of busybox. Some minutes each on two cores, once; FORCE=1 builds again. Needs Go.
+#   scripts/kubernetes/build.sh [lab | kube-apiserver etcd kubelet …]
 set -euo pipefail
 . "$(dirname "$0")/../env.sh"
 
@@ -51,8 +51,42 @@ build_etcd() {
 	go build -trimpath -ldflags "-s -w" -o "$BIN/etcd" go.etcd.io/etcd/server/v3
 }
 
+install_packages() {
+	local wanted=() pair
+	for pair in containerd:containerd runc:runc busybox:busybox-static; do
+		command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}")
+	done
+	[ -x /usr/lib/cni/loopback ] || wanted+=(containernetworking-plugins)
+	[ ${#wanted[@]} = 0 ] || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
+}
+
+# An image of busybox that does nothing for ever unless it is told what to do, as `docker save` writes it.
+build_image() {
+	local directory name id
+	directory=$(mktemp -d)
+	mkdir -p "$directory"/layer/{bin,tmp,etc}
+	cp "$(command -v busybox)" "$directory/layer/bin/busybox"
+	for name in $(busybox --list); do
+		[ "$name" = busybox ] || ln -s busybox "$directory/layer/bin/$name"
+	done
+	tar -C "$directory/layer" --owner=0 --group=0 -cf "$directory/layer.tar" .
+	id=$(sha256sum <"$directory/layer.tar" | cut -d' ' -f1)
+	printf '{"architecture":"%s","os":"linux","config":{"Cmd":["/bin/sleep","2147483647"],"Env":["PATH=/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+		"$(go env GOARCH)" "$id" >"$directory/config.json"
+	echo '[{"Config":"config.json","RepoTags":["pilus.test/busybox:1"],"Layers":["layer.tar"]}]' >"$directory/manifest.json"
+	tar -C "$directory" -cf "$HOME_DIR/busybox.tar" manifest.json config.json layer.tar
+	rm -rf "$directory"
+}
+
 mkdir -p "$BIN"
-[ $# -gt 0 ] || set -- etcd kube-apiserver
+case ${1:-} in
+"") set -- etcd kube-apiserver ;;
+lab)
+	set -- etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl
+	install_packages
+	build_image
+	;;
+esac
 for program; do
 	[ -x "$BIN/$program" ] && [ -z "${FORCE:-}" ] && continue
 	echo "building $program" >&2

@@ -46,6 +46,7 @@ export const ERRNO = {
   ENOTSUPP: 524,
 } as const;
 
+/** A name of {@linkcode ERRNO}. */
 export type ErrnoName = keyof typeof ERRNO;
 
 const NAMES = new Map<number, ErrnoName>(
@@ -62,6 +63,7 @@ export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? (ofLibbpf ? `LIBBPF_ERRNO__${ofLibbpf}` : `errno ${errno}`);
 }
 
+/** What a {@linkcode KernelError} says. */
 export interface KernelErrorOptions {
   /** What was tried, as a verb phrase: "attach tcx ingress". */
   operation: string;
@@ -73,6 +75,7 @@ export interface KernelErrorOptions {
   hint?: string;
   /** For a rejected program: the end of the verifier's log. For netlink: the kernel's extended ack. */
   log?: string;
+  /** What it came of. */
   cause?: unknown;
 }
 
@@ -81,15 +84,22 @@ export interface KernelErrorOptions {
  * a rejected program the end of the verifier's log.
  */
 export class KernelError extends Error {
+  /** The class's name. */
   override readonly name = "KernelError";
+  /** What was tried, as a verb phrase. */
   readonly operation: string;
+  /** On what. */
   readonly target: string;
+  /** Positive errno value. */
   readonly errno: number;
   /** The errno's name, "ENOENT". */
   readonly code: string;
+  /** What to do about it. */
   readonly hint: string | undefined;
+  /** The verifier's, libbpf's or netlink's own words. */
   readonly log: string | undefined;
 
+  /** The message is made of the parts. */
   constructor({ operation, target, errno, hint, log, cause }: KernelErrorOptions) {
     const code = errnoName(errno);
     let message = `Cannot ${operation} ${target}: ${code}`;

@@ -6,15 +6,21 @@ import { elfSection } from "./elf.ts";
 
 /** A map as its BTF-style definition says it (`__uint`, `__type`). */
 export interface BtfMapDefinition {
+  /** As in C. */
   name: string;
+  /** One of `MapType`. */
   type: number;
+  /** As `__uint(max_entries, …)` says. */
   maxEntries: number;
+  /** Of `MapFlag`. */
   flags: number;
   /** Type id, when given by `__type(key, …)`. */
   key?: number;
   /** Type id, when given by `__type(value, …)`. */
   value?: number;
+  /** Bytes. */
   keySize: number;
+  /** Bytes. */
   valueSize: number;
   /** Whether it says `__uint(pinning, LIBBPF_PIN_BY_NAME)`. */
   pinned: boolean;

@@ -6,7 +6,9 @@ import { smallBytes } from "../small_bytes.ts";
 export interface Codec<T> {
   /** Bytes, padding included. */
   readonly size: number;
+  /** Writes the value. Throws RangeError when it does not fit. */
   encode(view: DataView, offset: number, value: T): void;
+  /** Reads a value; what it gives is the caller's own. */
   decode(view: DataView, offset: number): T;
 }
 

@@ -10,6 +10,7 @@ import { checkBpf } from "./errors.ts";
 /** Where the kernel's own types are. */
 const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
 
+/** What this library asks about. */
 export interface Features {
   /** tc programs as bpf links (Linux 6.6); without, clsact filters do. */
   tcx: boolean;

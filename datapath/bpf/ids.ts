@@ -6,11 +6,11 @@ import { ERRNO } from "../kernel_error.ts";
 import { checkBpf } from "./errors.ts";
 
 /** Commands of bpf(2), enum bpf_cmd. */
-const NEXT_ID = { program: 11, map: 12, btf: 23, link: 31 } as const;
+const NEXT_ID: Readonly<Record<IdKind, number>> = { program: 11, map: 12, btf: 23, link: 31 };
 const BPF_LINK_GET_FD_BY_ID = 30, BPF_ENABLE_STATS = 32;
 
 /** What has numbers. */
-export type IdKind = keyof typeof NEXT_ID;
+export type IdKind = "program" | "map" | "btf" | "link";
 
 /** The numbers of all programs, maps, links or BTF of the kernel, in their order. Throws KernelError. */
 export function* kernelIds(kind: IdKind): Generator<number> {

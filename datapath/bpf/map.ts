@@ -25,12 +25,14 @@ const BATCH = 1024; // entries a call while iterating
 
 /** A map in the kernel. Keys and values are bytes of exactly `keySize` and `storedValueSize`. */
 export class BpfMap implements MapLayout, Disposable {
+  /** The kernel's number. */
   readonly id: number;
   /** The name: whole when it came from an object, else the kernel's first 15 characters. */
   readonly name: string;
   readonly type: number;
   readonly keySize: number;
   readonly valueSize: number;
+  /** How many entries it has room for; bytes of a ring buffer. */
   readonly maxEntries: number;
   readonly flags: number;
   /** Whether each CPU has a value of its own. */
@@ -179,7 +181,9 @@ export class BpfMap implements MapLayout, Disposable {
   }
 
   /** The same as a generator; what it yields is valid until its next step. */
-  *batches(): Generator<{ keys: Bytes; values: Bytes; count: number }> {
+  *batches(): Generator<
+    { keys: Uint8Array<ArrayBuffer>; values: Uint8Array<ArrayBuffer>; count: number }
+  > {
     if (this.#batchWorks) {
       const step = this.#batchSteps();
       let first = step.next();
@@ -253,7 +257,7 @@ export class BpfMap implements MapLayout, Disposable {
   }
 
   /** All entries, each with bytes of its own. */
-  *entries(): Generator<[key: Bytes, value: Bytes]> {
+  *entries(): Generator<[key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>]> {
     const { keySize, storedValueSize } = this;
     for (const { keys, values, count } of this.batches()) {
       const ownKeys = keys.slice(0, count * keySize);
@@ -321,6 +325,7 @@ export class BpfMap implements MapLayout, Disposable {
     for (const { keys, count } of this.batches()) this.deleteBatch(keys, count);
   }
 
+  /** Closes the descriptor; the map lives on while it has other users. */
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }

@@ -10,6 +10,7 @@ export interface MapLayout {
   keySize: number;
   /** Bytes of one value; a per-CPU map has one for each possible CPU. */
   valueSize: number;
+  /** How many entries it has room for. */
   maxEntries: number;
   /** `MapFlag` bits. */
   flags: number;

@@ -29,7 +29,13 @@
  * @module
  */
 
-export { ERRNO, isErrno, KernelError } from "../kernel_error.ts";
+export {
+  ERRNO,
+  type ErrnoName,
+  isErrno,
+  KernelError,
+  type KernelErrorOptions,
+} from "../kernel_error.ts";
 export * from "./btf.ts";
 export * from "./btf_types.ts";
 export * from "./btf_value.ts";

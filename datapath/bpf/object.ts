@@ -20,6 +20,7 @@ import { BpfVariable, initialMemory, loadedMemory, type SectionMemory } from "./
 /** A value for a variable, or its bytes. */
 export type VariableValue = BtfValue | Uint8Array;
 
+/** Options for BpfObject.open. */
 export interface OpenOptions {
   /** How errors and the kernel call it. @default {the path's last part without suffix, or "object"} */
   name?: string;
@@ -30,6 +31,7 @@ export interface OpenOptions {
  * Programs and maps that were taken live on when the object is disposed.
  */
 export class BpfObject implements Disposable {
+  /** How errors and the kernel call it. */
   readonly name: string;
   /** The object's types; void alone when it was compiled without `-g`. */
   readonly btf: Btf;
@@ -301,6 +303,7 @@ export class BpfObject implements Disposable {
     return new BpfMap(dupFd(fd), name);
   }
 
+  /** Closes it. What was taken of it lives on, but its variables. */
   [Symbol.dispose](): void {
     if (this.#object === null) return;
     if (!this.#loading) libbpf.bpf_object__close(this.#object);

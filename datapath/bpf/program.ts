@@ -21,6 +21,7 @@ export interface TestRunOptions {
   dataOutSize?: number;
 }
 
+/** What came of a test run. */
 export interface TestRunResult {
   /** What the program returned. */
   retval: number;
@@ -34,6 +35,7 @@ export interface TestRunResult {
 
 /** What the kernel knows of a program. */
 export interface ProgramInfo {
+  /** The kernel's number. */
   id: number;
   /** The kernel's first 15 characters. */
   name: string;
@@ -51,6 +53,7 @@ export interface ProgramInfo {
   btf: number;
   /** While statistics are enabled: how often it ran, and how long in nanoseconds. */
   runs: bigint;
+  /** Nanoseconds. */
   runTime: bigint;
 }
 
@@ -183,6 +186,7 @@ export class BpfProgram implements Disposable {
     return bytes.slice(OPTS_SIZE);
   }
 
+  /** Closes the descriptor; the program lives on while it has other users. */
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }

@@ -9,10 +9,13 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What is known of a map before it exists; generated from an object's BTF. */
 export interface MapDescriptor<K, V> {
+  /** The map's name. */
   name: string;
   /** One of `MapType`. */
   type: number;
+  /** How many entries it has room for. */
   maxEntries: number;
+  /** Of its keys. */
   key: Codec<K>;
   /** The whole stored value: for a per-CPU map `perCpu(codec)`. */
   value: Codec<V>;
@@ -20,6 +23,7 @@ export interface MapDescriptor<K, V> {
 
 /** `BpfMap` with codecs. Single calls reuse one key and one value buffer. */
 export class TypedMap<K, V> implements Disposable {
+  /** The map as bytes. */
   readonly raw: BpfMap;
   readonly #key: Codec<K>;
   readonly #value: Codec<V>;
@@ -52,10 +56,12 @@ export class TypedMap<K, V> implements Disposable {
     return new TypedMap(BpfMap.openPinned(path, descriptor.name), descriptor);
   }
 
+  /** The map's name. */
   get name(): string {
     return this.raw.name;
   }
 
+  /** How many entries it has room for. */
   get maxEntries(): number {
     return this.raw.maxEntries;
   }
@@ -66,6 +72,7 @@ export class TypedMap<K, V> implements Disposable {
     return found && this.#value.decode(this.#valueView, 0);
   }
 
+  /** Whether the key is there. */
   has(key: K): boolean {
     return this.raw.get(this.#encodeKey(key), this.#valueBytes) !== undefined;
   }
@@ -107,6 +114,7 @@ export class TypedMap<K, V> implements Disposable {
     }
   }
 
+  /** All keys, in the kernel's order. */
   *keys(): Generator<K> {
     for (const { keys, count } of this.raw.batches()) {
       const view = viewOf(keys);
@@ -148,6 +156,7 @@ export class TypedMap<K, V> implements Disposable {
     this.raw.clear();
   }
 
+  /** Closes the map's descriptor. */
   [Symbol.dispose](): void {
     this.raw[Symbol.dispose]();
   }

@@ -77,6 +77,7 @@ export interface TypedVariable<T> {
 
 /** A variable. It lives as long as its object. */
 export class BpfVariable {
+  /** As in C. */
   readonly name: string;
   /** Of `.data`, `.bss`, `.rodata` …. */
   readonly section: string;
@@ -87,6 +88,7 @@ export class BpfVariable {
   readonly #offset: number;
   readonly #memory: () => SectionMemory;
 
+  /** By an object; see BpfObject.variable. */
   constructor(
     btf: Btf,
     { name, section, type, offset, size }: ReturnType<Btf["variables"]>[number],

@@ -10,9 +10,11 @@ export interface Attachment extends Disposable {
   update(program: BpfProgram): void;
   /** Takes the program off the hook and removes the pin. */
   detach(): void;
+  /** What the kernel knows of it now. */
   info(): AttachmentInfo;
 }
 
+/** Where a program is. */
 export interface AttachmentInfo {
   /** The link's number; 0 for a clsact filter. */
   id: number;

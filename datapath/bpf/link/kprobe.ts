@@ -57,6 +57,7 @@ export function attachKprobe(program: BpfProgram, options: AttachKprobeOptions):
 
 /** Options for {@linkcode attachKprobeMulti}. */
 export interface AttachKprobeMultiOptions {
+  /** Functions of the kernel or of modules. */
   symbols: readonly string[];
   /** At their end. @default {false} */
   retprobe?: boolean;

@@ -49,6 +49,7 @@ export class BpfLink implements Attachment {
     return new BpfLink(linkFdById(id));
   }
 
+  /** The descriptor, owned by this object. */
   get fd(): number {
     return this.#fd.fd;
   }
@@ -85,6 +86,7 @@ export class BpfLink implements Attachment {
     this[Symbol.dispose]();
   }
 
+  /** What the kernel knows of it now. */
   info(): AttachmentInfo {
     const info = objectInfo(this.fd, this.#pin ?? "link");
     const linkType = info.getUint32(0, true), programId = info.getUint32(8, true);
@@ -109,6 +111,7 @@ export class BpfLink implements Attachment {
     }
   }
 
+  /** Closes the descriptor: what is not pinned is taken off. */
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }

@@ -20,7 +20,8 @@ const FAMILIES = { ipv4: 2, ipv6: 10 } as const;
 
 /** Options for {@linkcode attachNetfilter}. */
 export interface AttachNetfilterOptions {
-  family: keyof typeof FAMILIES;
+  /** Whose packets. */
+  family: "ipv4" | "ipv6";
   /** One of `NetfilterHook`. */
   hook: number;
   /** Among the others of the hook, the least first; not that of another, nor the first or the last. */

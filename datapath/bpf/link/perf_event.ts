@@ -19,8 +19,11 @@ const FREQUENCY = 1n << 10n;
 export interface PerfEvent {
   /** PERF_TYPE_HARDWARE 0, SOFTWARE 1, TRACEPOINT 2 …, or the number of a PMU. */
   type: number;
+  /** Which event of that type. */
   config: bigint;
+  /** More of it, as the type has it. */
   config1?: bigint;
+  /** More of it, as the type has it. */
   config2?: bigint;
   /** Events a sample. */
   samplePeriod?: number;
@@ -38,6 +41,7 @@ export interface AttachPerfEventOptions extends PerfEvent {
   cookie?: bigint;
   /** For errors. @default {"perf event"} */
   where?: string;
+  /** What to do about a negative errno. */
   hint?: (result: number) => string | undefined;
 }
 

@@ -12,6 +12,7 @@ import { attachLink, BpfLink } from "./link.ts";
 export interface AttachTcOptions {
   /** In the calling thread's network namespace. */
   ifindex: number;
+  /** Packets that the device receives, or sends. */
   direction: TcDirection;
   /**
    * Where to pin, on a bpffs. When a link is pinned there already and still on the device, its
@@ -19,6 +20,7 @@ export interface AttachTcOptions {
    */
   pin?: string;
   /** @default {"auto"}: tcx where the kernel has it */
+  /** How it is attached. */
   mode?: "auto" | "tcx" | "clsact";
 }
 

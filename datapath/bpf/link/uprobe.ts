@@ -61,6 +61,7 @@ export function attachUprobe(program: BpfProgram, options: AttachUprobeOptions):
 
 /** Options for {@linkcode attachUprobeMulti}. */
 export interface AttachUprobeMultiOptions {
+  /** A program or library. */
   path: string;
   /** Functions, each by its name. */
   symbols: readonly string[];

@@ -7,6 +7,7 @@ import { attachLink, type BpfLink } from "./link.ts";
 
 /** Options for {@linkcode attachXdp}. */
 export interface AttachXdpOptions {
+  /** In the calling thread's network namespace. */
   ifindex: number;
   /** "native" runs in the driver, "generic" after it. @default {"auto"}: native, else generic */
   mode?: "auto" | "native" | "generic";

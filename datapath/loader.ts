@@ -12,6 +12,7 @@ import {
   BpfMap,
   BpfObject,
   type BpfProgram,
+  LinkType,
   makePinDirectory,
   openTc,
   requireKernelBtf,
@@ -20,10 +21,11 @@ import {
   type VariableValue,
 } from "./bpf/mod.ts";
 import { type ObjectName, readObject } from "./objects.ts";
-import { geteuid } from "./ffi/libc.ts";
+import { FileDescriptor, geteuid } from "./ffi/libc.ts";
 import { ERRNO, KernelError } from "./kernel_error.ts";
 import { namespaceCookie } from "./net/netns.ts";
 import { withExpeditedGracePeriods } from "./rcu.ts";
+import { detachStaleAt } from "./stale_links.ts";
 import {
   attachXdpDevice,
   detachXdpDevice,
@@ -238,11 +240,10 @@ export class Loader implements Disposable {
   attachDevice(kind: DeviceKind, ifindex: number, name: string): void {
     withExpeditedGracePeriods(() => {
       for (const direction of ["ingress", "egress"] as const) {
-        using _link = attachTc(this.#program(DEVICE_PROGRAMS[kind][direction]), {
-          ifindex,
-          direction,
-          pin: this.#pin(name, direction),
-        });
+        const program = this.#program(DEVICE_PROGRAMS[kind][direction]);
+        using _link = attachTc(program, { ifindex, direction, pin: this.#pin(name, direction) });
+        const type = direction === "ingress" ? AttachType.TCX_INGRESS : AttachType.TCX_EGRESS;
+        detachStaleAt({ linkType: LinkType.TCX, ifindex }, ifindex, type, program.id);
       }
     });
   }
@@ -279,23 +280,23 @@ export class Loader implements Disposable {
   /** Translates services at the sockets of every process in the cgroup. */
   attachSockets(cgroup: string): void {
     for (const [name, attachType] of Object.entries(SOCKET_HOOKS)) {
-      using _link = attachCgroup(this.#program(name), {
-        cgroup,
-        attachType,
-        pin: `${this.#links}/socket-${name}`,
-      });
+      this.#attachCgroup(name, cgroup, attachType, `${this.#links}/socket-${name}`);
     }
+  }
+
+  #attachCgroup(name: string, cgroup: string, attachType: number, pin: string): void {
+    const program = this.#program(name);
+    using _link = attachCgroup(program, { cgroup, attachType, pin });
+    using directory = FileDescriptor.open(cgroup);
+    const hook = { linkType: LinkType.CGROUP, cgroupId: BigInt(Deno.statSync(cgroup).ino ?? 0) };
+    detachStaleAt(hook, directory.fd, attachType, program.id);
   }
 
   /** Lets connections of the cgroup's processes within the node go from socket to socket. */
   attachSockmap(cgroup: string): void {
     using sockets = BpfMap.openPinned(`${this.mapDirectory}/pilus_sockets`, "pilus_sockets");
     attachVerdict(this.#program("sk_msg_redirect"), sockets);
-    using _link = attachCgroup(this.#program("sock_ops"), {
-      cgroup,
-      attachType: AttachType.CGROUP_SOCK_OPS,
-      pin: this.#sockmapPin(),
-    });
+    this.#attachCgroup("sock_ops", cgroup, AttachType.CGROUP_SOCK_OPS, this.#sockmapPin());
   }
 
   /**

@@ -3,11 +3,12 @@
  * and where neither works the tc program of the device does the same work.
  */
 
-import { attachXdp, BpfLink, type BpfProgram, unpin, XdpFlag } from "./bpf/mod.ts";
+import { attachXdp, BpfLink, type BpfProgram, LinkType, unpin, XdpFlag } from "./bpf/mod.ts";
 import { isErrno, KernelError } from "./kernel_error.ts";
 import { driverOf } from "./net/ethtool.ts";
 import { getLink, type Link, setXdp } from "./net/link.ts";
 import { NetlinkSocket } from "./net/netlink.ts";
+import { detachStale } from "./stale_links.ts";
 
 /** What an operator may ask for; `auto` is `best` except on a veth. */
 const XDP_CHOICES = ["auto", "best", "native", "generic", "off"] as const;
@@ -44,6 +45,7 @@ export function attachXdpDevice(
     mode,
     reason,
   });
+  removeStale(link, pin);
   if (choice === "off") {
     detachXdpDevice(pin);
     return state("tc", "XDP is switched off by --xdp off");
@@ -81,6 +83,13 @@ export function detachXdpDevice(pin: string): void {
   if (!link) return;
   link.detach();
   unpin(pin);
+}
+
+/** Takes off the program of an earlier agent that the pin does not hold. */
+function removeStale({ ifindex, xdpProgram }: Link, pin: string): void {
+  if (xdpProgram === 0) return;
+  using pinned = BpfLink.tryOpenPinned(pin);
+  detachStale({ linkType: LinkType.XDP, ifindex }, [xdpProgram], pinned?.info().programId ?? 0);
 }
 
 /** Attaching by a link fails without a message; by netlink the kernel gives one. */

@@ -64,6 +64,7 @@ else
 	check lint deno lint
 	check types deno check .
 	check "types, Deno $OLDEST_DENO_VERSION" "$oldest" check .
+	check documentation deno task doc-lint
 	check clang-format deno task clang-format
 	check shellcheck deno task shellcheck
 	# both Denos beside each other, as there are two cores; what needs a quiet machine comes alone

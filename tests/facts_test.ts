@@ -1,8 +1,10 @@
 // What is attached and configured stays so: each fault is put right, and policy holds again after it.
 
 import { assert, assertEquals } from "@std/assert";
-import { type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
+import { type LabNode, type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
+import { AttachType, programsAt } from "../datapath/bpf/mod.ts";
 import { findLink, getLink } from "../datapath/net/link.ts";
+import { inNamespace, openNamespace } from "../datapath/net/netns.ts";
 import { ping, settle, tcp } from "./lab/clients.ts";
 import * as faults from "./lab/faults.ts";
 import { withLab } from "./lab/test_lab.ts";
@@ -139,5 +141,44 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
         assert(Date.parse(lapse.since) <= before && before <= Date.parse(lapse.until!));
       });
     }
+
+    await t.step(
+      "an agent that comes back is alone where a lost bpffs keeps programs",
+      async () => {
+        // a container's mounts are copies: what is unmounted here goes on there
+        const container = new Deno.Command("unshare", { args: ["-m", "sleep", "60"] }).spawn();
+        try {
+          await settle(
+            () => Deno.readLinkSync(`/proc/${container.pid}/ns/mnt`),
+            (namespace) => namespace !== Deno.readLinkSync("/proc/self/ns/mnt"),
+          );
+          await a.stopAgent("SIGKILL");
+          faults.unmountBpffs(a);
+          a.startAgent();
+          await a.ready();
+          await asDesired();
+          // what holds is what is wanted now
+          lab.apply("policy", DENY_GUEST.replace('{"app":"client"}', "{}"));
+          for (const from of [guest, near, far]) await reach(from, true);
+          lab.apply("policy", DENY_GUEST);
+          await asDesired();
+          assertEquals(tcxPrograms(a, web.hostDevice), { ingress: 1, egress: 1 });
+          assertEquals(tcxPrograms(a, "eth0"), { ingress: 1, egress: 1 });
+        } finally {
+          container.kill("SIGKILL");
+          await container.status;
+        }
+      },
+    );
   });
 });
+
+/** How many programs a device has. */
+function tcxPrograms(node: LabNode, device: string): { ingress: number; egress: number } {
+  const { ifindex } = node.netlink((netlink) => getLink(netlink, device));
+  using namespace = openNamespace(node.netns);
+  return inNamespace(namespace.fd, () => ({
+    ingress: programsAt(ifindex, AttachType.TCX_INGRESS).length,
+    egress: programsAt(ifindex, AttachType.TCX_EGRESS).length,
+  }));
+}

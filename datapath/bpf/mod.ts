@@ -42,7 +42,7 @@ export * from "./btf_value.ts";
 export * from "./codec.ts";
 export * from "./constants.ts";
 export * from "./features.ts";
-export { enableStatistics, type IdKind, kernelIds } from "./ids.ts";
+export { enableStatistics, type IdKind, kernelIds, programsAt } from "./ids.ts";
 export * from "./link/attachment.ts";
 export * from "./link/cgroup.ts";
 export type { TcDirection } from "./link/clsact.ts";

@@ -24,6 +24,11 @@ export type VariableValue = BtfValue | Uint8Array;
 export interface OpenOptions {
   /** How errors and the kernel call it. @default {the path's last part without suffix, or "object"} */
   name?: string;
+  /**
+   * Whether errors have libbpf's own words, which it gives to a callback of the whole process: no other
+   * thread may use libbpf while the object is opened or loaded, or the process ends. @default {false}
+   */
+  explain?: boolean;
 }
 
 /**
@@ -35,6 +40,7 @@ export class BpfObject implements Disposable {
   readonly name: string;
   /** The object's types; void alone when it was compiled without `-g`. */
   readonly btf: Btf;
+  readonly #explain: boolean;
   #object: Deno.PointerValue;
   #maps = new Map<string, Deno.PointerObject>();
   #programs = new Map<string, Deno.PointerObject>();
@@ -46,11 +52,12 @@ export class BpfObject implements Disposable {
   // libbpf keeps pointers into it
   #file: Uint8Array<ArrayBuffer>;
 
-  private constructor(file: Uint8Array<ArrayBuffer>, name: string) {
+  private constructor(file: Uint8Array<ArrayBuffer>, name: string, explain: boolean) {
     this.name = name;
+    this.#explain = explain;
     this.#file = file;
     let code = 0;
-    const { result, warnings } = withLibbpfLog(() => {
+    const { result, warnings } = this.#call(() => {
       const object = libbpf.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
       if (object === null) code = errno();
       return object;
@@ -58,9 +65,7 @@ export class BpfObject implements Disposable {
     this.#object = result;
     if (result === null) {
       throw bpfError(code, "open object", name, {
-        hint: warnings.some((line) => line.includes("BTF is required"))
-          ? "it has maps and no BTF: compile it with -g"
-          : "it is no eBPF object, or one that libbpf does not take",
+        hint: "it is no eBPF object, or one with maps and without BTF: compile it with -g",
         ...logOf(warnings),
       });
     }
@@ -71,6 +76,11 @@ export class BpfObject implements Disposable {
       this[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** Calls libbpf, with its warnings where they are wanted. */
+  #call<T>(work: () => T): { result: T; warnings: string[] } {
+    return this.#explain ? withLibbpfLog(work) : { result: work(), warnings: [] };
   }
 
   #findParts(): void {
@@ -90,14 +100,17 @@ export class BpfObject implements Disposable {
   }
 
   /** Opens an ELF file, given as its path or its bytes. Nothing reaches the kernel before `load()`. */
-  static open(source: string | Uint8Array, { name }: OpenOptions = {}): BpfObject {
+  static open(
+    source: string | Uint8Array,
+    { name, explain = false }: OpenOptions = {},
+  ): BpfObject {
     const file = typeof source === "string"
       ? Deno.readFileSync(source)
       : new Uint8Array(source) as Uint8Array<ArrayBuffer>;
     const fromPath = typeof source === "string"
       ? source.slice(source.lastIndexOf("/") + 1).replace(/(\.bpf)?\.o$/, "")
       : "object";
-    return new BpfObject(file, name ?? fromPath);
+    return new BpfObject(file, name ?? fromPath, explain);
   }
 
   /** Names of the programs in the file. */
@@ -242,7 +255,7 @@ export class BpfObject implements Disposable {
    */
   load(): this {
     using logs = this.#prepareLogs();
-    const { result, warnings } = withLibbpfLog(() => libbpf.bpf_object__load(this.#object));
+    const { result, warnings } = this.#call(() => libbpf.bpf_object__load(this.#object));
     if (result < 0) throw logs.error(result, warnings);
     return this;
   }

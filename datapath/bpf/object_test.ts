@@ -3,6 +3,7 @@ import { KernelError } from "../kernel_error.ts";
 import { MapType } from "./constants.ts";
 import { BpfMap } from "./map.ts";
 import { BpfObject } from "./object.ts";
+import { compileBpf } from "../../scripts/compile_bpf.ts";
 import { compile } from "./testdata/build.ts";
 import { temporaryBpffs } from "./testdata/lab.ts";
 
@@ -119,3 +120,34 @@ Deno.test("BpfObject.setMaxEntries() resizes and reuseMap() takes over a map", (
 Deno.test("BpfObject.open() says what is wrong with a file that is no object", () => {
   assertThrows(() => BpfObject.open(new Uint8Array(100)), KernelError, "no eBPF object");
 });
+
+const unexplained: [what: string, c: string, why: string][] = [
+  ["an unknown section", 'SEC("nothing") int f(void *ctx) { return 0; }', "section name 'nothing'"],
+  [
+    "a kernel function that is not there",
+    'extern int nowhere(void) __ksym; SEC("tc") int f(void *ctx) { return nowhere(); }',
+    "'nowhere': not found",
+  ],
+  [
+    "a map that the kernel refuses",
+    `struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, 9); __type(key, __u64);
+     __type(value, __u32); } trie SEC(".maps");
+     SEC("tc") int f(void *ctx) { __u64 key = 0; return !bpf_map_lookup_elem(&trie, &key); }`,
+    "map 'trie': failed to create",
+  ],
+];
+
+for (const [what, c, why] of unexplained) {
+  Deno.test(`BpfObject.open() with explain says libbpf's reason for refusing ${what}`, () => {
+    const file = compileBpf(
+      `#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n` +
+        `char _license[] SEC("license") = "GPL";\n${c}\n`,
+    );
+    const load = (explain: boolean) => {
+      using object = BpfObject.open(file, { explain });
+      object.load();
+    };
+    assertStringIncludes(assertThrows(() => load(true), KernelError).message, why);
+    assertThrows(() => load(false), KernelError);
+  });
+}

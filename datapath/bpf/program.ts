@@ -6,6 +6,7 @@ import { libbpf } from "../ffi/libbpf.ts";
 import { constantName, ProgramType } from "./constants.ts";
 import { closeWhenDropped } from "./dropped.ts";
 import { bpfError, checkBpf } from "./errors.ts";
+import { mapIdsOf } from "./ids.ts";
 import { infoName, objectInfo } from "./info.ts";
 import { openPinFd, pinFd } from "./pin.ts";
 
@@ -119,6 +120,11 @@ export class BpfProgram implements Disposable {
       runs: info.getBigUint64(200, true),
       verifiedInstructions: info.getUint32(216, true),
     };
+  }
+
+  /** The maps that it uses, by number. */
+  mapIds(): number[] {
+    return mapIdsOf(this.fd);
   }
 
   /** The descriptor, owned by this object. */

@@ -13,12 +13,6 @@ const libc = Deno.dlopen("libc.so.6", {
 
 const line = new Uint8Array(1024);
 let lines: string[] = [];
-let callback:
-  | Deno.UnsafeCallback<
-    { parameters: ["i32", "pointer", "pointer"]; result: "i32" }
-  >
-  | undefined;
-
 function print(level: number, format: Deno.PointerValue, values: Deno.PointerValue): number {
   if (level > LIBBPF_WARN || lines.length === MAX_LINES) return 0;
   libc.vsnprintf(line, BigInt(line.length), format, values);
@@ -28,9 +22,12 @@ function print(level: number, format: Deno.PointerValue, values: Deno.PointerVal
   return 0;
 }
 
-/** Runs the work, which calls libbpf on this thread. Returns its result and the warnings, oldest first. */
+/**
+ * Runs the work, which calls libbpf on this thread, while no other does: a callback from another one ends
+ * the process. Returns its result and the warnings, oldest first.
+ */
 export function withLibbpfLog<T>(work: () => T): { result: T; warnings: string[] } {
-  callback ??= new Deno.UnsafeCallback(
+  const callback = new Deno.UnsafeCallback(
     { parameters: ["i32", "pointer", "pointer"], result: "i32" },
     print,
   );
@@ -41,6 +38,7 @@ export function withLibbpfLog<T>(work: () => T): { result: T; warnings: string[]
     return { result: work(), warnings: lines };
   } finally {
     libbpf.libbpf_set_print(null);
+    callback.close();
     lines = outer;
   }
 }

@@ -15,6 +15,7 @@ const IFLA_ADDRESS = 1, IFLA_IFNAME = 3, IFLA_MTU = 4, IFLA_LINK = 5, IFLA_MASTE
 const IFLA_OPERSTATE = 16, IFLA_LINKINFO = 18, IFLA_GROUP = 27, IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_XDP = 43, IFLA_XDP_FD = 1, IFLA_XDP_ATTACHED = 2, IFLA_XDP_FLAGS = 3;
+const IFLA_XDP_PROG_ID = 4;
 const XDP_FLAGS_UPDATE_IF_NOEXIST = 1;
 const IFLA_INFO_KIND = 1, IFLA_INFO_DATA = 2;
 const RTEXT_FILTER_SKIP_STATS = 8;
@@ -61,6 +62,8 @@ export interface Link {
   /** The bridge or bond above. */
   master?: number;
   xdp: XdpMode;
+  /** The number of its XDP program; 0: none, or several. */
+  xdpProgram: number;
 }
 
 /** Throws TypeError unless `name` can be a device's name: 1 to 15 bytes, no slash, colon or white space. */
@@ -108,7 +111,8 @@ export function parseLink(body: Uint8Array): Link {
   const peer = attributeNumber(attributes.get(IFLA_LINK));
   const master = attributeNumber(attributes.get(IFLA_MASTER));
   const xdpBytes = attributes.get(IFLA_XDP);
-  const xdp = attributeNumber(xdpBytes && parseAttributes(xdpBytes).get(IFLA_XDP_ATTACHED)) ?? 0;
+  const xdpAttributes = xdpBytes && parseAttributes(xdpBytes);
+  const xdp = attributeNumber(xdpAttributes?.get(IFLA_XDP_ATTACHED)) ?? 0;
   return {
     ifindex: view.getInt32(4, true),
     name: attributeString(attributes.get(IFLA_IFNAME)) ?? "",
@@ -120,6 +124,7 @@ export function parseLink(body: Uint8Array): Link {
     ...(peer === undefined ? {} : { peerIfindex: peer }),
     ...(master === undefined ? {} : { master }),
     xdp: XDP_MODES[xdp] ?? "several",
+    xdpProgram: attributeNumber(xdpAttributes?.get(IFLA_XDP_PROG_ID)) ?? 0,
   };
 }
 

@@ -42,6 +42,7 @@ export class LabNode extends LabHost {
   readonly log: string;
   readonly client: AgentClient;
   #agent: Deno.ChildProcess | undefined;
+  #agentHasEnded = false;
 
   constructor(lab: NodeLab, name: string, number: number) {
     const directory = `${lab.directory}/${name}`;
@@ -105,9 +106,17 @@ export class LabNode extends LabHost {
     return this.#agent?.pid;
   }
 
+  /** Whether the agent was started and has ended by itself. */
+  get agentHasEnded(): boolean {
+    return this.#agentHasEnded;
+  }
+
   /** Starts the agent; its log is appended to {@linkcode log}. Does not wait for it. */
   startAgent(more: readonly string[] = []): void {
-    if (this.#agent) throw new Error(`The agent of ${this.name} runs already`);
+    if (this.#agent && !this.#agentHasEnded) {
+      throw new Error(`The agent of ${this.name} runs already`);
+    }
+    this.#agentHasEnded = false;
     const words = [
       "sh",
       "-c",
@@ -120,6 +129,9 @@ export class LabNode extends LabHost {
     // a lab that is kept goes on without this process
     agent.unref();
     this.#agent = agent;
+    void agent.status.then(() => {
+      if (this.#agent === agent) this.#agentHasEnded = true;
+    });
   }
 
   /** Resolves when the agent says that all is well. Throws Error with the end of its log. */
@@ -147,6 +159,7 @@ export class LabNode extends LabHost {
     const agent = this.#agent;
     if (!agent) return;
     this.#agent = undefined;
+    this.#agentHasEnded = false;
     agent.ref();
     try {
       agent.kill(signal);

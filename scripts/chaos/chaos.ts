@@ -8,6 +8,7 @@ import { complaints, differences, inKernel } from "./desired.ts";
 import { type FaultKind, FAULTS, METRICS_PORT, type Stage } from "./faults.ts";
 import { clock, type Fault } from "./judge.ts";
 import { Report } from "./report.ts";
+import { supervise } from "./supervisor.ts";
 import { Traffic } from "./traffic.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -38,6 +39,7 @@ export async function chaos(options: ChaosOptions): Promise<boolean> {
   const agentArgs = ["--metrics", `0.0.0.0:${METRICS_PORT}`];
   await using lab = await Lab.create({ directory, nodes, program: pilus(), agentArgs });
   await lab.startAgents();
+  using _supervisor = supervise(lab.nodes);
   const stage = await build(lab, generator(options.seed));
   await using traffic = await Traffic.start(stage.cast, CONNECTIONS);
   await using watcher = new Watcher(lab.nodes);

@@ -1,6 +1,6 @@
 /** Two real nodes of Kubernetes, whose network and services are pilus' by the API alone. */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { NodeLab, type RunningPod, whyNoNodes } from "./kubernetes/node_lab.ts";
 import { retry } from "./kubernetes/retry.ts";
 
@@ -168,6 +168,14 @@ Deno.test({
         });
         const errors = lab.logText(node).split("\n").filter((line) => /^\S+ error /.test(line));
         assertEquals(errors, []);
+      }
+    });
+
+    await t.step("uninstall leaves nothing of what was kept", async () => {
+      for (const node of lab.nodes) {
+        await lab.stopAgent(node);
+        await lab.uninstall(node);
+        assertThrows(() => Deno.lstatSync(lab.stateOf(node)), Deno.errors.NotFound);
       }
     });
   },

@@ -125,16 +125,29 @@ export class NodeLab implements AsyncDisposable {
       }));
   }
 
+  stateOf(node: string): string {
+    return `${LAB}/${node}/pilus/state`;
+  }
+
+  /** Where an agent and its uninstallation find what is the node's. */
+  #places(node: string): string[] {
+    return [
+      ...["--node-name", node, "--manifests", `${LAB}/manifests`],
+      ...["--state-dir", this.stateOf(node), "--run-dir", `${LAB}/${node}/pilus/run`],
+    ];
+  }
+
+  async uninstall(node: string): Promise<void> {
+    await this.inNode(node, `${ROOT}dist/pilus`, "uninstall", "--yes", ...this.#places(node));
+  }
+
   startAgent(node: string): void {
-    const own = `${LAB}/${node}/pilus`;
-    Deno.mkdirSync(own, { recursive: true });
     const log = Deno.openSync(`${LAB}/log/${node}-pilus`, { create: true, append: true });
     const v2 = `/sys/fs/cgroup/unified/${node}`;
     const child = new Deno.Command(`${ROOT}scripts/kubernetes/lab.sh`, {
       args: [
-        ...["in", node, `${ROOT}dist/pilus`, "agent", "--node-name", node, "--kubernetes"],
-        ...["--kubeconfig", `${LAB}/admin.kubeconfig`, "--manifests", `${LAB}/manifests`],
-        ...["--state-dir", `${own}/state`, "--run-dir", `${own}/run`, "--device", "eth0"],
+        ...["in", node, `${ROOT}dist/pilus`, "agent", ...this.#places(node), "--kubernetes"],
+        ...["--kubeconfig", `${LAB}/admin.kubeconfig`, "--device", "eth0"],
         ...["--cgroup", exists(v2) ? v2 : `/sys/fs/cgroup/${node}`],
         ...["--cluster-cidr", "10.244.0.0/16"],
       ],

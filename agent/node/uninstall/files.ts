@@ -25,7 +25,7 @@ export interface InstalledFiles {
 }
 
 /** Names within the state directory. */
-const STATE = /^(pilus\.db(-wal|-shm|-journal|\.broken)?|last-good|delete-queue)$/;
+const STATE = /^((pilus|kubernetes)\.db(-wal|-shm|-journal|\.broken)?|last-good|delete-queue)$/;
 
 export function filesPlan(installed: InstalledFiles): UninstallPlan {
   const parts = [

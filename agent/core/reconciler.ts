@@ -49,11 +49,7 @@ export interface ReconcilerOptions<Row> {
    * @default {the table's equality}
    */
   matches?: (desired: Row, actual: Row) => boolean;
-  /**
-   * Rows applied in one call.
-   *
-   * @default {1024}
-   */
+  /** Rows applied in one call. @default {1024} */
   batchSize?: number;
   /**
    * Milliseconds before a failed row is tried again; doubled with each failure.
@@ -63,12 +59,10 @@ export interface ReconcilerOptions<Row> {
   minBackoffMs?: number;
   /** @default {30_000} */
   maxBackoffMs?: number;
-  /**
-   * Milliseconds between full comparisons with the kernel.
-   *
-   * @default {30_000}
-   */
+  /** Milliseconds between full comparisons with the kernel. @default {30_000} */
   repairIntervalMs?: number;
+  /** Whether a node with rows in error takes no new pods. @default {true} */
+  vital?: boolean;
   /**
    * When an earlier run last found the kernel as desired, and the keys of what was changed since then:
    * the rows among them that are desired still are a lapse.
@@ -95,6 +89,7 @@ export interface ReconcilerStatus {
   lastError: { at: Date; key: string; reason: string } | undefined;
   /** Rows that a comparison found changed behind our back, and that were put right. */
   repairs: number;
+  vital: boolean;
   /** When that was, the last times, oldest first. */
   lapses: readonly Lapse[];
 }
@@ -133,6 +128,7 @@ export class Reconciler<Row> implements AsyncDisposable {
   #minBackoffMs: number;
   #maxBackoffMs: number;
   #repairIntervalMs: number;
+  readonly #vital: boolean;
   readonly #earlier: ReconcilerOptions<Row>["earlier"];
 
   /** What the kernel may have and the table does not. */
@@ -166,6 +162,7 @@ export class Reconciler<Row> implements AsyncDisposable {
     this.#minBackoffMs = options.minBackoffMs ?? 100;
     this.#maxBackoffMs = options.maxBackoffMs ?? 30_000;
     this.#repairIntervalMs = options.repairIntervalMs ?? 30_000;
+    this.#vital = options.vital ?? true;
     this.#earlier = options.earlier;
   }
 
@@ -255,6 +252,7 @@ export class Reconciler<Row> implements AsyncDisposable {
       lastSync: this.#lastSync,
       lastError: this.#lastError,
       repairs: this.#repairs,
+      vital: this.#vital,
       lapses: this.#lapses.list(),
     };
   }

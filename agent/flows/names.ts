@@ -65,6 +65,7 @@ export const DROP_REASONS: ReadonlyMap<number, DropReasonWords> = new Map([
   [155, { text: "No room in the connection table", more: "pilus map list" }],
   [156, { text: "Invalid IPv6 extension header" }],
   [158, { text: "Service has no backend", more: "pilus service list" }],
+  [162, { text: "Over the pod's bandwidth", more: "pilus map dump bandwidth" }],
   [160, { text: "No tunnel endpoint for the address", more: "pilus ipcache list" }],
   [167, { text: "No free port to masquerade with", more: "pilus nat list" }],
   [169, { text: "No route" }],

@@ -80,7 +80,13 @@ const AGE: Rows = {
 };
 
 const POD: Rows = {
-  ...common(obeyed("identities and selectors", "agent/node/identity/labels_test.ts")),
+  ...common(
+    obeyed("identities and selectors", "agent/node/identity/labels_test.ts"),
+    obeyed(
+      "`kubernetes.io/egress-bandwidth` and `ingress-bandwidth`",
+      "agent/node/bandwidth/limit_rows_test.ts",
+    ),
+  ),
   ...AGE,
   "spec.nodeName": obeyed("who may speak for the pod", "agent/cluster/trusted_addresses_test.ts"),
   ...each(

@@ -9,6 +9,7 @@ import type { Log } from "../core/log.ts";
 import { settled } from "../core/schedule.ts";
 import { startingSlices } from "../core/time_slice.ts";
 import { attachmentsPart } from "./attachments/attachments_part.ts";
+import { bandwidthPart } from "./bandwidth/bandwidth_part.ts";
 import { checkCgroup } from "./cgroup.ts";
 import { type AgentConfig, VERSION } from "./config.ts";
 import { conntrackPart } from "./conntrack/conntrack_part.ts";
@@ -139,9 +140,11 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   }));
   const prefilter = stack.use(prefilterPart({ config, kernel }));
   const attachments = stack.use(attachmentsPart({ config, log, kernel, endpoints }));
+  const bandwidth = stack.use(bandwidthPart({ config, kernel, resources, endpoints }));
+  const { limits } = bandwidth;
   const ends = stack.use(endpointsPart({
     ...{ config, log, kernel, database, resources, store, endpoints, self, clusterMtu },
-    ...{ nodes: nodes.nodes, identity, policy, ipcache, attachments },
+    ...{ nodes: nodes.nodes, identity, policy, ipcache, attachments, limits },
   }));
   const { manager } = ends;
   const cni = stack.use(cniPart({ config, log, manager, health: () => status.readiness() }));
@@ -161,6 +164,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
       ...{ config, kernel, nodes, lone, own, self, clusterMtu, denied, hostFrontends },
     })),
     attachments,
+    bandwidth,
     ends,
     cni,
     stack.use(observerPart({ config, log, kernel, names, policy, endpoints })),

@@ -45,6 +45,6 @@ export interface Part extends AsyncDisposable {
   status?(): Partial<StatusView> | Promise<Partial<StatusView>>;
   /** What is not in force although users rely on it; undefined when all is well. */
   health?(): string | undefined;
-  /** What is in force, and may be out of date; undefined when nothing is. New pods are not refused for it. */
+  /** What of users' wishes is not in force or may be out of date, without a reason to refuse new pods. */
   staleness?(): string | undefined;
 }

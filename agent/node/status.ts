@@ -35,16 +35,14 @@ export class AgentStatus {
       const reason = part.staleness?.();
       if (reason !== undefined) return { ok: false, reason };
     }
-    return health;
+    const failing = this.#reconcilers().find(({ errors }) => errors > 0);
+    return failing ? inError(failing) : health;
   }
 
   /** Well, when what is known is in force: pods can be added. */
   readiness(): Health {
-    const failing = this.#reconcilers().find(({ errors }) => errors > 0);
-    if (failing) {
-      const { name, errors, lastError } = failing;
-      return { ok: false, reason: `${name}: ${errors} rows in error: ${lastError?.reason}` };
-    }
+    const failing = this.#reconcilers().find(({ errors, vital }) => errors > 0 && vital);
+    if (failing) return inError(failing);
     for (const part of this.#parts) {
       const reason = part.health?.();
       if (reason !== undefined) return { ok: false, reason };
@@ -114,7 +112,7 @@ export class AgentStatus {
 }
 
 function reconcilerView(
-  { lastSync, lastError, lapses: _, ...counts }: ReconcilerStatus,
+  { lastSync, lastError, lapses: _, vital: _vital, ...counts }: ReconcilerStatus,
 ): ReconcilerView {
   return {
     ...counts,
@@ -131,4 +129,8 @@ function lapseViews({ name, lapses }: ReconcilerStatus): LapseView[] {
     rows,
     count,
   }));
+}
+
+function inError({ name, errors, lastError }: ReconcilerStatus): Health {
+  return { ok: false, reason: `${name}: ${errors} rows in error: ${lastError?.reason}` };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* Admission of a packet: conntrack first; policy for new connections and after policy changes. */
 #pragma once
+#include "bandwidth.h"
 #include "conntrack.h"
 #include "endpoint.h"
 #include "events.h"
@@ -307,6 +308,11 @@ static __always_inline int admit_and_restore(struct __sk_buff *skb, struct packe
 
 	if (err)
 		return err;
+	if (unlikely(ends->destination && ends->destination->flags & ENDPOINT_INGRESS_LIMITED)) {
+		err = police(skb, ends->destination->ifindex);
+		if (err)
+			return err;
+	}
 	trace(skb, p, c, a->fresh ? TRACE_LEVEL_CONNECTIONS : TRACE_LEVEL_PACKETS);
 	return a->restore ? restore_frontend(skb, p, a->restore) : 0;
 }

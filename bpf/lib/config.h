@@ -10,6 +10,7 @@
 CONFIG(__u8, routing_mode, "0 native routing, 1 VXLAN") = 0;
 CONFIG(__u8, masquerade, "1: pods that leave the cluster take the address of the device") = 1;
 CONFIG(__u8, node_mac_check, "1: what another node on the link sends has its MAC") = 1;
+CONFIG(__u8, can_pace, "1: programs may set the time of a packet's departure (Linux 5.18)") = 1;
 CONFIG(__u32, tunnel_ifindex, "ifindex of the VXLAN device, 0 without one") = 0;
 CONFIG(__u16, tunnel_port, "UDP port of the tunnel, host order") = 8472;
 CONFIG(__u64, host_netns_cookie, "SO_NETNS_COOKIE of the node's own network namespace") = 0;

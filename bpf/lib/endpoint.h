@@ -5,13 +5,18 @@
 
 #define ENDPOINT_SLOTS 65536
 
+enum endpoint_flags {
+	ENDPOINT_EGRESS_LIMITED = 1, /* has a row of pilus_bandwidth */
+	ENDPOINT_INGRESS_LIMITED = 2,
+};
+
 struct endpoint {
 	__u32 ifindex; /* of the host's side of the pair; 0: no endpoint */
 	__u32 identity;
 	__u32 policy;	/* row of pilus_policies; 0: not computed yet, nothing passes */
 	__u32 revision; /* changes whenever established connections must be evaluated again */
 	__u16 id;
-	__u16 pad;
+	__u16 flags;	     /* enum endpoint_flags */
 	__u8 mac[6];	     /* in the pod */
 	__u8 host_mac[6];    /* of the host's side */
 	struct address ipv4; /* zero: none */

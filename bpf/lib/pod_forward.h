@@ -2,6 +2,7 @@
 /* The last step of a packet from a pod: into a pod, the host's stack, the tunnel, or along a route.
  */
 #pragma once
+#include "bandwidth.h"
 #include "forward.h"
 #include "pod_egress.h"
 #include "tunnel.h"
@@ -24,6 +25,12 @@ static __always_inline int forward_egress(struct __sk_buff *skb, struct packet *
 {
 	int verdict;
 
+	if (unlikely(e->ep->flags & ENDPOINT_EGRESS_LIMITED) && !e->ends.destination &&
+	    e->ends.destination_identity != IDENTITY_HOST) {
+		verdict = pace(skb, e->ep->ifindex);
+		if (verdict)
+			return verdict;
+	}
 	count(REASON_FORWARDED, METRIC_EGRESS, skb->len);
 	if (e->ends.destination) {
 		count(REASON_FORWARDED, METRIC_INGRESS, skb->len);

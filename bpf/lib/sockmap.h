@@ -191,7 +191,8 @@ static __always_inline bool revision_now(__u32 ifindex, __u32 *revision)
 	if (!ifindex)
 		return true;
 	ep = endpoint_by_ifindex(ifindex);
-	if (!ep)
+	/* what arrives at a pod with a limit is counted on its way */
+	if (!ep || ep->flags & ENDPOINT_INGRESS_LIMITED)
 		return false;
 	*revision = ep->revision;
 	return true;

@@ -18,10 +18,12 @@ export interface Features {
   batch: boolean;
   /** bpf_set_retval in cgroup programs (5.18): connect() can fail with an errno of choice. */
   setRetval: boolean;
+  /** bpf_skb_set_tstamp in tc programs (5.18): packets can be given the time of their departure. */
+  skbTimestamp: boolean;
 }
 
 /** Of enum bpf_func_id of include/uapi/linux/bpf.h. */
-const BPF_FUNC_SET_RETVAL = 187;
+const BPF_FUNC_SET_RETVAL = 187, BPF_FUNC_SKB_SET_TSTAMP = 192;
 
 let found: Features | undefined;
 
@@ -30,9 +32,13 @@ export function features(): Features {
   return found ??= {
     tcx: probeTcx(),
     batch: probeBatch(),
-    setRetval:
-      libbpf.libbpf_probe_bpf_helper(ProgramType.CGROUP_SOCK_ADDR, BPF_FUNC_SET_RETVAL, null) === 1,
+    setRetval: hasHelper(ProgramType.CGROUP_SOCK_ADDR, BPF_FUNC_SET_RETVAL),
+    skbTimestamp: hasHelper(ProgramType.SCHED_CLS, BPF_FUNC_SKB_SET_TSTAMP),
   };
+}
+
+function hasHelper(programType: number, helper: number): boolean {
+  return libbpf.libbpf_probe_bpf_helper(programType, helper, null) === 1;
 }
 
 /** The advice when the kernel has no BTF of its own; undefined when it has. */

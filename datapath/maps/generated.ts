@@ -118,6 +118,30 @@ export const balance: Codec<Balance> = {
   }),
 };
 
+/** struct bandwidth, 32 bytes. */
+export interface Bandwidth {
+  egress: bigint;
+  ingress: bigint;
+  departs: bigint;
+  arrived: bigint;
+}
+
+export const bandwidth: Codec<Bandwidth> = {
+  size: 32,
+  encode(view, offset, value) {
+    view.setBigUint64(offset, value.egress, true);
+    view.setBigUint64(offset + 8, value.ingress, true);
+    view.setBigUint64(offset + 16, value.departs, true);
+    view.setBigUint64(offset + 24, value.arrived, true);
+  },
+  decode: (view, offset) => ({
+    egress: view.getBigUint64(offset, true),
+    ingress: view.getBigUint64(offset + 8, true),
+    departs: view.getBigUint64(offset + 16, true),
+    arrived: view.getBigUint64(offset + 24, true),
+  }),
+};
+
 /** struct choice, 32 bytes. */
 export interface Choice {
   backend: Uint8Array;
@@ -364,6 +388,7 @@ export const DropReason = {
   INVALID_EXTENSION_HEADER: 156,
   SERVICE_BACKEND_NOT_FOUND: 158,
   NO_TUNNEL_ENDPOINT: 160,
+  RATE_LIMITED: 162,
   NO_NAT_MAPPING: 167,
   FIB_LOOKUP_FAILED: 169,
   ENCAP_PROHIBITED: 170,
@@ -417,6 +442,7 @@ export interface Endpoint {
   policy: number;
   revision: number;
   id: number;
+  flags: number;
   mac: Uint8Array;
   hostMac: Uint8Array;
   ipv4: Uint8Array;
@@ -431,6 +457,7 @@ export const endpoint: Codec<Endpoint> = {
     view.setUint32(offset + 8, value.policy, true);
     view.setUint32(offset + 12, value.revision, true);
     view.setUint16(offset + 16, value.id, true);
+    view.setUint16(offset + 18, value.flags, true);
     writeBytes(view, offset + 20, 6, value.mac);
     writeBytes(view, offset + 26, 6, value.hostMac);
     writeBytes(view, offset + 32, 16, value.ipv4);
@@ -442,12 +469,19 @@ export const endpoint: Codec<Endpoint> = {
     policy: view.getUint32(offset + 8, true),
     revision: view.getUint32(offset + 12, true),
     id: view.getUint16(offset + 16, true),
+    flags: view.getUint16(offset + 18, true),
     mac: readBytes(view, offset + 20, 6),
     hostMac: readBytes(view, offset + 26, 6),
     ipv4: readBytes(view, offset + 32, 16),
     ipv6: readBytes(view, offset + 48, 16),
   }),
 };
+
+/** enum endpoint_flags: ENDPOINT_… */
+export const EndpointFlags = {
+  EGRESS_LIMITED: 1,
+  INGRESS_LIMITED: 2,
+} as const;
 
 /** struct event, 88 bytes. */
 export interface Event {
@@ -1637,6 +1671,13 @@ export const maps = {
     maxEntries: 1,
     key: u32,
     value: perCpu(balance),
+  },
+  pilus_bandwidth: {
+    name: "pilus_bandwidth",
+    type: 1,
+    maxEntries: 16384,
+    key: u32,
+    value: bandwidth,
   },
   pilus_choices: {
     name: "pilus_choices",

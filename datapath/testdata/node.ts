@@ -358,11 +358,12 @@ export class TestNode implements Disposable {
   }
 
   /** Writes an endpoint's row. */
-  setEndpoint(pod: TestPod, { policy = 1, revision = 1 } = {}): void {
+  setEndpoint(pod: TestPod, { policy = 1, revision = 1, flags = 0 } = {}): void {
     this.maps.pilus_endpoints.set(pod.ifindex & 0xffff, {
       ...pod,
       policy,
       revision,
+      flags,
       ipv4: parseIp(pod.ipv4),
       ipv6: parseIp(pod.ipv6),
     });

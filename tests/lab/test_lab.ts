@@ -47,6 +47,7 @@ export interface PodOptions {
   namespace?: string;
   /** @default {{ app: name }} */
   labels?: Record<string, string>;
+  annotations?: Record<string, string>;
   /** @default {true} */
   server?: boolean;
 }
@@ -120,9 +121,12 @@ class StoryOf implements Story {
   async pod(
     node: LabNode,
     name: string,
-    { namespace = "demo", labels = { app: name }, server = true }: PodOptions = {},
+    { namespace = "demo", labels = { app: name }, annotations, server = true }: PodOptions = {},
   ): Promise<LabPod> {
-    this.lab.apply(`pod-${namespace}-${name}`, podManifest(node, namespace, name, labels));
+    this.lab.apply(
+      `pod-${namespace}-${name}`,
+      podManifest(node, namespace, name, labels, annotations),
+    );
     const pod = await node.addPod(namespace, name);
     const remove = pod.delete.bind(pod);
     pod.delete = () => {
@@ -212,11 +216,12 @@ export function podManifest(
   namespace: string,
   name: string,
   labels: Record<string, string> = { app: name },
+  annotations: Record<string, string> = {},
 ): string {
   return JSON.stringify({
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace, labels },
+    metadata: { name, namespace, labels, annotations },
     spec: {
       nodeName,
       containers: [{

@@ -14,6 +14,8 @@ import { remembered } from "../../core/remembered.ts";
 import type { Table } from "../../core/table.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { AttachmentsPart } from "../attachments/attachments_part.ts";
+import { limitFlags } from "../bandwidth/limits.ts";
+import type { LimitRow } from "../bandwidth/limit_rows.ts";
 import type { AgentConfig } from "../config.ts";
 import { awaitPod } from "../identity/await_pod.ts";
 import { type IdentityPart, lacksManifest } from "../identity/identity_part.ts";
@@ -62,6 +64,8 @@ export interface EndpointsPartOptions {
   policy: PolicyPart;
   ipcache: IpcachePart;
   attachments: AttachmentsPart;
+  /** The bandwidth of endpoints. */
+  limits: Table<LimitRow>;
 }
 
 /** See the module. */
@@ -73,7 +77,7 @@ export interface EndpointsPart extends Part {
 export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
   const { config, log, kernel, database, resources, store, endpoints, nodes, self, clusterMtu } =
     options;
-  const { identity, policy, ipcache, attachments } = options;
+  const { identity, policy, ipcache, attachments, limits } = options;
   const { identified } = identity;
   const { assignments } = policy;
   const stack = new AsyncDisposableStack();
@@ -82,8 +86,13 @@ export function endpointsPart(options: EndpointsPartOptions): EndpointsPart {
   const mapRow = remembered(endpointMapRow);
   const rows = endpointMapTable();
   stack.use(derive(
-    [identified, assignments],
-    () => identified.rows().map((row) => mapRow(row, assignments.get(String(row.endpoint.id)))),
+    [identified, assignments, limits],
+    () =>
+      identified.rows().map((row) => {
+        const made = mapRow(row, assignments.get(String(row.endpoint.id)));
+        const limited = limits.get(String(row.endpoint.hostIfindex));
+        return limited ? { ...made, value: { ...made.value, flags: limitFlags(limited) } } : made;
+      }),
     rows,
   ));
   const namespaceRows = namespaceMapTable();

@@ -14,6 +14,7 @@ import { deleteAddress, listAddresses } from "../../../datapath/net/address.ts";
 import { equalIp, formatCidr, formatIp } from "../../../datapath/net/ip.ts";
 import { deleteLink, findLink, type Link, listLinks } from "../../../datapath/net/link.ts";
 import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
+import { deleteQdisc } from "../../../datapath/net/qdisc.ts";
 import { readSysctl } from "../../../datapath/net/netns.ts";
 import { deleteRoute, listRoutes } from "../../../datapath/net/route.ts";
 import { withExpeditedGracePeriods } from "../../../datapath/rcu.ts";
@@ -22,6 +23,7 @@ import { HOST_IFNAME } from "../endpoints/plumbing.ts";
 import { reservation } from "../services/reserved_ports.ts";
 import { ROUTE_PROTOCOL } from "../nodes/route_target.ts";
 import { fileInfo, namesIn } from "../../core/missing_files.ts";
+import { ownQdisc } from "../bandwidth/fq_target.ts";
 import { directoryRemoval } from "./paths.ts";
 import type { Left, Removal, UninstallPlan } from "./removal.ts";
 
@@ -46,6 +48,7 @@ export function kernelPlan(
     ...filters,
     ...podDevices(netlink, podOf),
     ...tunnel(netlink),
+    ...queues(netlink),
     ...routes(netlink),
     ...routerAddresses(netlink, `${bpffs}/maps`),
     ...reservedPorts(runDir),
@@ -125,6 +128,17 @@ function tunnel(netlink: NetlinkSocket): Removal[] {
     what: TUNNEL_DEVICE,
     remove: () => void deleteLink(netlink, TUNNEL_DEVICE),
   }];
+}
+
+function queues(netlink: NetlinkSocket): Removal[] {
+  return listLinks(netlink).flatMap(({ name, ifindex }) => {
+    const own = ownQdisc(netlink, ifindex);
+    const remove = () => {
+      const now = ownQdisc(netlink, ifindex);
+      if (now) deleteQdisc(netlink, now);
+    };
+    return own ? [{ kind: "queue", what: `${own.kind} of ${name}`, remove }] : [];
+  });
 }
 
 function routes(netlink: NetlinkSocket): Removal[] {

@@ -2,7 +2,7 @@
 
 /** One thing that pilus has put on the node. */
 export interface Removal {
-  kind: "program" | "pod" | "device" | "route" | "address" | "map" | "sysctl" | "file";
+  kind: "program" | "pod" | "device" | "queue" | "route" | "address" | "map" | "sysctl" | "file";
   what: string;
   /** One that is gone meanwhile is no error. */
   remove(): void;

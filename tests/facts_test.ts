@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type LabNode, type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
 import { AttachType, programsAt } from "../datapath/bpf/mod.ts";
+import { FileDescriptor } from "../datapath/ffi/libc.ts";
 import { findLink, getLink } from "../datapath/net/link.ts";
 import { inNamespace, openNamespace } from "../datapath/net/netns.ts";
 import { ping, settle, tcp } from "./lab/clients.ts";
@@ -164,6 +165,8 @@ Deno.test("what is detached, deleted or switched off behind the agent's back is 
           await asDesired();
           assertEquals(tcxPrograms(a, web.hostDevice), { ingress: 1, egress: 1 });
           assertEquals(tcxPrograms(a, "eth0"), { ingress: 1, egress: 1 });
+          using cgroup = FileDescriptor.open(a.cgroup);
+          assertEquals(programsAt(cgroup.fd, AttachType.CGROUP_INET4_CONNECT).length, 1);
         } finally {
           container.kill("SIGKILL");
           await container.status;

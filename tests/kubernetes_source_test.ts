@@ -1,6 +1,7 @@
 /** The source `kubernetes` on a real API server with a real etcd: its tables are what a fresh list says. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { parse } from "@std/yaml";
 import { Log } from "../agent/core/log.ts";
 import type { Table } from "../agent/core/table.ts";
 import { kubeconfigReader } from "../agent/kubernetes/client/kubeconfig.ts";
@@ -80,6 +81,7 @@ const slice = (name: string, labels: Record<string, string> = {}, addresses = ["
 });
 const SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 const POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
+const RBAC = "/apis/rbac.authorization.k8s.io/v1";
 const CILIUM = "/apis/cilium.io/v2/namespaces/default/ciliumnetworkpolicies";
 
 const definition = {
@@ -98,6 +100,17 @@ const definition = {
     }],
   },
 };
+
+interface Role {
+  rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+}
+
+/** The ClusterRole that docs/operations.md has. */
+function documentedRole(): Role {
+  const text = Deno.readTextFileSync(new URL("../docs/operations.md", import.meta.url));
+  const blocks = text.matchAll(/```yaml\n([^`]*)```/g).map(([, block]) => parse(block!) as Role);
+  return blocks.find((block) => "rules" in block)!;
+}
 
 Deno.test({
   name: `kubernetes source on a real API server${why ? ` (skipped: ${why})` : ""}`,
@@ -302,18 +315,43 @@ Deno.test({
         timing: { mostBackoff: 500 },
       });
       const starting = source.start();
-      const rbac = "/apis/rbac.authorization.k8s.io/v1";
-      await post(`${rbac}/clusterroles`, {
-        metadata: { name: "pilus" },
-        rules: [{ apiGroups: ["*"], resources: ["*"], verbs: ["list", "watch"] }],
-      });
-      await post(`${rbac}/clusterrolebindings`, {
+      await post(`${RBAC}/clusterrolebindings`, {
         metadata: { name: "pilus" },
         roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "pilus" },
         subjects: [{ kind: "User", name: NEWCOMER.name }],
       });
+      await post(`${RBAC}/clusterroles`, documentedRole());
       await starting;
       await assertInSync(plane, source);
+    });
+
+    await t.step("the role of the documentation is what it takes, and no more", async () => {
+      const role = documentedRole();
+      const resources = role.rules.flatMap(({ resources }) => resources);
+      assertEquals(resources.toSorted(), watchedKinds(NODE).map(({ resource }) => resource).sort());
+      for (const resource of resources) {
+        const rules = role.rules.map((rule) => ({
+          ...rule,
+          resources: rule.resources.filter((other) => other !== resource),
+        })).filter(({ resources }) => resources.length > 0);
+        await plane.request("PUT", `${RBAC}/clusterroles/pilus`, { ...role, rules });
+        const kind = watchedKinds(NODE).find((kind) => kind.resource === resource)!;
+        await retry(async () => {
+          const response = await plane.fetch("GET", pathOf(kind), undefined, NEWCOMER);
+          await response.body?.cancel();
+          assertEquals(response.status, 403);
+        });
+        const source = sourceOf(plane, {
+          access: kubeconfigReader(plane.kubeconfig(NEWCOMER)),
+          savedPath: `${plane.directory}/${resource}.db`,
+          timing: { mostBackoff: 200 },
+        });
+        const starting = source.start();
+        const grant = new RegExp(`grant it: a ClusterRole with .*resources: \\["${resource}"\\]`);
+        await retry(() => assertMatch(source.staleness()!, grant));
+        await source[Symbol.asyncDispose]();
+        await starting;
+      }
     });
   },
 });

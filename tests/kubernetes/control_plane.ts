@@ -186,14 +186,14 @@ export class ControlPlane implements AsyncDisposable {
     Deno.removeSync(`${this.directory}/etcd`, { recursive: true });
   }
 
-  /** A request of the administrator. */
-  fetch(method: string, path: string, body?: unknown): Promise<Response> {
+  /** A request, of the administrator by default. */
+  fetch(method: string, path: string, body?: unknown, user = ADMIN): Promise<Response> {
     this.#http ??= Deno.createHttpClient({ caCerts: [this.caCerts] });
     return fetch(`${this.url}${path}`, {
       method,
       client: this.#http,
       headers: {
-        authorization: `Bearer ${this.tokenOf(ADMIN)}`,
+        authorization: `Bearer ${this.tokenOf(user)}`,
         "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json",
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

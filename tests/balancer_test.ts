@@ -151,6 +151,8 @@ for (const { name, routing, args, direct, header } of MODES) {
             // whose packets after the first do not say which service they are for
             const same = header === "option" ? failed!.filter(([name]) => name !== "tcp") : failed;
             assertEquals(same, []);
+            // they had, and to wait for what does not come takes its time
+            if (same!.length < failed!.length) break;
           }
         });
 

@@ -109,7 +109,7 @@ Deno.test("connections that fail say what is wrong with them", async () => {
       ["http://no.such.name.invalid", "unreachable", /name has no address/],
     ];
     for (const [url, code, words, more] of cases) {
-      using client = clientOf(url, more, 200);
+      using client = clientOf(url, more, code === "silent" ? 200 : 10_000);
       const error = await failure(() => client.json(PODS));
       assertEquals([error.code, words.test(error.message)], [code, true], error.message);
       assertStringIncludes(error.message, url);
@@ -123,7 +123,7 @@ Deno.test("another server of the cluster is asked when one cannot be reached", a
   await using silent = serveBytes(() => new Promise(() => {}));
   await using closing = serveBytes((connection) => Promise.resolve(connection.close()));
   await using server = serveHttp(() => new Response("{}"));
-  using client = clientOf([silent.url, closing.url, server.url], {}, 200);
+  using client = clientOf([silent.url, closing.url, server.url], {}, 1000);
   assertEquals((await failure(() => client.json(PODS))).code, "silent");
   assertEquals((await failure(() => client.json(PODS))).code, "unreachable");
   assertEquals(await client.json(PODS), {});
@@ -133,7 +133,7 @@ Deno.test("another server of the cluster is asked when one cannot be reached", a
 Deno.test("back resolves when a server can be reached again, and an answer that is an error will do", async () => {
   await using silent = serveBytes(() => new Promise(() => {}));
   await using server = serveHttp(() => new Response("", { status: 503 }));
-  using client = clientOf([silent.url, server.url], {}, 100);
+  using client = clientOf([silent.url, server.url], {}, 1000);
   assertEquals(client.back, undefined);
   await failure(() => client.json(PODS));
   const { back } = client;
@@ -199,7 +199,7 @@ Deno.test("lines() gives whole lines, however they come, and ends as the stream 
   ];
   for (const [serve, expected, code] of cases) {
     await using server = serve();
-    using client = clientOf(server.url, {}, 300);
+    using client = clientOf(server.url, {}, code === "silent" ? 500 : 10_000);
     const found: string[] = [];
     const work = async () => {
       for await (const line of client.lines(PODS)) found.push(line);

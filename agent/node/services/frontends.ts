@@ -22,6 +22,7 @@ export type { FrontendOptions } from "./frontend_builder.ts";
 export interface FrontendTables extends Disposable {
   frontends: Table<Frontend>;
   problems: Table<Problem>;
+  checkProblems: Table<Problem>;
   healthChecks: Table<HealthCheck>;
 }
 
@@ -54,6 +55,7 @@ const ownerName = ({ kind, namespace, name }: Frontend) =>
 export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions): FrontendTables {
   const frontends = new Table<Frontend>({ name: "frontends", key: frontendKey });
   const problems = problemTable("service-problems");
+  const checkProblems = problemTable("health-check-problems");
   const healthChecks = new Table<HealthCheck>({
     name: "health-checks",
     key: ({ port }) => String(port),
@@ -67,6 +69,8 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
         : inputs.Service.get(group)) ?? {};
     return metadata?.creationTimestamp ? Date.parse(metadata.creationTimestamp) : Infinity;
   };
+  const precedence = (a: string, b: string) =>
+    created(a) < created(b) || created(a) === created(b) && a < b ? -1 : 1;
   const everything = () => [
     ...inputs.Service.keys(),
     ...inputs.Pod.rows().filter(hasHostPorts).map((pod) => POD_PREFIX + resourceKey(pod)),
@@ -94,7 +98,7 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
       group.startsWith(POD_PREFIX)
         ? builder.ofPod(group.slice(POD_PREFIX.length))
         : builder.ofService(group),
-    precedence: (a, b) => created(a) < created(b) || created(a) === created(b) && a < b ? -1 : 1,
+    precedence,
     conflict: (loser, owner) =>
       loser.kind === "Reserved" ? undefined : {
         source: ownerName(loser),
@@ -102,14 +106,16 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
           `${ownerName(owner)}, which is older or has the name before; change one`,
       },
   });
-  const checks = deriveHealthChecks(
-    inputs,
-    (service) => builder.ofService(service).rows,
-    healthChecks,
-  );
+  const checks = deriveHealthChecks(inputs, {
+    frontendsOf: (service) => builder.ofService(service).rows,
+    precedence,
+    output: healthChecks,
+    problems: checkProblems,
+  });
   return {
     frontends,
     problems,
+    checkProblems,
     healthChecks,
     [Symbol.dispose]() {
       checks[Symbol.dispose]();

@@ -322,6 +322,27 @@ Deno.test("deriveFrontends() reports what it does not serve, and the elder keeps
   services[Symbol.dispose]();
 });
 
+Deno.test("deriveFrontends(): a health check port that two services claim is of one, and the other is told", async () => {
+  for (const order of [["a", "b"], ["b", "a"]]) {
+    const { Service, services, problems } = derived();
+    for (const name of order) {
+      Service.set(service(name, {
+        clusterIP: name === "a" ? "10.96.0.1" : "10.96.0.2",
+        externalIPs: [name === "a" ? "198.51.100.1" : "198.51.100.2"],
+        externalTrafficPolicy: "Local",
+        healthCheckNodePort: 32000,
+      }));
+      await settled();
+    }
+    assertEquals(services.healthChecks.rows().map(({ name }) => name), ["a"]);
+    assertEquals(problems(), [
+      "Service demo/b: healthCheckNodePort 32000 is of Service demo/a, which is older or has the " +
+      "name before; change one",
+    ]);
+    services[Symbol.dispose]();
+  }
+});
+
 Deno.test("deriveFrontends(): what two claim is the elder's, then by name, whichever came first", async () => {
   const old = "2026-01-01T00:00:00Z", young = "2026-01-01T01:30:00+01:00";
   const cases: [a: string | undefined, b: string | undefined, owner: string][] = [

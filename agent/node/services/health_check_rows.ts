@@ -2,6 +2,7 @@
 
 import { formatIp } from "../../../datapath/net/ip.ts";
 import { deriveGroups, groupInput, rowsOf } from "../../core/derive_groups.ts";
+import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
 import type { ResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { Service } from "../../kubernetes/resources.ts";
@@ -20,6 +21,16 @@ type HealthCheckInputs = Pick<ResourceTables, "Service" | "EndpointSlice" | "Nod
   nodeAddresses: Table<OwnAddress>;
 };
 
+/** Options for {@linkcode deriveHealthChecks}. */
+export interface HealthCheckOptions {
+  /** The frontends of a service, by its key. */
+  frontendsOf: (service: string) => readonly Frontend[];
+  /** Which of two services has a port that both claim. */
+  precedence: (a: string, b: string) => number;
+  output: Table<HealthCheck>;
+  problems: Table<Problem>;
+}
+
 function isChecked({ spec }: Service): boolean {
   return Boolean(spec.healthCheckNodePort) && spec.externalTrafficPolicy === "Local";
 }
@@ -27,13 +38,10 @@ function isChecked({ spec }: Service): boolean {
 /**
  * Keeps `output` equal to the health checks of all services. They follow what the frontends do, not the
  * frontends: another service may have those, and this one's backends count all the same.
- *
- * @param frontendsOf the frontends of a service, by its key
  */
 export function deriveHealthChecks(
   { Service: services, EndpointSlice, Node, addresses, nodes, nodeAddresses }: HealthCheckInputs,
-  frontendsOf: (service: string) => readonly Frontend[],
-  output: Table<HealthCheck>,
+  { frontendsOf, precedence, output, problems }: HealthCheckOptions,
 ): Disposable {
   /** Keys of the few services that have one. */
   const checked = new Set<string>();
@@ -59,6 +67,14 @@ export function deriveHealthChecks(
       groupInput(Node, all),
     ],
     output,
+    problems,
+    precedence,
+    conflict: (loser, owner) => ({
+      source: `Service ${loser.namespace}/${loser.name}`,
+      message:
+        `healthCheckNodePort ${loser.port} is of Service ${owner.namespace}/${owner.name}, ` +
+        "which is older or has the name before; change one",
+    }),
     compute: (key) => {
       const service = services.get(key);
       if (!service || !isChecked(service)) return { rows: [] };

@@ -62,7 +62,7 @@ export function servicesPart(
     deriveNodeAddresses({ nodes, addresses: facts.addresses }, config.nodeName),
   );
   const inputs = { addresses: store.addresses, nodes, nodeAddresses, localAddresses };
-  const { frontends, problems, healthChecks } = stack.use(
+  const { frontends, problems, checkProblems, healthChecks } = stack.use(
     deriveFrontends({ ...resources, ...inputs }, {
       nodeName: config.nodeName,
       routing,
@@ -193,7 +193,7 @@ export function servicesPart(
     addresses,
     hostFrontends,
     reconcilers: [installing, members, ranges, tunnelling, reserving, checking],
-    problems: [problems],
+    problems: [problems, checkProblems],
     routes: {
       "GET /v1/services": () => serviceViews({ frontends, services, serviceMaps }),
       ...balancerRoutes({

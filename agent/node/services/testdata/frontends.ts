@@ -41,7 +41,8 @@ export function derived(options: Partial<FrontendOptions> = {}) {
   });
   const named = (name: string) => services.frontends.rows().filter((row) => row.name === name);
   const problems = () =>
-    services.problems.rows().map(({ source, message }) => `${source}: ${message}`).sort();
+    [services.problems, services.checkProblems].flatMap((table) => table.rows())
+      .map(({ source, message }) => `${source}: ${message}`).sort();
   return { ...tables, ...inputs, services, named, problems };
 }
 

@@ -54,8 +54,9 @@ both("fq keeps the times of departure", (family) => {
   for (const [name, rate] of Object.entries(RATES)) {
     const row = { egress: BigInt(rate), ingress: 0n, departs: 0n, arrived: 0n };
     node.maps.pilus_bandwidth.set(POD.ifindex, row);
+    const hex = [...frame].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     const { stdout, stderr } = new Deno.Command("/usr/bin/python3", {
-      args: [SCRIPT, `p${POD.ifindex}`, `p${DEVICE_IFINDEX}`, `${COUNT}`, frame.toHex()],
+      args: [SCRIPT, `p${POD.ifindex}`, `p${DEVICE_IFINDEX}`, `${COUNT}`, hex],
     }).outputSync();
     assertEquals(new TextDecoder().decode(stderr), "");
     const { came } = JSON.parse(new TextDecoder().decode(stdout));

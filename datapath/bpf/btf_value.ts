@@ -111,7 +111,7 @@ export function writeValue(
         target.set(bytes);
         return;
       }
-      const list = value instanceof Uint8Array ? [...value] : value;
+      const list = value instanceof Uint8Array ? [...value as Uint8Array] : value;
       if (!Array.isArray(list)) throw wrong("a list");
       if (list.length !== type.length) {
         throw new RangeError(`The list has ${list.length} values, and the array ${type.length}`);

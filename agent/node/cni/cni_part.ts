@@ -35,7 +35,7 @@ function fileMark(directory: string): string | undefined {
 export function cniPart({ config, log, manager, health }: CniPartOptions): CniPart {
   const { cniBinDir, cniConfDir, stateDir, repairInterval } = config;
   const stack = new DisposableStack();
-  let fault: string | undefined;
+  let fault: string | undefined = "the CNI plugin and its configuration are not there yet";
   let offering: Promise<void> = Promise.resolve();
   /** The installed file when it was last tried. */
   let tested: string | undefined;

@@ -29,6 +29,7 @@ Deno.test("cniPart() says what it cannot install, tries again, and puts back wha
   };
   try {
     await t.step("no configuration without a plugin", async () => {
+      assertMatch(part.health!() ?? "", /not there yet/, "before it is offered");
       await part.offer(`${directory}/pilus.sock`);
       assertMatch(part.health!() ?? "", /^pods cannot be added: .*Read-only file system/);
       assertEquals(written(), []);

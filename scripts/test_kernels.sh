@@ -5,7 +5,7 @@ set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1
 "$ROOT/scripts/setup.sh" && "$ROOT/scripts/build.sh" || exit 1
-TESTS=${TESTS:-datapath/bpf datapath/programs_test.ts datapath/security_test.ts datapath/source_test.ts datapath/tunnel_test.ts datapath/balancer_test.ts datapath/socket_test.ts datapath/xdp_device_test.ts datapath/sockmap_test.ts datapath/bandwidth_test.ts datapath/pacing_test.ts}
+TESTS=${TESTS:-datapath/bpf/*_test.ts datapath/bpf/link datapath/loader_test.ts datapath/stale_links_test.ts datapath/programs_test.ts datapath/security_test.ts datapath/source_test.ts datapath/tunnel_test.ts datapath/balancer_test.ts datapath/socket_test.ts datapath/xdp_device_test.ts datapath/sockmap_test.ts datapath/bandwidth_test.ts datapath/pacing_test.ts}
 [ $# -gt 0 ] || set -- 6.12 6.1
 passed=0 failed=0 skipped=0
 count() { grep -oE "[0-9]+ $2" <<<"$1" | head -1 | cut -d' ' -f1 | grep . || echo 0; }

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { generateObject } from "./generate.ts";
-import { compile } from "./testdata/build.ts";
+import { generateObject } from "../generate.ts";
+import { compile } from "../testdata/build.ts";
 
-const LIBRARY = new URL("./mod.ts", import.meta.url).href;
+const LIBRARY = new URL("../mod.ts", import.meta.url).href;
 const packet = new Uint8Array(60);
 
 /** Modules of these objects, checked by the compiler. */
@@ -14,7 +14,7 @@ async function generated(names: string[]): Promise<Record<string, unknown>[]> {
       Deno.writeTextFileSync(path, generateObject(compile(name), { name, library: LIBRARY }));
       return path;
     });
-    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const config = new URL("../../../deno.json", import.meta.url).pathname;
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["check", "--quiet", `--config=${config}`, ...paths],
     }).output();
@@ -78,7 +78,7 @@ Deno.test("generate.ts --check says when the module is not the object's", async 
   const directory = Deno.makeTempDirSync({ prefix: "bpf-generated-" });
   const path = `${directory}/plain.bpf.o`;
   const run = async (...args: string[]) => {
-    const script = new URL("./generate.ts", import.meta.url).pathname;
+    const script = new URL("../generate.ts", import.meta.url).pathname;
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--no-check", script, ...args],
     }).output();

@@ -32,8 +32,12 @@ const AF_INET = 2, SOCK_STREAM = 1, SOL_SOCKET = 1, SO_SNDBUF = 7, SO_MEMINFO = 
 /** Bytes that the probe sends: more than what a kernel without accounting could show by chance. */
 const PROBE_BYTES = 16_384;
 const SNDBUF_BYTES = 65_536;
-/** How often, and milliseconds apart, a receiver is woken that may not wait yet. */
-const WAKES = 20, WAKE_INTERVAL_MS = 5;
+/** How often, and milliseconds apart, a receiver that waits is woken. */
+const WAKES = 5, WAKE_INTERVAL_MS = 5;
+/** How long it may take to wait: its thread may have others before it. */
+const BLOCKED_TIMEOUT_MS = 10_000;
+/** recvfrom, by which the C library receives: asm/unistd_64.h, asm-generic/unistd.h. */
+const RECVFROM = { x86_64: 45, aarch64: 207 }[Deno.build.arch];
 
 /** struct sockaddr_in of 127.0.0.1 and any port. */
 function loopback(): Uint8Array<ArrayBuffer> {
@@ -80,6 +84,19 @@ function bytesTrouble(client: FileDescriptor, server: FileDescriptor): string | 
   return undefined;
 }
 
+/** Whether a thread of this process waits in recv(2) on the descriptor. */
+function someoneReceives(fd: number): boolean {
+  const call = `${RECVFROM} 0x${fd.toString(16)} `;
+  for (const { name } of Deno.readDirSync("/proc/self/task")) {
+    try {
+      if (Deno.readTextFileSync(`/proc/self/task/${name}/syscall`).startsWith(call)) return true;
+    } catch {
+      // the thread has ended, or the kernel does not say
+    }
+  }
+  return false;
+}
+
 /**
  * Wakes who waits in recv(2) for a reason that is not data, as room to send is for another thread
  * that sends: does it wait on? Kernels leave recv(2) with EAGAIN, though the socket is a blocking one.
@@ -92,12 +109,18 @@ async function wakeTrouble(
   let result: number | undefined;
   const waiting = recvElsewhere(server.fd, byte).then((got) => result = got);
   const size = new Uint8Array(new Uint32Array([SNDBUF_BYTES]).buffer);
-  for (let i = 0; i < WAKES && result === undefined; i++) {
-    await new Promise((resolve) => setTimeout(resolve, WAKE_INTERVAL_MS));
+  const pause = () => new Promise((resolve) => setTimeout(resolve, WAKE_INTERVAL_MS));
+  const deadline = performance.now() + BLOCKED_TIMEOUT_MS;
+  let blocked = false;
+  while (!(blocked = someoneReceives(server.fd)) && performance.now() < deadline) await pause();
+  for (let i = 0; blocked && i < WAKES && result === undefined; i++) {
     setsockopt(server.fd, SOL_SOCKET, SO_SNDBUF, size);
+    await pause();
   }
   if (result === undefined) send(client.fd, new Uint8Array(1));
-  if (await waiting >= 0) return undefined;
+  const ended = await waiting < 0;
+  if (!blocked) return "whether recv(2) waits for data alone could not be found out in time";
+  if (!ended) return undefined;
   return "this kernel ends a blocking recv(2) with EAGAIN when another thread sends on the socket; " +
     "programs with non-blocking sockets are safe with --sockmap on";
 }

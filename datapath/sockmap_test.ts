@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { attachCgroup, AttachType, attachVerdict, BpfObject } from "./bpf/mod.ts";
 import { temporaryCgroup } from "./bpf/testdata/lab.ts";
+import { poll } from "./ffi/libc.ts";
+import { NativeMemory } from "./ffi/memory.ts";
 import { chooseSockmap } from "./sockmap.ts";
 import { readObject } from "./objects.ts";
 
@@ -12,6 +14,16 @@ Deno.test("chooseSockmap() follows the operator, and by default what the kernel 
   if (auto.on) assertEquals(on, auto);
   else assertMatch(auto.reason, /this kernel |no messages between sockets|arrived/);
   if (on.on && !auto.on) assertEquals(on.reason, `--sockmap on, but ${auto.reason}`);
+});
+
+Deno.test("chooseSockmap() says the same where a receiver has to wait for a thread", async () => {
+  const quiet = await chooseSockmap("auto");
+  // all threads of the runtime that may block
+  using nobody = new NativeMemory(8);
+  nobody.view.setInt32(0, -1, true);
+  const busy = Array.from({ length: 40 }, () => poll(nobody.pointer, 1, 700));
+  assertEquals(await chooseSockmap("auto"), quiet);
+  await Promise.all(busy);
 });
 
 Deno.test("the sockmap's programs load and attach", () => {

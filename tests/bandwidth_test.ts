@@ -1,29 +1,30 @@
-/** Pods with a bandwidth of their own. Departures by fq, which few kernels of build machines have: datapath/pacing_test.ts. */
+/** Pods with a bandwidth of their own. What leaves is measured where the kernel has fq; datapath/pacing_test.ts, too. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { OUTSIDE } from "../cli/lab/lab.ts";
 import { FAMILIES } from "../datapath/testdata/families.ts";
-import { get, settle } from "./lab/clients.ts";
+import { download, MEGABYTE, settle, sha256, upload } from "./lab/clients.ts";
 import { podManifest, withLab } from "./lab/test_lab.ts";
 
 const INGRESS = "kubernetes.io/ingress-bandwidth", EGRESS = "kubernetes.io/egress-bandwidth";
-/** Bytes per second of 8 Mbit/s, what may come at once, and how much is sent. */
-const RATE = 1_000_000, BURST = RATE / 4, SENT = 1_500_000;
+/** Bytes per second of 8 Mbit/s, and what may come at once. */
+const RATE = 1_000_000, BURST = RATE / 4;
 
 Deno.test("a pod's bandwidth is kept to, or status says why not", async (t) => {
   await withLab({ routing: "native", nodes: 1 }, async ({ lab, a, pod, serve, expectDrops }) => {
     expectDrops("Over the pod's bandwidth");
     await serve(lab.outside);
     const near = await pod(a, "near");
+    const file = `${lab.directory}/megabyte`;
+    Deno.writeFileSync(file, MEGABYTE);
     const slow = await pod(a, "slow", { annotations: { [INGRESS]: "8M" } });
     for (const family of FAMILIES) {
       for (const [name, from] of [["outside", OUTSIDE[family]], ["a pod", near[family]]] as const) {
         await t.step(`what arrives from ${name}, ${family}`, async () => {
           const begin = performance.now();
-          const { length } = await get(slow, from, `/bytes/${SENT}`);
-          assertEquals(length, SENT);
+          assertEquals(await download(slow, from), await sha256(MEGABYTE));
           // a slow machine only takes longer
-          const least = (SENT - BURST) / RATE * 1000 * 0.95;
+          const least = (MEGABYTE.length - BURST) / RATE * 1000 * 0.95;
           assert(performance.now() - begin > least, `${performance.now() - begin} ms`);
         });
       }
@@ -37,6 +38,12 @@ Deno.test("a pod's bandwidth is kept to, or status says why not", async (t) => {
       if (hasFq) {
         await settle(qdiscs, (text) => text.includes("qdisc fq 7069:"));
         assert((await a.status()).health.ok);
+        for (const family of FAMILIES) {
+          const begin = performance.now();
+          assertEquals(await upload(near, OUTSIDE[family], file), await sha256(MEGABYTE));
+          const took = performance.now() - begin;
+          assert(took > MEGABYTE.length / RATE * 1000 * 0.95, `${took} ms, ${family}`);
+        }
       } else {
         const { health } = await settle(() => a.status(), ({ health }) => !health.ok);
         assertStringIncludes(health.reason!, "egress-bandwidth of demo/near is not in force");

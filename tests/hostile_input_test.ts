@@ -78,7 +78,8 @@ Deno.test("a policy that is written anew, broken or away opens nothing, with a r
     await assertTcp(client, web.ipv4, true);
     await assertTcp(guest, web.ipv4, false);
     const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-    const said = guest.spawn([...PEER, "chat", web.ipv4, "7000", "25"]).output();
+    const chat = guest.spawn([...PEER, "chat", web.ipv4, "7000", "60"]);
+    const said = chat.output();
 
     await t.step("written in place, slowly", async () => {
       for (let round = 0; round < 2; round++) {
@@ -103,6 +104,7 @@ Deno.test("a policy that is written anew, broken or away opens nothing, with a r
     await t.step(
       "a directory in its place: it is gone, and status has nothing to say",
       async () => {
+        chat.kill();
         const { echoes } = JSON.parse(new TextDecoder().decode((await said).stdout));
         assertEquals(echoes, 0, "of the guest");
         Deno.removeSync(path);

@@ -265,7 +265,7 @@ Deno.test("a manifest that moves to another file opens nothing and cuts nothing"
     };
     await using connection = hold(client, web.ipv4);
     await settle(() => connection.echoes, (n) => n > 5);
-    const chat = guest.spawn([...PEER, "chat", web.ipv4, "7000", "15"]);
+    const chat = guest.spawn([...PEER, "chat", web.ipv4, "7000", "60"]);
     const said = chat.output();
 
     let name = "pod-demo-web";
@@ -289,9 +289,10 @@ Deno.test("a manifest that moves to another file opens nothing and cuts nothing"
         assertEquals((await endpointOf(a, "demo/web")).manifest, "found");
       });
     }
+    chat.kill();
     const { echoes } = JSON.parse(new TextDecoder().decode((await said).stdout));
     assertEquals(echoes, 0, "of the guest");
-    assert(await drops("demo/guest") > 50, "the guest tried all the time");
+    assert(await drops("demo/guest") > 20, "the guest tried all the time");
     assertEquals(await drops("demo/client"), 0);
   });
 });

@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -386,12 +387,15 @@ def hold(host, port, seconds):
 
 
 def chat(host, port, seconds):
+    """Ends after so many seconds, or when it is told to."""
     end = time.monotonic() + float(seconds)
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
     echoes = 0
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.connect((host, int(port)))
         s.settimeout(0.05)
-        while time.monotonic() < end:
+        while time.monotonic() < end and not told.is_set():
             s.send(b"hello")
             try:
                 s.recv(100)

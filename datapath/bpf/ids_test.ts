@@ -9,6 +9,7 @@ import { BpfMap } from "./map.ts";
 import { BpfObject } from "./object.ts";
 import { BpfProgram } from "./program.ts";
 import { compile } from "./testdata/build.ts";
+import { temporaryVeth } from "./testdata/lab.ts";
 
 const sample = compile("sample");
 const packet = new Uint8Array(60);
@@ -16,7 +17,8 @@ const packet = new Uint8Array(60);
 Deno.test("kernelIds() lists what is loaded, and byId() opens it", () => {
   using object = BpfObject.open(sample).load();
   using program = object.program("xdp_pass"), map = object.map("flows");
-  using link = attachXdp(program, { ifindex: 1 });
+  using veth = temporaryVeth();
+  using link = attachXdp(program, { ifindex: veth.ifindex });
   assert([...kernelIds("program")].includes(program.id));
   assert([...kernelIds("map")].includes(map.id));
   assert([...kernelIds("link")].includes(link.info().id));

@@ -12,7 +12,7 @@ import { BpfObject } from "./object.ts";
 import { BpfProgram } from "./program.ts";
 import { RingBuffer } from "./ringbuf.ts";
 import { compile } from "./testdata/build.ts";
-import { temporaryBpffs } from "./testdata/lab.ts";
+import { temporaryBpffs, temporaryVeth } from "./testdata/lab.ts";
 
 const sample = compile("sample");
 const packet = new Uint8Array(60);
@@ -146,7 +146,8 @@ Deno.test("openPinned() takes its own kind alone", () => {
   const at = (name: string) => `${bpffs.path}/${name}`;
   map.pin(at("map"));
   program.pin(at("prog"));
-  using _link = attachXdp(program, { ifindex: 1, pin: at("link") });
+  using veth = temporaryVeth();
+  using _link = attachXdp(program, { ifindex: veth.ifindex, pin: at("link") });
   const openers = { map: BpfMap, prog: BpfProgram, link: BpfLink };
   for (const [name, kind] of Object.entries(openers)) {
     for (const pin of Object.keys(openers)) {

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { generateObject } from "../generate.ts";
 import { compile } from "../testdata/build.ts";
+import { temporaryVeth } from "../testdata/lab.ts";
 
 const LIBRARY = new URL("../mod.ts", import.meta.url).href;
 const packet = new Uint8Array(60);
@@ -51,7 +52,8 @@ Deno.test("a generated class has an object's maps, variables and programs", asyn
   };
   flows.set(key, flow);
   assertEquals([...flows.entries()], [[key, flow]]);
-  using _link = first.attach.xdp_pass({ ifindex: 1 });
+  using veth = temporaryVeth();
+  using _link = first.attach.xdp_pass({ ifindex: veth.ifindex });
 
   // what C has written
   using second = Variables.open().load();

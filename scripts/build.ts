@@ -8,7 +8,8 @@
  */
 
 import { compilePlugin } from "./compile_plugin.ts";
-import { compileAll, compileShared, format, generate, GENERATED } from "./generate_codecs.ts";
+import { formatted } from "../datapath/bpf/generate/formatted.ts";
+import { compileAll, compileShared, generate, GENERATED } from "./generate_codecs.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const DIST = `${ROOT}dist`;
@@ -61,7 +62,7 @@ function buildObjects(): void {
   for (const { name } of Deno.readDirSync(`${DIST}/bpf`)) {
     if (!objects.has(name.slice(0, -".bpf.o".length))) Deno.removeSync(`${DIST}/bpf/${name}`);
   }
-  const text = format(generate(objects.values(), compileShared()));
+  const text = formatted(generate(objects.values(), compileShared()));
   if (readText(GENERATED) !== text) {
     Deno.writeTextFileSync(GENERATED, text);
     console.log("build: datapath/maps/generated.ts changed; commit it");

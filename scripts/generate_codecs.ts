@@ -11,6 +11,7 @@
 import { Btf } from "../datapath/bpf/btf.ts";
 import { constantName, MapType } from "../datapath/bpf/constants.ts";
 import { CodeModule } from "../datapath/bpf/generate/code_module.ts";
+import { formatted } from "../datapath/bpf/generate/formatted.ts";
 import { sorted } from "../datapath/bpf/generate/shapes.ts";
 import { compileBpf } from "./compile_bpf.ts";
 
@@ -109,20 +110,6 @@ ${sorted(this.#maps).join("\n")}
   }
 }
 
-/** `text` as `deno fmt` would have it. */
-export function format(text: string): string {
-  const path = Deno.makeTempFileSync({ suffix: ".ts" });
-  try {
-    Deno.writeTextFileSync(path, text);
-    const args = ["fmt", "--quiet", "--line-width", "100", path];
-    const { success, stderr } = new Deno.Command(Deno.execPath(), { args }).outputSync();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    return Deno.readTextFileSync(path);
-  } finally {
-    Deno.removeSync(path);
-  }
-}
-
 if (import.meta.main) {
-  Deno.writeTextFileSync(GENERATED, format(generate(compileAll().values(), compileShared())));
+  Deno.writeTextFileSync(GENERATED, formatted(generate(compileAll().values(), compileShared())));
 }

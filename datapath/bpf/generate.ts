@@ -10,6 +10,9 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { basename, dirname, relative, resolve } from "@std/path";
 import { Btf } from "./btf.ts";
+import { exists } from "./exists.ts";
+import { compileC } from "./generate/clang.ts";
+import { formatted } from "./generate/formatted.ts";
 import { objectModule } from "./generate/object_class.ts";
 import { BpfObject } from "./object.ts";
 
@@ -33,42 +36,6 @@ export function generateObject(
   const programs = new Map(object.programNames.map((one) => [one, object.section(one)]));
   const btf = Btf.fromElf(file);
   return formatted(objectModule({ name, file, btf, programs, library }));
-}
-
-/** The text as `deno fmt` has it. */
-export function formatted(text: string): string {
-  const path = Deno.makeTempFileSync({ suffix: ".ts" });
-  try {
-    Deno.writeTextFileSync(path, text);
-    const args = ["fmt", "--quiet", "--no-config", "--line-width=100", path];
-    const { success, stderr } = new Deno.Command(Deno.execPath(), { args }).outputSync();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    return Deno.readTextFileSync(path);
-  } finally {
-    Deno.removeSync(path);
-  }
-}
-
-/** Compiles C with the first clang that there is. Throws Error with its messages. */
-function compileC(path: string): Uint8Array {
-  const directory = Deno.makeTempDirSync();
-  try {
-    const object = `${directory}/object.o`;
-    const include = `/usr/include/${Deno.build.arch}-linux-gnu`;
-    const args = ["-target", "bpf", "-O2", "-g", "-isystem", include, "-c", path, "-o", object];
-    for (const clang of ["clang", "clang-19"]) {
-      try {
-        const { success, stderr } = new Deno.Command(clang, { args }).outputSync();
-        if (!success) throw new Error(new TextDecoder().decode(stderr));
-        return Deno.readFileSync(object);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
-    }
-    throw new Error("No clang is installed (Debian: apt install clang libbpf-dev)");
-  } finally {
-    Deno.removeSync(directory, { recursive: true });
-  }
 }
 
 function main(argv: string[]): number {
@@ -106,15 +73,6 @@ function main(argv: string[]): number {
   }
   if (!check && known !== text) Deno.writeTextFileSync(target, text);
   return 0;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 if (import.meta.main) Deno.exit(main(Deno.args));

@@ -8,7 +8,7 @@ import { checkBpf } from "./errors.ts";
 
 /** Commands of bpf(2), enum bpf_cmd. */
 const NEXT_ID: Readonly<Record<IdKind, number>> = { program: 11, map: 12, btf: 23, link: 31 };
-const BPF_OBJ_GET_INFO_BY_FD = 15, BPF_PROG_QUERY = 16;
+const BPF_PROG_QUERY = 16;
 const BPF_LINK_GET_FD_BY_ID = 30, BPF_ENABLE_STATS = 32;
 
 /** The most programs that a hook has: of tcx and cgroups, BPF_MPROG_MAX and BPF_CGROUP_MAX_PROGS. */
@@ -62,20 +62,5 @@ export function programsAt(target: number, attachType: number): number[] {
   if (result === -ERRNO.EINVAL || result === -ERRNO.ENOENT) return [];
   checkBpf(result, "list the programs at", `hook ${attachType} of ${target}`);
   const count = Math.min(attr.getUint32(24, true), MOST_PROGRAMS);
-  return Array.from({ length: count }, (_, i) => ids.view.getUint32(4 * i, true));
-}
-
-/** The maps that the program of a descriptor uses, by number. Throws KernelError. */
-export function mapIdsOf(fd: number, most = 256): number[] {
-  using ids = new NativeMemory(4 * most);
-  using info = new NativeMemory(256); // struct bpf_prog_info; the kernel fills what it knows
-  info.view.setUint32(52, most, true);
-  info.view.setBigUint64(56, ids.address, true);
-  const attr = new DataView(new ArrayBuffer(16));
-  attr.setUint32(0, fd, true);
-  attr.setUint32(4, info.size, true);
-  attr.setBigUint64(8, info.address, true);
-  checkBpf(bpf(BPF_OBJ_GET_INFO_BY_FD, new Uint8Array(attr.buffer)), "list maps of", "program");
-  const count = Math.min(info.view.getUint32(52, true), most);
   return Array.from({ length: count }, (_, i) => ids.view.getUint32(4 * i, true));
 }

@@ -9,9 +9,10 @@ const buffer = new Uint8Array(SIZE);
 const view = new DataView(buffer.buffer);
 const length = new Uint32Array(1);
 
-/** Fills and returns the shared buffer; valid until the next call. */
-export function objectInfo(fd: number, target: string): DataView {
+/** Fills and returns the shared buffer; valid until the next call. `ask` writes where lists are to go. */
+export function objectInfo(fd: number, target: string, ask?: (info: DataView) => void): DataView {
   buffer.fill(0);
+  ask?.(view);
   length[0] = SIZE;
   checkBpf(libbpf.bpf_obj_get_info_by_fd(fd, buffer, length), "read info of", target);
   return view;

@@ -2,16 +2,17 @@
 
 import { ERRNO, KernelError } from "../kernel_error.ts";
 import { dupFd, errno } from "../ffi/libc.ts";
-import { cstring, NativeMemory } from "../ffi/memory.ts";
+import { cstring } from "../ffi/memory.ts";
 import { withLibbpfLog } from "../ffi/libbpf_log.ts";
 import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
-import { Btf } from "./btf.ts";
+import type { Btf } from "./btf.ts";
 import type { BtfValue } from "./btf_value.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import type { BpfLink } from "./link/link.ts";
 import { BpfMap } from "./map.ts";
 import { layoutDifferences, type MapLayout } from "./map_layout.ts";
 import { LoadLogs, logOf } from "./load_logs.ts";
+import { openMemory, typesOf } from "./open_memory.ts";
 import { makePinDirectory, tryOpenPinFd } from "./pin.ts";
 import { BpfProgram } from "./program.ts";
 import { attachBySection, laterSection } from "./sections.ts";
@@ -58,7 +59,7 @@ export class BpfObject implements Disposable {
     this.#file = file;
     let code = 0;
     const { result, warnings } = this.#call(() => {
-      const object = libbpf.bpf_object__open_mem(file, BigInt(file.length), openOptions(name));
+      const object = openMemory(file, name);
       if (object === null) code = errno();
       return object;
     });
@@ -379,25 +380,4 @@ export class BpfObject implements Disposable {
       `Object ${this.name} has no program ${name}; it has ${this.programNames.join(", ")}`,
     );
   }
-}
-
-/** The types that libbpf has read of the object. */
-function typesOf(object: Deno.PointerValue): Btf {
-  const btf = libbpf.bpf_object__btf(object), size = new Uint32Array(1);
-  const blob = btf && libbpf.btf__raw_data(btf, size);
-  if (!blob) return Btf.none();
-  return Btf.parse(new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(blob, size[0]!)));
-}
-
-let optionsName: NativeMemory | undefined; // libbpf copies it during the call
-
-function openOptions(name: string): Uint8Array<ArrayBuffer> {
-  const text = cstring(name.slice(0, 63));
-  optionsName ??= new NativeMemory(64);
-  optionsName.bytes.fill(0);
-  optionsName.bytes.set(text);
-  const view = new DataView(new ArrayBuffer(80)); // struct bpf_object_open_opts
-  view.setBigUint64(0, 80n, true);
-  view.setBigUint64(8, optionsName.address, true);
-  return new Uint8Array(view.buffer);
 }

@@ -6,7 +6,6 @@ import { libbpf } from "../ffi/libbpf.ts";
 import { constantName, ProgramType } from "./constants.ts";
 import { closeWhenDropped } from "./dropped.ts";
 import { bpfError, checkBpf } from "./errors.ts";
-import { mapIdsOf } from "./ids.ts";
 import { infoName, objectInfo } from "./info.ts";
 import { openPinFd, pinFd } from "./pin.ts";
 
@@ -57,6 +56,9 @@ export interface ProgramInfo {
   /** Nanoseconds. */
   runTime: bigint;
 }
+
+/** The most maps of a program, MAX_USED_MAPS of include/linux/bpf.h. */
+const MOST_MAPS = 64;
 
 const OPTS_SIZE = 80; // struct bpf_test_run_opts
 
@@ -124,7 +126,13 @@ export class BpfProgram implements Disposable {
 
   /** The maps that it uses, by number. */
   mapIds(): number[] {
-    return mapIdsOf(this.fd);
+    using ids = new NativeMemory(4 * MOST_MAPS);
+    const info = objectInfo(this.fd, this.name, (ask) => {
+      ask.setUint32(52, MOST_MAPS, true);
+      ask.setBigUint64(56, ids.address, true);
+    });
+    const count = Math.min(info.getUint32(52, true), MOST_MAPS);
+    return Array.from({ length: count }, (_, i) => ids.view.getUint32(4 * i, true));
   }
 
   /** The descriptor, owned by this object. */

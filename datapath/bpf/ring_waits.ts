@@ -14,6 +14,7 @@ interface Wait {
   fd: number;
   /** In the clock of performance.now(). */
   deadline: number;
+  ended: boolean;
   resolve: (ready: boolean) => void;
 }
 
@@ -32,15 +33,15 @@ export interface RingWait {
 /** Waits until the descriptor is readable, at most so many milliseconds. */
 export function waitFor(fd: number, timeoutMs: number): RingWait {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const wait = { fd, deadline: performance.now() + timeoutMs, resolve };
+  const wait = { fd, deadline: performance.now() + timeoutMs, ended: false, resolve };
   waits.add(wait);
   if (changed) signal(changed.fd);
   else void run();
   return {
     ready: promise,
+    // settled when the other thread has come back, as what it is called with is in use until then
     end() {
-      if (!waits.delete(wait)) return;
-      resolve(false);
+      wait.ended = true;
       if (changed) signal(changed.fd);
     },
   };
@@ -68,8 +69,9 @@ async function run(): Promise<void> {
       const now = performance.now();
       asked.forEach((wait, i) => {
         const ready = view.getInt16((i + 1) * POLLFD_SIZE + 6, true) !== 0;
-        if (!ready && wait.deadline > now || !waits.delete(wait)) return;
-        wait.resolve(ready);
+        if (!ready && !wait.ended && wait.deadline > now) return;
+        waits.delete(wait);
+        wait.resolve(ready && !wait.ended);
       });
     }
   } finally {

@@ -1,24 +1,19 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import {
-  compileAll,
-  compileShared,
-  format,
-  generate,
-  GENERATED,
-} from "../../scripts/generate_codecs.ts";
+import { compileAll, compileShared, generate, GENERATED } from "../../scripts/generate_codecs.ts";
 import { compile } from "../bpf/testdata/build.ts";
 import { BpfObject, TypedMap } from "../bpf/mod.ts";
+import { formatted } from "../bpf/generate/formatted.ts";
 import { bytes, readBits, writeBits } from "../bpf/codec.ts";
 
 Deno.test("datapath/maps/generated.ts is what the objects' BTF says", () => {
-  const wanted = format(generate(compileAll().values(), compileShared()));
+  const wanted = formatted(generate(compileAll().values(), compileShared()));
   if (Deno.readTextFileSync(GENERATED) !== wanted) {
     throw new Error(`${GENERATED} is stale: run ./scripts/build.sh and commit it`);
   }
 });
 
 Deno.test("generate() makes codecs that agree with the kernel's layout", async () => {
-  const text = format(generate([compile("sample")], compile("sample"), ""))
+  const text = formatted(generate([compile("sample")], compile("sample"), ""))
     .replace("../bpf/codec.ts", new URL("../bpf/codec.ts", import.meta.url).href);
   const module = await import(`data:application/typescript,${encodeURIComponent(text)}`);
   using object = BpfObject.open(compile("sample")).load();

@@ -3,7 +3,8 @@
 import { FileDescriptor } from "../../ffi/libc.ts";
 import { ERRNO } from "../../kernel_error.ts";
 import type { BpfProgram } from "../program.ts";
-import { attachLink, type BpfLink } from "./link.ts";
+import { attachLink } from "./create.ts";
+import type { BpfLink } from "./link.ts";
 
 /** Options for {@linkcode attachCgroup}. */
 export interface AttachCgroupOptions {

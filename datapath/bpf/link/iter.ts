@@ -28,7 +28,7 @@ export function attachIter(program: BpfProgram, { map }: AttachIterOptions = {})
   using info = new NativeMemory(INFO_SIZE);
   if (map) info.view.setUint32(0, map.fd, true);
   return createLink({
-    program,
+    source: program,
     attachType: AttachType.TRACE_ITER,
     more(attr) {
       if (!map) return;

@@ -1,13 +1,12 @@
 /** Programs at the beginning and the end of the kernel's functions. */
 
-import { NativeMemory } from "../../ffi/memory.ts";
-import { ERRNO, KernelError } from "../../kernel_error.ts";
+import { ERRNO } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
-import { attachPerfEvent, pmuType } from "./perf_event.ts";
-import { stringTable } from "./strings.ts";
+import { attachProbe } from "./perf_event.ts";
+import { checkFunctions, numberTable, stringTable } from "./tables.ts";
 
 /** BPF_F_KPROBE_MULTI_RETURN. */
 const MULTI_RETURN = 1;
@@ -29,21 +28,11 @@ export function attachKprobe(program: BpfProgram, options: AttachKprobeOptions):
   requireType(program, "KPROBE");
   const { symbol, offset = 0, retprobe = false, cookie = 0n } = options;
   const where = `${retprobe ? "kretprobe" : "kprobe"} ${symbol}${offset ? `+${offset}` : ""}`;
-  const type = pmuType("kprobe");
-  if (type === undefined) {
-    throw new KernelError({
-      operation: `attach program ${program.name} to`,
-      target: where,
-      errno: ERRNO.EOPNOTSUPP,
-      hint: "the kernel has no kprobes (CONFIG_KPROBES and CONFIG_PERF_EVENTS)",
-    });
-  }
-  using memory = stringTable([symbol]);
-  return attachPerfEvent(program, {
-    type,
-    config: retprobe ? 1n : 0n,
-    config1: memory.addresses[0]!,
-    config2: BigInt(offset),
+  return attachProbe(program, {
+    pmu: "kprobe",
+    name: symbol,
+    offset,
+    retprobe,
     cookie,
     where,
     hint: (result) =>
@@ -69,19 +58,12 @@ export interface AttachKprobeMultiOptions {
 export function attachKprobeMulti(program: BpfProgram, options: AttachKprobeMultiOptions): BpfLink {
   requireType(program, "KPROBE");
   const { symbols, retprobe = false, cookies } = options;
-  if (symbols.length === 0) throw new RangeError("No function is named");
-  if (cookies && cookies.length !== symbols.length) {
-    throw new RangeError(`${symbols.length} functions have ${cookies.length} cookies`);
-  }
+  checkFunctions(symbols, cookies);
   using names = stringTable(symbols);
-  using pointers = new NativeMemory(8 * symbols.length);
-  using numbers = new NativeMemory(8 * symbols.length);
-  for (let i = 0; i < symbols.length; i++) {
-    pointers.view.setBigUint64(8 * i, names.addresses[i]!, true);
-    numbers.view.setBigUint64(8 * i, cookies?.[i] ?? 0n, true);
-  }
+  using pointers = numberTable(names.addresses);
+  using numbers = numberTable(cookies ?? []);
   return createLink({
-    program,
+    source: program,
     attachType: AttachType.TRACE_KPROBE_MULTI,
     more(attr) {
       attr.setUint32(16, retprobe ? MULTI_RETURN : 0, true);

@@ -1,8 +1,8 @@
 /** bpf links: what all attach types have in common but clsact and SK_MSG. */
 
 import { libbpf } from "../../ffi/libbpf.ts";
-import { FileDescriptor } from "../../ffi/libc.ts";
-import { ERRNO, isErrno } from "../../kernel_error.ts";
+import type { FileDescriptor } from "../../ffi/libc.ts";
+import { ERRNO } from "../../kernel_error.ts";
 import { AttachType, LinkType } from "../constants.ts";
 import { bpfError, checkBpf } from "../errors.ts";
 import { linkFdById } from "../ids.ts";
@@ -114,58 +114,5 @@ export class BpfLink implements Attachment {
   /** Closes the descriptor: what is not pinned is taken off. */
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
-  }
-}
-
-/** What {@linkcode attachLink} makes. */
-export interface LinkPlan {
-  program: BpfProgram;
-  target: number;
-  attachType: number;
-  flags?: number;
-  pin: string | undefined;
-  /** Whether the pinned link is still where this one should be. */
-  sameTarget: (info: AttachmentInfo) => boolean;
-  what: string;
-  where: string;
-  hint: (result: number) => string | undefined;
-}
-
-/** Makes a link, or puts the program into the one that is pinned. Throws KernelError. */
-export function attachLink(plan: LinkPlan): BpfLink {
-  const { program, pin } = plan;
-  if (pin) {
-    const pinned = BpfLink.tryOpenPinned(pin);
-    if (pinned) {
-      const info = pinned.info();
-      if (info.attachType === plan.attachType && plan.sameTarget(info)) {
-        try {
-          pinned.update(program);
-          return pinned;
-        } catch (error) {
-          if (!isErrno(error, "ENOLINK")) throw error;
-        }
-      }
-      unpin(pin);
-      pinned[Symbol.dispose]();
-    }
-  }
-  const options = new DataView(new ArrayBuffer(64)); // struct bpf_link_create_opts
-  options.setBigUint64(0, 64n, true);
-  options.setUint32(8, plan.flags ?? 0, true);
-  const result = libbpf.bpf_link_create(
-    program.fd,
-    plan.target,
-    plan.attachType,
-    new Uint8Array(options.buffer),
-  );
-  checkBpf(result, plan.what, plan.where, plan.hint(result));
-  const link = new BpfLink(new FileDescriptor(result));
-  try {
-    if (pin) link.pin(pin);
-    return link;
-  } catch (error) {
-    link[Symbol.dispose]();
-    throw error;
   }
 }

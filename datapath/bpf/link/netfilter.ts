@@ -35,7 +35,7 @@ export function attachNetfilter(program: BpfProgram, options: AttachNetfilterOpt
   requireType(program, "NETFILTER");
   const { family, hook, priority, defragment = false } = options;
   return createLink({
-    program,
+    source: program,
     attachType: AttachType.NETFILTER,
     more(attr) {
       attr.setUint32(16, FAMILIES[family], true);

@@ -21,7 +21,7 @@ export function attachNetkit(
 ): BpfLink {
   requireType(program, "SCHED_CLS");
   return createLink({
-    program,
+    source: program,
     target: ifindex,
     attachType: end === "primary" ? AttachType.NETKIT_PRIMARY : AttachType.NETKIT_PEER,
     where: `netkit ${end} of ifindex ${ifindex}`,

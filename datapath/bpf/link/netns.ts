@@ -21,7 +21,7 @@ export function attachNetns(
   requireType(program, "SK_LOOKUP", "FLOW_DISSECTOR");
   using namespace = FileDescriptor.open(netns);
   return createLink({
-    program,
+    source: program,
     target: namespace.fd,
     attachType: program.type === ProgramType.SK_LOOKUP
       ? AttachType.SK_LOOKUP

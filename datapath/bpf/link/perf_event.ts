@@ -2,11 +2,13 @@
 
 import { FileDescriptor, ioctlNumber } from "../../ffi/libc.ts";
 import { perfEventOpen } from "../../ffi/syscall.ts";
+import { ERRNO, KernelError } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { checkBpf } from "../errors.ts";
 import type { BpfProgram } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
+import { stringTable } from "./tables.ts";
 
 /** Bytes of struct perf_event_attr, PERF_ATTR_SIZE_VER5. */
 const ATTR_SIZE = 112;
@@ -50,7 +52,7 @@ export function attachPerfEvent(program: BpfProgram, options: AttachPerfEventOpt
   const { cookie = 0n, where = "perf event", hint } = options;
   using event = openPerfEvent(options, where, hint);
   const link = createLink({
-    program,
+    source: program,
     target: event.fd,
     attachType: AttachType.PERF_EVENT,
     more: (attr) => attr.setBigUint64(16, cookie, true),
@@ -85,12 +87,49 @@ function openPerfEvent(
   return new FileDescriptor(checkBpf(result, "open", where, hint?.(result)));
 }
 
-/** The number of a PMU that is made at run time, "kprobe"; undefined when the kernel has none of that name. */
-export function pmuType(name: string): number | undefined {
+/** A probe of a function of the kernel, or of the code in a file. */
+export interface Probe {
+  /** What the kernel calls it. */
+  pmu: "kprobe" | "uprobe";
+  /** The function's name, or the file's path. */
+  name: string;
+  /** From the beginning of the function or file, in bytes. */
+  offset: number;
+  /** At the end of the function. */
+  retprobe: boolean;
+  /** One process alone. @default {all} */
+  pid?: number | undefined;
+  /** What bpf_get_attach_cookie() gives the program. */
+  cookie: bigint;
+  /** For errors. */
+  where: string;
+  /** What to do about a negative errno. */
+  hint?: (result: number) => string | undefined;
+}
+
+/** Attaches to a probe of a PMU that the kernel makes at run time. Throws KernelError, EOPNOTSUPP where it has none. */
+export function attachProbe(program: BpfProgram, probe: Probe): BpfLink {
+  const { pmu, name, offset, retprobe, pid, where, ...rest } = probe;
+  let type: number;
   try {
-    return Number(Deno.readTextFileSync(`/sys/bus/event_source/devices/${name}/type`));
+    type = Number(Deno.readTextFileSync(`/sys/bus/event_source/devices/${pmu}/type`));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new KernelError({
+      operation: `attach program ${program.name} to`,
+      target: where,
+      errno: ERRNO.EOPNOTSUPP,
+      hint: `the kernel has no ${pmu}s (CONFIG_${pmu.toUpperCase()}S and CONFIG_PERF_EVENTS)`,
+    });
   }
+  using names = stringTable([name]);
+  return attachPerfEvent(program, {
+    type,
+    config: retprobe ? 1n : 0n,
+    config1: names.addresses[0]!,
+    config2: BigInt(offset),
+    ...pid === undefined ? {} : { pid },
+    where,
+    ...rest,
+  });
 }

@@ -3,7 +3,7 @@
 import { type BpfProgram, requireType } from "../program.ts";
 import { openRawTracepoint } from "./create.ts";
 import type { BpfLink } from "./link.ts";
-import { stringTable } from "./strings.ts";
+import { stringTable } from "./tables.ts";
 
 /** Attaches a RAW_TRACEPOINT program to the tracepoint of that name, "sched_switch". Throws KernelError. */
 export function attachRawTracepoint(program: BpfProgram, name: string): BpfLink {

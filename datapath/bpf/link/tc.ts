@@ -6,7 +6,8 @@ import { features } from "../features.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import type { Attachment } from "./attachment.ts";
 import { ClsactFilter, type TcDirection } from "./clsact.ts";
-import { attachLink, BpfLink } from "./link.ts";
+import { attachLink } from "./create.ts";
+import { BpfLink } from "./link.ts";
 
 /** Options for {@linkcode attachTc}. */
 export interface AttachTcOptions {

@@ -1,6 +1,7 @@
 /** Programs at the kernel's tracepoints, with the fields that tracefs describes. */
 
 import { ERRNO, KernelError } from "../../kernel_error.ts";
+import { exists } from "../exists.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import type { BpfLink } from "./link.ts";
 import { attachPerfEvent } from "./perf_event.ts";
@@ -52,13 +53,4 @@ function tracepointId(category: string, name: string): number {
       ? `${TRACEFS[0]}/events has no such tracepoint`
       : `no tracefs is mounted; run: mount -t tracefs tracefs ${TRACEFS[0]}`,
   });
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -22,7 +22,7 @@ export function attachTracing(
 ): BpfLink {
   requireType(program, "TRACING", "LSM", "EXT");
   return createLink({
-    program,
+    source: program,
     attachType: program.expectedAttachType ?? 0,
     more: (attr) => attr.setBigUint64(24, cookie, true),
     where: "the function that it was loaded for",

@@ -1,14 +1,13 @@
 /** Programs at the beginning and the end of functions of programs and libraries. */
 
-import { NativeMemory } from "../../ffi/memory.ts";
-import { ERRNO, KernelError } from "../../kernel_error.ts";
+import { ERRNO } from "../../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { functionOffset } from "../elf.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";
-import { attachPerfEvent, pmuType } from "./perf_event.ts";
-import { stringTable } from "./strings.ts";
+import { attachProbe } from "./perf_event.ts";
+import { checkFunctions, numberTable, stringTable } from "./tables.ts";
 
 /** BPF_F_UPROBE_MULTI_RETURN. */
 const MULTI_RETURN = 1;
@@ -38,25 +37,8 @@ export function attachUprobe(program: BpfProgram, options: AttachUprobeOptions):
   requireType(program, "KPROBE");
   const { path, symbol, pid, retprobe = false, cookie = 0n } = options;
   const where = `${retprobe ? "uretprobe" : "uprobe"} ${path}:${symbol ?? options.offset}`;
-  const type = pmuType("uprobe");
-  if (type === undefined) {
-    throw new KernelError({
-      operation: `attach program ${program.name} to`,
-      target: where,
-      errno: ERRNO.EOPNOTSUPP,
-      hint: "the kernel has no uprobes (CONFIG_UPROBES and CONFIG_PERF_EVENTS)",
-    });
-  }
-  using names = stringTable([path]);
-  return attachPerfEvent(program, {
-    type,
-    config: retprobe ? 1n : 0n,
-    config1: names.addresses[0]!,
-    config2: BigInt(offsetOf(options)),
-    ...pid === undefined ? {} : { pid },
-    cookie,
-    where,
-  });
+  const offset = offsetOf(options);
+  return attachProbe(program, { pmu: "uprobe", name: path, offset, retprobe, pid, cookie, where });
 }
 
 /** Options for {@linkcode attachUprobeMulti}. */
@@ -77,20 +59,15 @@ export interface AttachUprobeMultiOptions {
 export function attachUprobeMulti(program: BpfProgram, options: AttachUprobeMultiOptions): BpfLink {
   requireType(program, "KPROBE");
   const { path, symbols, pid = 0, retprobe = false, cookies } = options;
-  if (symbols.length === 0) throw new RangeError("No function is named");
-  if (cookies && cookies.length !== symbols.length) {
-    throw new RangeError(`${symbols.length} functions have ${cookies.length} cookies`);
-  }
+  checkFunctions(symbols, cookies);
   const file = Deno.readFileSync(path);
   using names = stringTable([path]);
-  using offsets = new NativeMemory(8 * symbols.length);
-  using numbers = new NativeMemory(8 * symbols.length);
-  symbols.forEach((symbol, i) => {
-    offsets.view.setBigUint64(8 * i, BigInt(requireFunction(file, path, symbol)), true);
-    numbers.view.setBigUint64(8 * i, cookies?.[i] ?? 0n, true);
-  });
+  using offsets = numberTable(
+    symbols.map((symbol) => BigInt(requireFunction(file, path, symbol))),
+  );
+  using numbers = numberTable(cookies ?? []);
   return createLink({
-    program,
+    source: program,
     attachType: AttachType.TRACE_UPROBE_MULTI,
     more(attr) {
       attr.setBigUint64(16, names.addresses[0]!, true);

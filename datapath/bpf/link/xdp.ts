@@ -3,7 +3,8 @@
 import { ERRNO, isErrno } from "../../kernel_error.ts";
 import { AttachType, XdpFlag } from "../constants.ts";
 import { type BpfProgram, requireType } from "../program.ts";
-import { attachLink, type BpfLink } from "./link.ts";
+import { attachLink } from "./create.ts";
+import type { BpfLink } from "./link.ts";
 
 /** Options for {@linkcode attachXdp}. */
 export interface AttachXdpOptions {

@@ -2,7 +2,7 @@
 
 import { BpfMap, isBpffs, isPinned, makePinDirectory, requireBpffs } from "./bpf/mod.ts";
 import { pinFd } from "./bpf/pin.ts";
-import { mount } from "./ffi/libc.ts";
+import { mount } from "./bpf/ffi/libc.ts";
 
 /** A directory of ours on a bpffs, and where that is mounted. */
 export class Bpffs {

@@ -5,7 +5,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { VariableValue } from "./bpf/mod.ts";
-import { monotonicNs } from "./ffi/libc.ts";
+import { monotonicNs } from "./bpf/ffi/libc.ts";
 import {
   DropReason,
   EventType,

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { isErrno } from "./kernel_error.ts";
+import { isErrno } from "./bpf/kernel_error.ts";
 import { DropReason, EventType, IpcacheFlags } from "./maps/generated.ts";
 import { parseCidr, parseIp } from "./net/ip.ts";
 import { balancerNode, type Mode, MODES, PORTS, VIP } from "./testdata/balancer.ts";

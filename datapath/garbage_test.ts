@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { TypedMap } from "./bpf/mod.ts";
 import { temporaryBpffs } from "./bpf/testdata/lab.ts";
-import { monotonicNs } from "./ffi/libc.ts";
+import { monotonicNs } from "./bpf/ffi/libc.ts";
 import { Loader } from "./loader.ts";
 import { natEntry, NatFlags } from "./maps/generated.ts";
 import { openMaps } from "./maps/mod.ts";

@@ -22,8 +22,8 @@ import {
   type VariableValue,
 } from "./bpf/mod.ts";
 import { type ObjectName, readObject } from "./objects.ts";
-import { FileDescriptor, geteuid } from "./ffi/libc.ts";
-import { ERRNO, KernelError } from "./kernel_error.ts";
+import { FileDescriptor, geteuid } from "./bpf/ffi/libc.ts";
+import { ERRNO, KernelError } from "./bpf/kernel_error.ts";
 import { namespaceCookie } from "./net/netns.ts";
 import { withExpeditedGracePeriods } from "./rcu.ts";
 import { detachStaleAt } from "./stale_links.ts";

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { attachTc } from "./bpf/mod.ts";
-import { KernelError } from "./kernel_error.ts";
+import { KernelError } from "./bpf/kernel_error.ts";
 import { EndpointFlags } from "./maps/generated.ts";
 import { parseCidr, parseIp } from "./net/ip.ts";
 import { replaceNeighbour } from "./net/neighbour.ts";

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { evaluate } from "../agent/node/policy/evaluate.ts";
 import type { PolicyEntry, ResolvedPolicy } from "../agent/node/policy/resolve.ts";
 import { temporaryBpffs, temporaryVeth } from "./bpf/testdata/lab.ts";
-import { monotonicNs } from "./ffi/libc.ts";
+import { monotonicNs } from "./bpf/ffi/libc.ts";
 import { Loader } from "./loader.ts";
 import { CtFlags, DropReason, EventType, ObservationPoint, TraceLevel } from "./maps/generated.ts";
 import { formatIp, parseCidr, parseIp } from "./net/ip.ts";

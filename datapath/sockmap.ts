@@ -14,9 +14,9 @@ import {
   send,
   setsockopt,
   socket,
-} from "./ffi/libc.ts";
-import { NativeMemory } from "./ffi/memory.ts";
-import { KernelError } from "./kernel_error.ts";
+} from "./bpf/ffi/libc.ts";
+import { NativeMemory } from "./bpf/ffi/memory.ts";
+import { KernelError } from "./bpf/kernel_error.ts";
 import { readObject } from "./objects.ts";
 
 /** What the operator wants; `auto` follows the probe. */

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { attachCgroup, AttachType, attachVerdict, BpfObject } from "./bpf/mod.ts";
 import { temporaryCgroup } from "./bpf/testdata/lab.ts";
-import { poll } from "./ffi/libc.ts";
-import { NativeMemory } from "./ffi/memory.ts";
+import { poll } from "./bpf/ffi/libc.ts";
+import { NativeMemory } from "./bpf/ffi/memory.ts";
 import { chooseSockmap } from "./sockmap.ts";
 import { readObject } from "./objects.ts";
 

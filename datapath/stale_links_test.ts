@@ -11,7 +11,7 @@ import {
   programsAt,
 } from "./bpf/mod.ts";
 import { temporaryCgroup, temporaryVeth } from "./bpf/testdata/lab.ts";
-import { FileDescriptor } from "./ffi/libc.ts";
+import { FileDescriptor } from "./bpf/ffi/libc.ts";
 import { getLink } from "./net/link.ts";
 import { NetlinkSocket } from "./net/netlink.ts";
 import { detachStale, detachStaleAt } from "./stale_links.ts";

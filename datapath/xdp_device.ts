@@ -4,7 +4,7 @@
  */
 
 import { attachXdp, BpfLink, type BpfProgram, LinkType, unpin, XdpFlag } from "./bpf/mod.ts";
-import { isErrno, KernelError } from "./kernel_error.ts";
+import { isErrno, KernelError } from "./bpf/kernel_error.ts";
 import { driverOf } from "./net/ethtool.ts";
 import { getLink, type Link, setXdp } from "./net/link.ts";
 import { NetlinkSocket } from "./net/netlink.ts";

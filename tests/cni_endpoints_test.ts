@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { deleteQueueDirectory } from "../agent/api/types.ts";
 import { openDatabase } from "../agent/core/database.ts";
 import { drainDeleteQueue } from "../agent/node/endpoints/delete_queue.ts";
-import { umount } from "../datapath/ffi/libc.ts";
+import { umount } from "../datapath/bpf/ffi/libc.ts";
 import { deleteLink, listLinks, setLink } from "../datapath/net/link.ts";
 import { NetlinkSocket } from "../datapath/net/netlink.ts";
 import { openNamespace } from "../datapath/net/netns.ts";

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type LabNode, type LabPod, OUTSIDE } from "../cli/lab/lab.ts";
 import { AttachType, programsAt } from "../datapath/bpf/mod.ts";
-import { FileDescriptor } from "../datapath/ffi/libc.ts";
+import { FileDescriptor } from "../datapath/bpf/ffi/libc.ts";
 import { findLink, getLink } from "../datapath/net/link.ts";
 import { inNamespace, openNamespace } from "../datapath/net/netns.ts";
 import { ping, settle, tcp } from "./lab/clients.ts";

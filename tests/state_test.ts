@@ -1,7 +1,7 @@
 // What the agent remembers may be lost, full or another agent's: pods that live keep their network.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { mount, umount } from "../datapath/ffi/libc.ts";
+import { mount, umount } from "../datapath/bpf/ffi/libc.ts";
 import { settle, tcp } from "./lab/clients.ts";
 import { withLab } from "./lab/test_lab.ts";
 

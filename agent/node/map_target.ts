@@ -1,7 +1,7 @@
 /** A BPF map as the kernel's side of a reconciler: the rows of the table are the map's entries. */
 
 import { mapFingerprint, type TypedMap } from "../../datapath/bpf/mod.ts";
-import { isErrno } from "../../datapath/kernel_error.ts";
+import { isErrno } from "../../datapath/bpf/kernel_error.ts";
 import { attemptEach } from "../core/attempt_each.ts";
 import type { ApplyResult, RowFailure, Target } from "../core/reconciler.ts";
 import { Table } from "../core/table.ts";

@@ -1,6 +1,6 @@
 /** Memory that is not needed any more goes back to the system. */
 
-import { returnLargeMemory, trimMemory } from "../../datapath/ffi/libc.ts";
+import { returnLargeMemory, trimMemory } from "../../datapath/bpf/ffi/libc.ts";
 
 /** V8's own collector, there with `--expose-gc`. */
 const collect = (globalThis as { gc?: (options: Record<string, string>) => void }).gc;

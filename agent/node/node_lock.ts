@@ -4,7 +4,7 @@
  */
 
 import { makePinDirectory } from "../../datapath/bpf/mod.ts";
-import { FileDescriptor, tryLock } from "../../datapath/ffi/libc.ts";
+import { FileDescriptor, tryLock } from "../../datapath/bpf/ffi/libc.ts";
 
 /** What one agent alone may have. */
 export interface NodeLockOptions {

@@ -1,5 +1,5 @@
 import { assertRejects } from "@std/assert";
-import { mount, umount } from "../../datapath/ffi/libc.ts";
+import { mount, umount } from "../../datapath/bpf/ffi/libc.ts";
 import { createNamespace, deleteNamespace } from "../../datapath/net/netns.ts";
 import { lockNode, type NodeLockOptions } from "./node_lock.ts";
 

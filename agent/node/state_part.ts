@@ -1,6 +1,6 @@
 /** The directories in which the agent keeps what it must remember: whether there is room. */
 
-import { statfsRoom } from "../../datapath/ffi/libc.ts";
+import { statfsRoom } from "../../datapath/bpf/ffi/libc.ts";
 import type { AgentConfig } from "./config.ts";
 import { gauge } from "./metrics.ts";
 import type { Part } from "./part.ts";

@@ -6,7 +6,7 @@
  * what a killed process left behind can be removed.
  */
 
-import { mount } from "../../datapath/ffi/libc.ts";
+import { mount } from "../../datapath/bpf/ffi/libc.ts";
 import type { RoutingMode } from "../../datapath/loader.ts";
 import { addAddress } from "../../datapath/net/address.ts";
 import { parseCidr, parseIp } from "../../datapath/net/ip.ts";

@@ -1,6 +1,6 @@
 /** Pods of a lab. */
 
-import { umount } from "../../datapath/ffi/libc.ts";
+import { umount } from "../../datapath/bpf/ffi/libc.ts";
 import { LabHost, type RunResult } from "./host.ts";
 
 const MNT_DETACH = 2;

@@ -3,7 +3,7 @@
 import { findCgroup } from "../../agent/node/cgroup.ts";
 import { fileInfo } from "../../agent/core/missing_files.ts";
 import { delay } from "./host.ts";
-import { umount } from "../../datapath/ffi/libc.ts";
+import { umount } from "../../datapath/bpf/ffi/libc.ts";
 
 const MNT_DETACH = 2;
 

@@ -1,6 +1,6 @@
 /** How a value of a map lies in memory. */
 
-import { smallBytes } from "../small_bytes.ts";
+import { smallBytes } from "./small_bytes.ts";
 
 /** Fixed-size encoding of `T`. `view` may be larger than the value; `offset` is where it begins. */
 export interface Codec<T> {

@@ -1,9 +1,9 @@
 /** Maps made at run time, without an object. */
 
-import { FileDescriptor, pageSize } from "../ffi/libc.ts";
-import { libbpf } from "../ffi/libbpf.ts";
-import { cstring } from "../ffi/memory.ts";
-import { ERRNO } from "../kernel_error.ts";
+import { FileDescriptor, pageSize } from "./ffi/libc.ts";
+import { libbpf } from "./ffi/libbpf.ts";
+import { cstring } from "./ffi/memory.ts";
+import { ERRNO } from "./kernel_error.ts";
 import { MapFlag, MapType } from "./constants.ts";
 import { checkBpf } from "./errors.ts";
 import type { MapLayout } from "./map_layout.ts";

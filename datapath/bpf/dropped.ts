@@ -1,6 +1,6 @@
 /** Maps and programs that nobody has any more, and nobody disposed of. */
 
-import type { FileDescriptor } from "../ffi/libc.ts";
+import type { FileDescriptor } from "./ffi/libc.ts";
 
 const dropped = new FinalizationRegistry<FileDescriptor>((fd) => fd[Symbol.dispose]());
 

@@ -1,7 +1,7 @@
 /** Failed requests of this library as KernelErrors that name the fix where there is one. */
 
-import { geteuid } from "../ffi/libc.ts";
-import { ERRNO, KernelError, type KernelErrorOptions } from "../kernel_error.ts";
+import { geteuid } from "./ffi/libc.ts";
+import { ERRNO, KernelError, type KernelErrorOptions } from "./kernel_error.ts";
 
 /** What helps where the caller does not know better; root has what others are told to ask for. */
 function hintOf(errno: number): string | undefined {

@@ -1,9 +1,9 @@
 /** What this kernel can do, found out by trying. */
 
-import { ERRNO, KernelError } from "../kernel_error.ts";
-import { FileDescriptor } from "../ffi/libc.ts";
-import { cstring } from "../ffi/memory.ts";
-import { libbpf } from "../ffi/libbpf.ts";
+import { ERRNO, KernelError } from "./kernel_error.ts";
+import { FileDescriptor } from "./ffi/libc.ts";
+import { cstring } from "./ffi/memory.ts";
+import { libbpf } from "./ffi/libbpf.ts";
 import { AttachType, MapType, ProgramType } from "./constants.ts";
 import { checkBpf } from "./errors.ts";
 

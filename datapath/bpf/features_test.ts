@@ -1,5 +1,5 @@
 import { assert, assertThrows } from "@std/assert";
-import { KernelError } from "../kernel_error.ts";
+import { KernelError } from "./kernel_error.ts";
 import { features, requireKernelBtf } from "./features.ts";
 
 Deno.test("features() finds what every supported kernel has", () => {

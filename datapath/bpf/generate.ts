@@ -7,8 +7,8 @@
  * `--check` writes nothing and exits 1 when the output is not what it would write. C is compiled with clang.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
-import { basename, dirname, relative, resolve } from "@std/path";
+import { basename, dirname, relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { Btf } from "./btf.ts";
 import { exists } from "./exists.ts";
 import { compileC } from "./generate/clang.ts";
@@ -38,24 +38,37 @@ export function generateObject(
   return formatted(objectModule({ name, file, btf, programs, library }));
 }
 
-function main(argv: string[]): number {
-  let unknown: string | undefined;
-  const { _: paths, check, ...texts } = parseArgs(argv, {
-    string: ["output", "name", "library"],
-    boolean: ["check"],
-    unknown: (argument) => {
-      if (argument.startsWith("-")) unknown ??= argument;
-    },
+const USAGE =
+  "Usage: generate.ts [--output=FILE.ts] [--name=NAME] [--library=SPECIFIER] [--check] " +
+  "FILE.bpf.o|FILE.bpf.c";
+
+/** What the command line says. Throws TypeError. */
+function parsed(args: string[]) {
+  const options = {
+    output: { type: "string" },
+    name: { type: "string" },
+    library: { type: "string" },
+    check: { type: "boolean" },
+  } as const;
+  const { values, positionals: [path, ...rest] } = parseArgs({
+    args,
+    options,
+    allowPositionals: true,
   });
-  const { output, name, library } = texts as Record<string, string | undefined>;
-  const [path] = paths.map(String);
-  if (path === undefined || paths.length > 1 || unknown !== undefined) {
-    if (unknown !== undefined) console.error(`Unknown option ${unknown}`);
-    console.error(
-      "Usage: generate.ts [--output=FILE.ts] [--name=NAME] [--library=SPECIFIER] [--check] FILE.bpf.o|FILE.bpf.c",
-    );
+  if (path === undefined || rest.length > 0) throw new TypeError("Name one object or C file");
+  return { ...values, path };
+}
+
+function main(args: string[]): number {
+  let options: ReturnType<typeof parsed>;
+  try {
+    options = parsed(args);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(`${error.message.split(". ")[0]}\n${USAGE}`);
     return 2;
   }
+  const { path, output, name, library, check } = options;
   const file = path.endsWith(".c") ? compileC(path) : Deno.readFileSync(path);
   const stem = path.replace(/(\.bpf)?\.[oc]$/, "");
   const target = output ?? `${stem}.ts`;

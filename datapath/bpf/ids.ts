@@ -1,9 +1,9 @@
 /** What the kernel has loaded, by its numbers, whoever loaded it. */
 
-import { FileDescriptor } from "../ffi/libc.ts";
-import { NativeMemory } from "../ffi/memory.ts";
-import { bpf } from "../ffi/syscall.ts";
-import { ERRNO } from "../kernel_error.ts";
+import { FileDescriptor } from "./ffi/libc.ts";
+import { NativeMemory } from "./ffi/memory.ts";
+import { bpf } from "./ffi/syscall.ts";
+import { ERRNO } from "./kernel_error.ts";
 import { checkBpf } from "./errors.ts";
 
 /** Commands of bpf(2), enum bpf_cmd. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { KernelError } from "../kernel_error.ts";
+import { KernelError } from "./kernel_error.ts";
 import { enableStatistics, kernelIds } from "./ids.ts";
 import { attachSocketFilter } from "./link/socket_filter.ts";
 import { attachTc } from "./link/tc.ts";

@@ -1,7 +1,7 @@
 /** bpf_obj_get_info_by_fd: one buffer for all of the kernel's info structures. */
 
-import { libbpf } from "../ffi/libbpf.ts";
-import { fromCstring } from "../ffi/memory.ts";
+import { libbpf } from "./ffi/libbpf.ts";
+import { fromCstring } from "./ffi/memory.ts";
 import { checkBpf } from "./errors.ts";
 
 const SIZE = 256; // larger than each struct bpf_*_info; the kernel fills what it knows

@@ -1,9 +1,9 @@
 /** Why an object could not be loaded: the verifier's words, libbpf's, or what an errno means here. */
 
-import { geteuid } from "../ffi/libc.ts";
-import { libbpf } from "../ffi/libbpf.ts";
-import { fromCstring, NativeMemory } from "../ffi/memory.ts";
-import { ERRNO, type KernelError } from "../kernel_error.ts";
+import { geteuid } from "./ffi/libc.ts";
+import { libbpf } from "./ffi/libbpf.ts";
+import { fromCstring, NativeMemory } from "./ffi/memory.ts";
+import { ERRNO, type KernelError } from "./kernel_error.ts";
 import { bpfError } from "./errors.ts";
 import { kernelBtfMissing } from "./features.ts";
 

@@ -1,8 +1,8 @@
 /** A map in the kernel, as bytes. `TypedMap` puts codecs on top. */
 
-import { ERRNO } from "../kernel_error.ts";
-import { FileDescriptor, geteuid } from "../ffi/libc.ts";
-import { libbpf } from "../ffi/libbpf.ts";
+import { ERRNO } from "./kernel_error.ts";
+import { FileDescriptor, geteuid } from "./ffi/libc.ts";
+import { libbpf } from "./ffi/libbpf.ts";
 import { possibleCpus } from "./codec.ts";
 import { MapType, UpdateFlag } from "./constants.ts";
 import { closeWhenDropped } from "./dropped.ts";
@@ -29,11 +29,15 @@ export class BpfMap implements MapLayout, Disposable {
   readonly id: number;
   /** The name: whole when it came from an object, else the kernel's first 15 characters. */
   readonly name: string;
+  /** One of `MapType`. */
   readonly type: number;
+  /** Bytes. */
   readonly keySize: number;
+  /** Bytes of one value. */
   readonly valueSize: number;
   /** How many entries it has room for; bytes of a ring buffer. */
   readonly maxEntries: number;
+  /** `MapFlag` bits. */
   readonly flags: number;
   /** Whether each CPU has a value of its own. */
   readonly perCpu: boolean;

@@ -1,6 +1,6 @@
 /** The content of a map as a short text, for telling whether it has changed. */
 
-import { isZero } from "../ffi/libc.ts";
+import { isZero } from "./ffi/libc.ts";
 import { MapType } from "./constants.ts";
 import type { BpfMap } from "./map.ts";
 

@@ -1,7 +1,7 @@
 /** Kinds of maps that are more than keys and values. */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { KernelError } from "../kernel_error.ts";
+import { KernelError } from "./kernel_error.ts";
 import { MapFlag, MapType } from "./constants.ts";
 import type { MapOptions } from "./create_map.ts";
 import { BpfMap } from "./map.ts";

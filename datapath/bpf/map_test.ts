@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { KernelError } from "../kernel_error.ts";
+import { KernelError } from "./kernel_error.ts";
 import { perCpu, possibleCpus, u32, u64 } from "./codec.ts";
 import { MapType, UpdateFlag } from "./constants.ts";
 import { BpfMap } from "./map.ts";

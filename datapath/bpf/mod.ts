@@ -5,22 +5,27 @@
  * descriptor is disposable.
  *
  * ```ts
+ * import { attachTc, BpfObject, RingBuffer, TypedMap, u32, u64 } from "./mod.ts";
+ *
  * using object = BpfObject.open("count.bpf.o");
- * object.setConstants({ limit: 100 });            // volatile const, by name
+ * object.setConstants({ limit: 100 }); // volatile const, by name
  * object.setMaxEntries("counters", 4096);
- * object.pinMaps("/sys/fs/bpf/count");            // those with LIBBPF_PIN_BY_NAME; shared when there
+ * object.pinMaps("/sys/fs/bpf/count"); // those with LIBBPF_PIN_BY_NAME; shared when there
  * object.setAutoload(["count_ingress"]);
  * object.load();
  *
  * using program = object.program("count_ingress");
- * using link = attachTc(program, { ifindex: 2, direction: "ingress", pin: "/sys/fs/bpf/count/link" });
+ * const pin = "/sys/fs/bpf/count/link";
+ * using link = attachTc(program, { ifindex: 2, direction: "ingress", pin });
  *
  * using counters = new TypedMap(object.map("counters"), { key: u32, value: u64 });
  * for (const [key, value] of counters.entries()) console.log(key, value);
  *
- * using events = object.map("events");
- * using ring = new RingBuffer(events);
- * while (await ring.wait(1000)) ring.drain((view, offset, length) => …);
+ * using ring = new RingBuffer(object.map("events"));
+ * for (;;) {
+ *   await ring.wait(1000);
+ *   ring.drain((view, offset, length) => console.log(length, view.getUint32(offset, true)));
+ * }
  * ```
  *
  * With `pin`, attachTc, attachXdp and attachCgroup replace the program of the link that is pinned
@@ -35,7 +40,7 @@ export {
   isErrno,
   KernelError,
   type KernelErrorOptions,
-} from "../kernel_error.ts";
+} from "./kernel_error.ts";
 export * from "./btf.ts";
 export * from "./btf_types.ts";
 export * from "./btf_value.ts";

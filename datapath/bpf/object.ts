@@ -1,10 +1,10 @@
 /** An object file of eBPF programs and maps on its way into the kernel. */
 
-import { ERRNO, KernelError } from "../kernel_error.ts";
-import { dupFd, errno } from "../ffi/libc.ts";
-import { cstring } from "../ffi/memory.ts";
-import { withLibbpfLog } from "../ffi/libbpf_log.ts";
-import { libbpf, pointers, readCstring } from "../ffi/libbpf.ts";
+import { ERRNO, KernelError } from "./kernel_error.ts";
+import { dupFd, errno } from "./ffi/libc.ts";
+import { cstring } from "./ffi/memory.ts";
+import { withLibbpfLog } from "./ffi/libbpf_log.ts";
+import { libbpf, pointers, readCstring } from "./ffi/libbpf.ts";
 import type { Btf } from "./btf.ts";
 import type { BtfValue } from "./btf_value.ts";
 import { bpfError, checkBpf } from "./errors.ts";

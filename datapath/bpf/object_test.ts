@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { KernelError } from "../kernel_error.ts";
+import { KernelError } from "./kernel_error.ts";
 import { MapType } from "./constants.ts";
 import { BpfMap } from "./map.ts";
 import { BpfObject } from "./object.ts";

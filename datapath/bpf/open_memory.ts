@@ -1,7 +1,7 @@
 /** Objects as libbpf reads them from memory. */
 
-import { libbpf } from "../ffi/libbpf.ts";
-import { cstring, NativeMemory } from "../ffi/memory.ts";
+import { libbpf } from "./ffi/libbpf.ts";
+import { cstring, NativeMemory } from "./ffi/memory.ts";
 import { Btf } from "./btf.ts";
 
 /** Opens the bytes of a file, which must live as long as the object; null on failure, with errno set. */

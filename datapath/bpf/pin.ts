@@ -1,9 +1,9 @@
 /** Pinned objects: names under a bpffs that keep maps, programs and links alive without a process. */
 
-import { ERRNO, KernelError } from "../kernel_error.ts";
-import { cstring } from "../ffi/memory.ts";
-import { libbpf } from "../ffi/libbpf.ts";
-import { describeFd, FileDescriptor, statfsType } from "../ffi/libc.ts";
+import { ERRNO, KernelError } from "./kernel_error.ts";
+import { cstring } from "./ffi/memory.ts";
+import { libbpf } from "./ffi/libbpf.ts";
+import { describeFd, FileDescriptor, statfsType } from "./ffi/libc.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 
 /** BPF_FS_MAGIC of include/uapi/linux/magic.h. */

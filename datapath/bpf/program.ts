@@ -1,8 +1,8 @@
 /** A loaded program: its descriptor, its identity and test runs. */
 
-import { NativeMemory } from "../ffi/memory.ts";
-import { FileDescriptor } from "../ffi/libc.ts";
-import { libbpf } from "../ffi/libbpf.ts";
+import { NativeMemory } from "./ffi/memory.ts";
+import { FileDescriptor } from "./ffi/libc.ts";
+import { libbpf } from "./ffi/libbpf.ts";
 import { constantName, ProgramType } from "./constants.ts";
 import { closeWhenDropped } from "./dropped.ts";
 import { bpfError, checkBpf } from "./errors.ts";

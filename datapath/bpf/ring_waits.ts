@@ -3,8 +3,8 @@
  * the runtime has few of them, which reading files needs, too.
  */
 
-import { clearSignal, eventfd, type FileDescriptor, poll, signal } from "../ffi/libc.ts";
-import { NativeMemory } from "../ffi/memory.ts";
+import { clearSignal, eventfd, type FileDescriptor, poll, signal } from "./ffi/libc.ts";
+import { NativeMemory } from "./ffi/memory.ts";
 
 const POLLIN = 1;
 /** sizeof(struct pollfd). */

@@ -3,7 +3,7 @@
  * (kernel: Documentation/bpf/ringbuf.rst).
  */
 
-import { Mapping, pageSize, PROT_READ, PROT_WRITE } from "../ffi/libc.ts";
+import { Mapping, pageSize, PROT_READ, PROT_WRITE } from "./ffi/libc.ts";
 import type { Codec } from "./codec.ts";
 import { MapType } from "./constants.ts";
 import type { BpfMap } from "./map.ts";

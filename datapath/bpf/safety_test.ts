@@ -1,7 +1,7 @@
 /** No order of calls and no input ends the process, or gives what is not there. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ERRNO, KernelError } from "../kernel_error.ts";
+import { ERRNO, KernelError } from "./kernel_error.ts";
 import { Btf } from "./btf.ts";
 import { possibleCpus } from "./codec.ts";
 import { MapType } from "./constants.ts";

@@ -2,7 +2,7 @@
 
 import type { Codec } from "./codec.ts";
 import { UpdateFlag } from "./constants.ts";
-import { isZero } from "../ffi/libc.ts";
+import { isZero } from "./ffi/libc.ts";
 import { BpfMap } from "./map.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

@@ -1,6 +1,6 @@
 /** Global variables of an object, before it is loaded and while its programs run. */
 
-import { Mapping, pageSize, PROT_READ, PROT_WRITE } from "../ffi/libc.ts";
+import { Mapping, pageSize, PROT_READ, PROT_WRITE } from "./ffi/libc.ts";
 import type { Btf } from "./btf.ts";
 import { type BtfValue, readValue, writeValue } from "./btf_value.ts";
 import type { Codec } from "./codec.ts";

@@ -1,8 +1,8 @@
 /** What ethtool knows of a device. Constants: include/uapi/linux/ethtool.h, sockios.h. */
 
-import { ioctl, socket } from "../ffi/libc.ts";
-import { addressOf, fromCstring } from "../ffi/memory.ts";
-import { isErrno } from "../kernel_error.ts";
+import { ioctl, socket } from "../bpf/ffi/libc.ts";
+import { addressOf, fromCstring } from "../bpf/ffi/memory.ts";
+import { isErrno } from "../bpf/kernel_error.ts";
 import { AF_INET } from "./netlink_message.ts";
 import { checkIfname } from "./link.ts";
 

@@ -3,7 +3,7 @@
  * to `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2), prefix lengths counted over the 128 bits.
  */
 
-import { smallBytes } from "../small_bytes.ts";
+import { smallBytes } from "../bpf/small_bytes.ts";
 
 /** Bits before the IPv4 part of a mapped address. */
 export const IPV4_PREFIX_BITS = 96;

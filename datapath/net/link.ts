@@ -1,6 +1,6 @@
 /** Network devices: veth, vxlan, and what all links share. Constants: include/uapi/linux/if_link.h, if.h. */
 
-import { isErrno } from "../kernel_error.ts";
+import { isErrno } from "../bpf/kernel_error.ts";
 import { deleteIfThere, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from "./netlink.ts";
 import {
   attributeNumber,

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { isErrno, KernelError } from "../kernel_error.ts";
+import { isErrno, KernelError } from "../bpf/kernel_error.ts";
 import { addAddress, deleteAddress, listAddresses } from "./address.ts";
 import { formatCidr, formatIp, parseCidr, parseIp } from "./ip.ts";
 import {

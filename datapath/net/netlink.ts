@@ -12,9 +12,9 @@ import {
   sendElsewhere,
   setsockopt,
   socket,
-} from "../ffi/libc.ts";
-import { NativeMemory } from "../ffi/memory.ts";
-import { isErrno, KernelError } from "../kernel_error.ts";
+} from "../bpf/ffi/libc.ts";
+import { NativeMemory } from "../bpf/ffi/memory.ts";
+import { isErrno, KernelError } from "../bpf/kernel_error.ts";
 import {
   acknowledgement,
   HEADER_SIZE,

@@ -15,8 +15,8 @@ import {
   socket,
   umount,
   unshare,
-} from "../ffi/libc.ts";
-import { ERRNO, KernelError } from "../kernel_error.ts";
+} from "../bpf/ffi/libc.ts";
+import { ERRNO, KernelError } from "../bpf/kernel_error.ts";
 
 const MS_BIND = 0x1000, MNT_DETACH = 2;
 

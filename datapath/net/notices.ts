@@ -12,9 +12,9 @@ import {
   setsockopt,
   signal,
   socket,
-} from "../ffi/libc.ts";
-import { NativeMemory } from "../ffi/memory.ts";
-import { isErrno } from "../kernel_error.ts";
+} from "../bpf/ffi/libc.ts";
+import { NativeMemory } from "../bpf/ffi/memory.ts";
+import { isErrno } from "../bpf/kernel_error.ts";
 import { type LinkAddress, parseAddress } from "./address.ts";
 import { type Link, parseLink } from "./link.ts";
 import { NETLINK_ROUTE } from "./netlink.ts";

@@ -1,6 +1,6 @@
 /** Routes. Constants: include/uapi/linux/rtnetlink.h. */
 
-import { isErrno } from "../kernel_error.ts";
+import { isErrno } from "../bpf/kernel_error.ts";
 import { SCOPE_LINK, SCOPE_UNIVERSE } from "./address.ts";
 import {
   type Cidr,

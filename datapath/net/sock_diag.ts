@@ -3,7 +3,7 @@
  * sock_diag.h, inet_diag.h, include/net/tcp_states.h.
  */
 
-import { isErrno } from "../kernel_error.ts";
+import { isErrno } from "../bpf/kernel_error.ts";
 import { formatIp, ipFromRaw, isIpv4 } from "./ip.ts";
 import { NETLINK_SOCK_DIAG, NetlinkSocket } from "./netlink.ts";
 import { AF_INET, AF_INET6, NetlinkBody, structOf } from "./netlink_message.ts";

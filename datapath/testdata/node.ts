@@ -6,7 +6,7 @@
 import { assertEquals } from "@std/assert";
 import { BpfObject, type BpfProgram, RingBuffer, type VariableValue } from "../bpf/mod.ts";
 import { temporaryBpffs } from "../bpf/testdata/lab.ts";
-import { CLONE_NEWNET, setns, unshare } from "../ffi/libc.ts";
+import { CLONE_NEWNET, setns, unshare } from "../bpf/ffi/libc.ts";
 
 import { openMaps, type PilusMaps } from "../maps/mod.ts";
 import {

@@ -9,7 +9,7 @@
 import { type BpfMap, BpfObject, type MapDescriptor, TypedMap } from "../../datapath/bpf/mod.ts";
 import { attachCgroup, AttachType } from "../../datapath/bpf/mod.ts";
 import { temporaryBpffs } from "../../datapath/bpf/testdata/lab.ts";
-import { CLONE_NEWNET, unshare } from "../../datapath/ffi/libc.ts";
+import { CLONE_NEWNET, unshare } from "../../datapath/bpf/ffi/libc.ts";
 import { maps as descriptors } from "../../datapath/maps/generated.ts";
 import { setLink } from "../../datapath/net/link.ts";
 import { NetlinkSocket } from "../../datapath/net/netlink.ts";

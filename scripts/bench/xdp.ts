@@ -14,7 +14,7 @@ import {
   TypedMap,
 } from "../../datapath/bpf/mod.ts";
 import { temporaryBpffs } from "../../datapath/bpf/testdata/lab.ts";
-import { CLONE_NEWNET, unshare } from "../../datapath/ffi/libc.ts";
+import { CLONE_NEWNET, unshare } from "../../datapath/bpf/ffi/libc.ts";
 import { maps as descriptors, ServiceFlags } from "../../datapath/maps/generated.ts";
 import { addAddress } from "../../datapath/net/address.ts";
 import { parseCidr, parseIp } from "../../datapath/net/ip.ts";

@@ -1,7 +1,7 @@
 /** The connection table, shown and flushed. */
 
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
-import { monotonicNs } from "../../../datapath/ffi/libc.ts";
+import { monotonicNs } from "../../../datapath/bpf/ffi/libc.ts";
 import { type CtEntry, CtFlags, type CtKey } from "../../../datapath/maps/generated.ts";
 import { formatIp, formatSocketAddress } from "../../../datapath/net/ip.ts";
 import type { ConnectionView } from "../../api/views.ts";

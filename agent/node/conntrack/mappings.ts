@@ -1,7 +1,7 @@
 /** The rows of pilus_nat: connections that leave with an address of the node. */
 
 import type { TypedMap } from "../../../datapath/bpf/mod.ts";
-import { monotonicNs } from "../../../datapath/ffi/libc.ts";
+import { monotonicNs } from "../../../datapath/bpf/ffi/libc.ts";
 import { type NatEntry, NatFlags, type NatKey } from "../../../datapath/maps/generated.ts";
 import { formatIp, formatSocketAddress } from "../../../datapath/net/ip.ts";
 import type { MappingView } from "../../api/views.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { KernelError } from "../../../datapath/kernel_error.ts";
+import { KernelError } from "../../../datapath/bpf/kernel_error.ts";
 import { createVeth, listLinks } from "../../../datapath/net/link.ts";
 import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import { createNamespace, deleteNamespace, openNamespace } from "../../../datapath/net/netns.ts";

@@ -1,6 +1,6 @@
 /** The devices of endpoints in the kernel, on both sides: made, looked at, repaired and deleted. */
 
-import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
+import type { FileDescriptor } from "../../../datapath/bpf/ffi/libc.ts";
 import { deleteLink, listLinks, setLink } from "../../../datapath/net/link.ts";
 import { deleteIfThere, NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import {

@@ -1,8 +1,8 @@
 /** The kernel's side of an endpoint without BPF: veth pair, addresses, routes, neighbours. */
 
 import { createHash } from "node:crypto";
-import { isErrno } from "../../../datapath/kernel_error.ts";
-import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
+import { isErrno } from "../../../datapath/bpf/kernel_error.ts";
+import type { FileDescriptor } from "../../../datapath/bpf/ffi/libc.ts";
 import { addAddress, listAddresses } from "../../../datapath/net/address.ts";
 import {
   type Cidr,

@@ -1,6 +1,6 @@
 /** Network namespaces of pods, by the paths that the runtime gives. */
 
-import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
+import type { FileDescriptor } from "../../../datapath/bpf/ffi/libc.ts";
 import {
   inNamespace,
   namespaceCookie,

@@ -1,6 +1,6 @@
 /** Routes of the node's main table as the kernel's side of a reconciler. */
 
-import { isErrno } from "../../../datapath/kernel_error.ts";
+import { isErrno } from "../../../datapath/bpf/kernel_error.ts";
 import { formatCidr, formatIp, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import type { NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import { deleteRoute, listRoutes, replaceRoute, type Route } from "../../../datapath/net/route.ts";

@@ -1,6 +1,6 @@
 /** When an event was. */
 
-import { monotonicNs, realtimeNs } from "../../../datapath/ffi/libc.ts";
+import { monotonicNs, realtimeNs } from "../../../datapath/bpf/ffi/libc.ts";
 
 const SECOND = 1_000_000_000;
 

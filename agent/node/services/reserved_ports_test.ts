@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import type { FileDescriptor } from "../../../datapath/ffi/libc.ts";
+import type { FileDescriptor } from "../../../datapath/bpf/ffi/libc.ts";
 import {
   createNamespace,
   deleteNamespace,

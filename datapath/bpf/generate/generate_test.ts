@@ -92,7 +92,7 @@ Deno.test("generate.ts --check says when the module is not the object's", async 
     assertEquals(await run(path), [0, ""]);
     assertEquals(await run("--check", path), [0, ""]);
     assertEquals((await run())[0], 2);
-    assertEquals((await run("--nothing", path))[1].split("\n")[0], "Unknown option --nothing");
+    assertEquals((await run("--nothing", path))[1].split("\n")[0], "Unknown option '--nothing'");
     await assertRejects(() => Deno.stat(`${directory}/object.o`), Deno.errors.NotFound);
   } finally {
     Deno.removeSync(directory, { recursive: true });

@@ -1,7 +1,7 @@
 /** Programs on cgroups. */
 
-import { FileDescriptor } from "../../ffi/libc.ts";
-import { ERRNO } from "../../kernel_error.ts";
+import { FileDescriptor } from "../ffi/libc.ts";
+import { ERRNO } from "../kernel_error.ts";
 import type { BpfProgram } from "../program.ts";
 import { attachLink } from "./create.ts";
 import type { BpfLink } from "./link.ts";

@@ -1,7 +1,7 @@
 /** Filters of the clsact qdisc: how kernels before tcx (Linux 6.6) run tc programs. */
 
-import { libbpf } from "../../ffi/libbpf.ts";
-import { ERRNO } from "../../kernel_error.ts";
+import { libbpf } from "../ffi/libbpf.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { bpfError, checkBpf } from "../errors.ts";
 import type { BpfProgram } from "../program.ts";

@@ -1,8 +1,8 @@
 /** Links as the kernel makes them, and those that a pin keeps over restarts and upgrades. */
 
-import { FileDescriptor } from "../../ffi/libc.ts";
-import { bpf } from "../../ffi/syscall.ts";
-import { isErrno } from "../../kernel_error.ts";
+import { FileDescriptor } from "../ffi/libc.ts";
+import { bpf } from "../ffi/syscall.ts";
+import { isErrno } from "../kernel_error.ts";
 import { checkBpf } from "../errors.ts";
 import { unpin } from "../pin.ts";
 import type { BpfProgram } from "../program.ts";

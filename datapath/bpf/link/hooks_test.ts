@@ -1,8 +1,8 @@
 /** Each kind of hook: a program is attached, fires, and does no more when it is taken off. */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { bind, connect, geteuid, send, socket } from "../../ffi/libc.ts";
-import { KernelError } from "../../kernel_error.ts";
+import { bind, connect, geteuid, send, socket } from "../ffi/libc.ts";
+import { KernelError } from "../kernel_error.ts";
 import { u32, u64 } from "../codec.ts";
 import { LinkType } from "../constants.ts";
 import { BpfObject } from "../object.ts";

@@ -1,8 +1,8 @@
 /** Programs that walk over things of the kernel, and write about each what somebody reads. */
 
-import { FileDescriptor, read } from "../../ffi/libc.ts";
-import { NativeMemory } from "../../ffi/memory.ts";
-import { bpf } from "../../ffi/syscall.ts";
+import { FileDescriptor, read } from "../ffi/libc.ts";
+import { NativeMemory } from "../ffi/memory.ts";
+import { bpf } from "../ffi/syscall.ts";
 import { AttachType } from "../constants.ts";
 import { checkBpf } from "../errors.ts";
 import type { BpfMap } from "../map.ts";

@@ -1,8 +1,8 @@
 /** bpf links: what all attach types have in common but clsact and SK_MSG. */
 
-import { libbpf } from "../../ffi/libbpf.ts";
-import type { FileDescriptor } from "../../ffi/libc.ts";
-import { ERRNO } from "../../kernel_error.ts";
+import { libbpf } from "../ffi/libbpf.ts";
+import type { FileDescriptor } from "../ffi/libc.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType, LinkType } from "../constants.ts";
 import { bpfError, checkBpf } from "../errors.ts";
 import { linkFdById } from "../ids.ts";
@@ -23,6 +23,7 @@ const ATTACH_TYPES: Readonly<Record<number, number>> = {
 
 /** A bpf link: an attachment that is a descriptor and can be pinned. */
 export class BpfLink implements Attachment {
+  /** What it is of the attachments. */
   readonly kind = "link";
   readonly #fd: FileDescriptor;
   #pin: string | undefined;
@@ -65,6 +66,7 @@ export class BpfLink implements Attachment {
     this.#pin = path;
   }
 
+  /** Puts another program in the place of the one that is attached. Throws KernelError. */
   update(program: BpfProgram): void {
     const result = libbpf.bpf_link_update(this.fd, program.fd, null);
     checkBpf(

@@ -1,6 +1,6 @@
 /** Programs at hooks of netfilter (Linux 6.4). */
 
-import { ERRNO } from "../../kernel_error.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";

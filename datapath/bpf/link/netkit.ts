@@ -1,6 +1,6 @@
 /** Programs of netkit devices (Linux 6.7). */
 
-import { ERRNO } from "../../kernel_error.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";

@@ -1,7 +1,7 @@
 /** Programs of a network namespace: SK_LOOKUP and FLOW_DISSECTOR. */
 
-import { FileDescriptor } from "../../ffi/libc.ts";
-import { ERRNO } from "../../kernel_error.ts";
+import { FileDescriptor } from "../ffi/libc.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType, ProgramType } from "../constants.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";

@@ -1,8 +1,8 @@
 /** Programs at perf events: samples of a clock or a counter, and what other kinds of probe are made of. */
 
-import { FileDescriptor, ioctlNumber } from "../../ffi/libc.ts";
-import { perfEventOpen } from "../../ffi/syscall.ts";
-import { ERRNO, KernelError } from "../../kernel_error.ts";
+import { FileDescriptor, ioctlNumber } from "../ffi/libc.ts";
+import { perfEventOpen } from "../ffi/syscall.ts";
+import { ERRNO, KernelError } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { checkBpf } from "../errors.ts";
 import type { BpfProgram } from "../program.ts";

@@ -1,6 +1,6 @@
 /** SK_MSG programs on maps of sockets. */
 
-import { libbpf } from "../../ffi/libbpf.ts";
+import { libbpf } from "../ffi/libbpf.ts";
 import { AttachType } from "../constants.ts";
 import { checkBpf } from "../errors.ts";
 import type { BpfMap } from "../map.ts";

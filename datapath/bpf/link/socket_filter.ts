@@ -1,6 +1,6 @@
 /** SOCKET_FILTER programs on sockets of this process. */
 
-import { setsockopt } from "../../ffi/libc.ts";
+import { setsockopt } from "../ffi/libc.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 
 /** include/uapi/asm-generic/socket.h. */

@@ -1,6 +1,6 @@
 /** Maps that are tables of functions of the kernel, as those of a congestion control. */
 
-import { ERRNO } from "../../kernel_error.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType, MapFlag, MapType } from "../constants.ts";
 import type { BpfMap } from "../map.ts";
 import { createLink } from "./create.ts";

@@ -1,6 +1,6 @@
 /** C strings and numbers outside the heap, for kernel structures that hold their addresses. */
 
-import { cstring, NativeMemory } from "../../ffi/memory.ts";
+import { cstring, NativeMemory } from "../ffi/memory.ts";
 
 /** Strings one after the other, valid until disposed of. */
 export interface StringTable extends Disposable {

@@ -1,6 +1,6 @@
 /** tc programs on devices: by tcx links, or as filters of clsact where the kernel has no tcx. */
 
-import { ERRNO } from "../../kernel_error.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { features } from "../features.ts";
 import { type BpfProgram, requireType } from "../program.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { KernelError } from "../../kernel_error.ts";
+import { KernelError } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { features } from "../features.ts";
 import { BpfObject } from "../object.ts";

@@ -1,6 +1,6 @@
 /** Programs at the kernel's tracepoints, with the fields that tracefs describes. */
 
-import { ERRNO, KernelError } from "../../kernel_error.ts";
+import { ERRNO, KernelError } from "../kernel_error.ts";
 import { exists } from "../exists.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import type { BpfLink } from "./link.ts";

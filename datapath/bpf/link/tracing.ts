@@ -3,7 +3,7 @@
  * fmod_ret, tp_btf, LSM, and freplace of a function of another program.
  */
 
-import { ERRNO } from "../../kernel_error.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import { createLink } from "./create.ts";

@@ -1,6 +1,6 @@
 /** Programs at the beginning and the end of functions of programs and libraries. */
 
-import { ERRNO } from "../../kernel_error.ts";
+import { ERRNO } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { functionOffset } from "../elf.ts";
 import { type BpfProgram, requireType } from "../program.ts";

@@ -1,6 +1,6 @@
 /** XDP programs on devices. */
 
-import { ERRNO, isErrno } from "../../kernel_error.ts";
+import { ERRNO, isErrno } from "../kernel_error.ts";
 import { AttachType, XdpFlag } from "../constants.ts";
 import { type BpfProgram, requireType } from "../program.ts";
 import { attachLink } from "./create.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { KernelError } from "../../kernel_error.ts";
+import { KernelError } from "../kernel_error.ts";
 import { AttachType } from "../constants.ts";
 import { BpfObject } from "../object.ts";
 import { compile } from "../testdata/build.ts";

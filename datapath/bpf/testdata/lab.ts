@@ -1,6 +1,6 @@
 /** Throw-away surroundings for tests: a bpffs, a veth pair and a cgroup, all gone when disposed. */
 
-import { mount, umount } from "../../ffi/libc.ts";
+import { mount, umount } from "../ffi/libc.ts";
 
 export interface Temporary extends Disposable {
   readonly path: string;

@@ -1,6 +1,6 @@
 /** The load balancer as the kernel has it, and where a flow would go. */
 
-import { monotonicNs } from "../../../../datapath/ffi/libc.ts";
+import { monotonicNs } from "../../../../datapath/bpf/ffi/libc.ts";
 import { formatCidr, formatIp, tryParseIp } from "../../../../datapath/net/ip.ts";
 import { inNamespace, namespaceCookie, openNamespace } from "../../../../datapath/net/netns.ts";
 import { kernelBackends, kernelFrontends, kernelTables } from "./kernel_view.ts";

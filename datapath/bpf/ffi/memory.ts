@@ -1,4 +1,4 @@
-/** Memory that FFI owns, C strings and pointers. Nothing above datapath/ffi sees a pointer. */
+/** Memory that FFI owns, C strings and pointers. Nothing above this folder sees a pointer. */
 
 const libc = Deno.dlopen("libc.so.6", {
   calloc: { parameters: ["usize", "usize"], result: "pointer" },

@@ -4,7 +4,7 @@
  * errno on failure; calls that give a pointer return null and set errno.
  */
 
-import { openLibbpf } from "./library.ts";
+import { openLibbpf } from "../libbpf.ts";
 
 const SYMBOLS = {
   libbpf_set_print: { parameters: ["pointer"], result: "pointer" },

@@ -3,7 +3,7 @@
 import { ERRNO, KernelError } from "./kernel_error.ts";
 import { dupFd, errno } from "./ffi/libc.ts";
 import { cstring } from "./ffi/memory.ts";
-import { withLibbpfLog } from "./ffi/libbpf_log.ts";
+import { LibbpfLog, withLibbpfLog } from "./ffi/libbpf_log.ts";
 import { libbpf, pointers, readCstring } from "./ffi/libbpf.ts";
 import type { Btf } from "./btf.ts";
 import type { BtfValue } from "./btf_value.ts";
@@ -25,11 +25,6 @@ export type VariableValue = BtfValue | Uint8Array;
 export interface OpenOptions {
   /** How errors and the kernel call it. @default {the path's last part without suffix, or "object"} */
   name?: string;
-  /**
-   * Whether errors have libbpf's own words, which it gives to a callback of the whole process: no other
-   * thread may use libbpf while the object is opened or loaded, or the process ends. @default {false}
-   */
-  explain?: boolean;
 }
 
 /**
@@ -41,7 +36,6 @@ export class BpfObject implements Disposable {
   readonly name: string;
   /** The object's types; void alone when it was compiled without `-g`. */
   readonly btf: Btf;
-  readonly #explain: boolean;
   #object: Deno.PointerValue;
   #maps = new Map<string, Deno.PointerObject>();
   #programs = new Map<string, Deno.PointerObject>();
@@ -53,12 +47,11 @@ export class BpfObject implements Disposable {
   // libbpf keeps pointers into it
   #file: Uint8Array<ArrayBuffer>;
 
-  private constructor(file: Uint8Array<ArrayBuffer>, name: string, explain: boolean) {
+  private constructor(file: Uint8Array<ArrayBuffer>, name: string) {
     this.name = name;
-    this.#explain = explain;
     this.#file = file;
     let code = 0;
-    const { result, warnings } = this.#call(() => {
+    const { result, warnings } = withLibbpfLog(() => {
       const object = openMemory(file, name);
       if (object === null) code = errno();
       return object;
@@ -77,11 +70,6 @@ export class BpfObject implements Disposable {
       this[Symbol.dispose]();
       throw error;
     }
-  }
-
-  /** Calls libbpf, with its warnings where they are wanted. */
-  #call<T>(work: () => T): { result: T; warnings: string[] } {
-    return this.#explain ? withLibbpfLog(work) : { result: work(), warnings: [] };
   }
 
   #findParts(): void {
@@ -103,7 +91,7 @@ export class BpfObject implements Disposable {
   /** Opens an ELF file, given as its path or its bytes. Nothing reaches the kernel before `load()`. */
   static open(
     source: string | Uint8Array,
-    { name, explain = false }: OpenOptions = {},
+    { name }: OpenOptions = {},
   ): BpfObject {
     const file = typeof source === "string"
       ? Deno.readFileSync(source)
@@ -111,7 +99,7 @@ export class BpfObject implements Disposable {
     const fromPath = typeof source === "string"
       ? source.slice(source.lastIndexOf("/") + 1).replace(/(\.bpf)?\.o$/, "")
       : "object";
-    return new BpfObject(file, name ?? fromPath, explain);
+    return new BpfObject(file, name ?? fromPath);
   }
 
   /** Names of the programs in the file. */
@@ -256,7 +244,7 @@ export class BpfObject implements Disposable {
    */
   load(): this {
     using logs = this.#prepareLogs();
-    const { result, warnings } = this.#call(() => libbpf.bpf_object__load(this.#object));
+    const { result, warnings } = withLibbpfLog(() => libbpf.bpf_object__load(this.#object));
     if (result < 0) throw logs.error(result, warnings);
     return this;
   }
@@ -268,14 +256,16 @@ export class BpfObject implements Disposable {
   async loadElsewhere(): Promise<this> {
     using logs = this.#prepareLogs();
     const object = this.#object;
+    const log = new LibbpfLog();
     this.#loading = true;
     const result = await libbpf.load_elsewhere(object);
     this.#loading = false;
+    log[Symbol.dispose]();
     if (this.#object === null) {
       libbpf.bpf_object__close(object);
       throw new TypeError(`Cannot load object ${this.name}: disposed meanwhile`);
     }
-    if (result < 0) throw logs.error(result, []);
+    if (result < 0) throw logs.error(result, log.lines);
     return this;
   }
 

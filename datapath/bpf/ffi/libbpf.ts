@@ -101,7 +101,10 @@ const SYMBOLS = {
 
 /** libbpf, silent: what it would print, KernelError says. */
 export const libbpf = openLibbpf(SYMBOLS).symbols;
-libbpf.libbpf_set_print(null);
+
+// abs(3) for its print function, which takes the level first: libbpf 1.1 may call it while another thread
+// sets it to null
+libbpf.libbpf_set_print(Deno.dlopen("libc.so.6", { abs: { type: "pointer" } }).symbols.abs);
 
 /** The C string at `pointer`, or "" for null. */
 export function readCstring(pointer: Deno.PointerValue): string {

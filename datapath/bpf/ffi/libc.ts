@@ -312,7 +312,7 @@ export function statfsRoom(path: string): number | undefined {
 }
 
 /** Protections of mmap(2). */
-export const PROT_READ = 1, PROT_WRITE = 2;
+export const PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
 
 /** A shared mapping of a descriptor, unmapped on dispose. Nothing may touch `buffer` after that. */
 export class Mapping implements Disposable {

@@ -43,8 +43,8 @@ static __always_inline int called(int result)
 		return called(result);                                                             \
 	}
 
-PROGRAM("kprobe/bpf_fentry_test1", on_kprobe, 0)
-PROGRAM("kretprobe/bpf_fentry_test1", on_kretprobe, 0)
+PROGRAM("kprobe/do_unlinkat", on_kprobe, 0)
+PROGRAM("kretprobe/do_unlinkat", on_kretprobe, 0)
 PROGRAM("kprobe.multi", on_kprobe_multi, 0)
 PROGRAM("uprobe", on_uprobe, 0)
 PROGRAM("uretprobe", on_uretprobe, 0)
@@ -62,6 +62,10 @@ PROGRAM("flow_dissector", on_flow_dissector, 0)
 PROGRAM("netfilter", on_netfilter, 1)
 PROGRAM("netkit/primary", on_netkit, -1)
 PROGRAM("socket", on_socket, 0)
+PROGRAM("xdp", on_xdp, 2)
+PROGRAM("tc", on_tc, -1)
+PROGRAM("cgroup_skb/egress", on_cgroup_skb, 1)
+PROGRAM("cgroup/connect4", on_connect4, 1)
 PROGRAM("sk_skb/stream_verdict", on_stream, 1)
 
 __noinline int replaced(struct xdp_md *ctx)

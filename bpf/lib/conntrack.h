@@ -27,22 +27,25 @@ enum ct_flags {
 	CT_REMAPPED = 16,      /* and its source port is remapped; see port_conflict.h */
 };
 
-/* Index of the per-direction fields: 0 from the initiator, 1 to it. */
+/*
+ * Index of the per-direction fields: 0 from the initiator, 1 to it. What each packet needs comes
+ * first: it lies behind the key, in two or three cache lines with it.
+ */
 struct ct_entry {
-	__u64 expires; /* CLOCK_MONOTONIC, ns */
+	__u64 expires;		  /* CLOCK_MONOTONIC, ns */
+	__u32 initiator_revision; /* of its egress policy; 0 when it is no endpoint of this node */
+	__u32 responder_revision; /* of its ingress policy; 0 likewise */
+	__u16 flags;		  /* enum ct_flags */
+	__u8 tcp_flags[2];	  /* seen */
+	__u32 acknowledged[2]; /* by TCP packets of that direction; with TCP_ACK in `tcp_flags` */
+	__u32 share;	       /* whose row it is: of pilus_shares */
 	__u64 packets[2];
 	__u64 bytes[2];
 	__u32 initiator_identity;
 	__u32 responder_identity;
-	__u32 initiator_revision; /* of its egress policy; 0 when it is no endpoint of this node */
-	__u32 responder_revision; /* of its ingress policy; 0 likewise */
-	struct address frontend;  /* with CT_SERVICE: the address that the initiator connected to */
+	struct address frontend; /* with CT_SERVICE: the address that the initiator connected to */
 	__be16 frontend_port;
-	__u16 flags;	   /* enum ct_flags */
-	__u8 tcp_flags[2]; /* seen */
-	__u8 pad[2];
-	__u32 acknowledged[2]; /* by TCP packets of that direction; with TCP_ACK in `tcp_flags` */
-	__u32 share;	       /* whose row it is: of pilus_shares */
+	__u8 pad[6];
 };
 
 struct {

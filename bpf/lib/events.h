@@ -82,13 +82,18 @@ enum metric_direction {
 	METRIC_DIRECTIONS = 2,
 };
 
-/* Index: enum drop_reason * METRIC_DIRECTIONS + enum metric_direction. */
+/* Index: enum metric_direction. */
+struct metrics {
+	struct metric direction[METRIC_DIRECTIONS];
+};
+
+/* Index: enum drop_reason. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, REASON_MAX *METRIC_DIRECTIONS);
+	__uint(max_entries, REASON_MAX);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__type(key, __u32);
-	__type(value, struct metric);
+	__type(value, struct metrics);
 } pilus_metrics SEC(".maps");
 
 /* Events lost because the ring buffer was full. Index: enum event_type. */
@@ -100,15 +105,25 @@ struct {
 	__type(value, __u64);
 } pilus_lost SEC(".maps");
 
+static __always_inline struct metrics *metrics_of(__u32 reason)
+{
+	__u32 index = reason & (REASON_MAX - 1);
+
+	return bpf_map_lookup_elem(&pilus_metrics, &index);
+}
+
+static __always_inline void add_packet(struct metrics *m, __u32 direction, __u32 length)
+{
+	m->direction[direction & 1].packets++;
+	m->direction[direction & 1].bytes += length;
+}
+
 static __always_inline void count(__u32 reason, __u32 direction, __u32 length)
 {
-	__u32 index = (reason & (REASON_MAX - 1)) * METRIC_DIRECTIONS + (direction & 1);
-	struct metric *m = bpf_map_lookup_elem(&pilus_metrics, &index);
+	struct metrics *m = metrics_of(reason);
 
-	if (m) {
-		m->packets++;
-		m->bytes += length;
-	}
+	if (m)
+		add_packet(m, direction, length);
 }
 
 /* The fields of an event besides the packet's own. */

@@ -19,6 +19,18 @@ static __always_inline bool needs_masquerade(const struct pod_egress *e)
 	return identity < IDENTITY_CLUSTER_MIN || identity >= IDENTITY_SCOPE_LOCAL;
 }
 
+/* Counts a packet from a pod, of which `to_pod` says that it is to one of this node. */
+static __always_inline void count_forwarded(__u32 length, bool to_pod)
+{
+	struct metrics *m = metrics_of(REASON_FORWARDED);
+
+	if (!m)
+		return;
+	add_packet(m, METRIC_EGRESS, length);
+	if (to_pod)
+		add_packet(m, METRIC_INGRESS, length);
+}
+
 /* Returns STEP_DONE or a negative drop reason. */
 static __always_inline int forward_egress(struct __sk_buff *skb, struct packet *p,
 					  struct pod_egress *e)
@@ -31,11 +43,9 @@ static __always_inline int forward_egress(struct __sk_buff *skb, struct packet *
 		if (verdict)
 			return verdict;
 	}
-	count(REASON_FORWARDED, METRIC_EGRESS, skb->len);
-	if (e->ends.destination) {
-		count(REASON_FORWARDED, METRIC_INGRESS, skb->len);
+	count_forwarded(skb->len, e->ends.destination);
+	if (e->ends.destination)
 		return step_done(e, forward_to_endpoint(skb, e->ends.destination));
-	}
 	if (e->ends.destination_identity == IDENTITY_HOST)
 		return step_done(e, TC_ACT_OK);
 	if (e->to && (e->to->flags & IPCACHE_TUNNEL) && routing_mode == ROUTING_VXLAN) {

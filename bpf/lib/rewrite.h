@@ -60,13 +60,22 @@ static __always_inline int write_address(struct __sk_buff *skb, __u16 l3, __u8 f
 	return bpf_skb_store_bytes(skb, offset, to->bytes, 16, 0) ? DROP(WRITE_ERROR) : 0;
 }
 
+/* The ones' complement sum of an address, not folded. */
+static __always_inline __u64 address_sum(const struct address *a)
+{
+	return (__u64)WORD(a, 0) + WORD(a, 1) + WORD(a, 2) + WORD(a, 3);
+}
+
 /* The checksum at `at` follows a changed address that its pseudo header (or payload) holds. */
 static __always_inline int fix_checksum_address(struct __sk_buff *skb, __u32 at,
 						const struct address *from,
 						const struct address *to, __u64 flags)
 {
-	__s64 diff = bpf_csum_diff((__be32 *)from->bytes, 16, (__be32 *)to->bytes, 16, 0);
+	/* 4 * (2^32 - 1) keeps it positive and is 0 in that arithmetic */
+	__u64 diff = address_sum(to) + 4ULL * 0xffffffff - address_sum(from);
 
+	diff = (diff & 0xffffffff) + (diff >> 32);
+	diff = (diff & 0xffffffff) + (diff >> 32);
 	return bpf_l4_csum_replace(skb, at, 0, diff, flags) ? DROP(WRITE_ERROR) : 0;
 }
 

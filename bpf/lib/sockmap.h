@@ -154,12 +154,11 @@ static __always_inline struct ct_entry *sock_state_ct(const struct sock_state *s
 
 static __always_inline void count_messages(__u32 direction, const struct sock_state *state)
 {
-	__u32 index = REASON_FORWARDED * METRIC_DIRECTIONS + direction;
-	struct metric *m = bpf_map_lookup_elem(&pilus_metrics, &index);
+	struct metrics *m = metrics_of(REASON_FORWARDED);
 
 	if (m) {
-		m->packets += state->packets;
-		m->bytes += state->bytes;
+		m->direction[direction & 1].packets += state->packets;
+		m->direction[direction & 1].bytes += state->bytes;
 	}
 }
 

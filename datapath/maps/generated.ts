@@ -226,54 +226,54 @@ export const ConnectionStatus = {
 /** struct ct_entry, 96 bytes. */
 export interface CtEntry {
   expires: bigint;
-  packets: [bigint, bigint];
-  bytes: [bigint, bigint];
-  initiatorIdentity: number;
-  responderIdentity: number;
   initiatorRevision: number;
   responderRevision: number;
-  frontend: Uint8Array;
-  frontendPort: number;
   flags: number;
   tcpFlags: Uint8Array;
   acknowledged: [number, number];
   share: number;
+  packets: [bigint, bigint];
+  bytes: [bigint, bigint];
+  initiatorIdentity: number;
+  responderIdentity: number;
+  frontend: Uint8Array;
+  frontendPort: number;
 }
 
 export const ctEntry: Codec<CtEntry> = {
   size: 96,
   encode(view, offset, value) {
     view.setBigUint64(offset, value.expires, true);
-    view.setBigUint64(offset + 8, value.packets[0], true);
-    view.setBigUint64(offset + 16, value.packets[1], true);
-    view.setBigUint64(offset + 24, value.bytes[0], true);
-    view.setBigUint64(offset + 32, value.bytes[1], true);
-    view.setUint32(offset + 40, value.initiatorIdentity, true);
-    view.setUint32(offset + 44, value.responderIdentity, true);
-    view.setUint32(offset + 48, value.initiatorRevision, true);
-    view.setUint32(offset + 52, value.responderRevision, true);
-    writeBytes(view, offset + 56, 16, value.frontend);
-    view.setUint16(offset + 72, value.frontendPort, false);
-    view.setUint16(offset + 74, value.flags, true);
-    writeBytes(view, offset + 76, 2, value.tcpFlags);
-    view.setUint32(offset + 80, value.acknowledged[0], true);
-    view.setUint32(offset + 84, value.acknowledged[1], true);
-    view.setUint32(offset + 88, value.share, true);
+    view.setUint32(offset + 8, value.initiatorRevision, true);
+    view.setUint32(offset + 12, value.responderRevision, true);
+    view.setUint16(offset + 16, value.flags, true);
+    writeBytes(view, offset + 18, 2, value.tcpFlags);
+    view.setUint32(offset + 20, value.acknowledged[0], true);
+    view.setUint32(offset + 24, value.acknowledged[1], true);
+    view.setUint32(offset + 28, value.share, true);
+    view.setBigUint64(offset + 32, value.packets[0], true);
+    view.setBigUint64(offset + 40, value.packets[1], true);
+    view.setBigUint64(offset + 48, value.bytes[0], true);
+    view.setBigUint64(offset + 56, value.bytes[1], true);
+    view.setUint32(offset + 64, value.initiatorIdentity, true);
+    view.setUint32(offset + 68, value.responderIdentity, true);
+    writeBytes(view, offset + 72, 16, value.frontend);
+    view.setUint16(offset + 88, value.frontendPort, false);
   },
   decode: (view, offset) => ({
     expires: view.getBigUint64(offset, true),
-    packets: [view.getBigUint64(offset + 8, true), view.getBigUint64(offset + 16, true)],
-    bytes: [view.getBigUint64(offset + 24, true), view.getBigUint64(offset + 32, true)],
-    initiatorIdentity: view.getUint32(offset + 40, true),
-    responderIdentity: view.getUint32(offset + 44, true),
-    initiatorRevision: view.getUint32(offset + 48, true),
-    responderRevision: view.getUint32(offset + 52, true),
-    frontend: readBytes(view, offset + 56, 16),
-    frontendPort: view.getUint16(offset + 72, false),
-    flags: view.getUint16(offset + 74, true),
-    tcpFlags: readBytes(view, offset + 76, 2),
-    acknowledged: [view.getUint32(offset + 80, true), view.getUint32(offset + 84, true)],
-    share: view.getUint32(offset + 88, true),
+    initiatorRevision: view.getUint32(offset + 8, true),
+    responderRevision: view.getUint32(offset + 12, true),
+    flags: view.getUint16(offset + 16, true),
+    tcpFlags: readBytes(view, offset + 18, 2),
+    acknowledged: [view.getUint32(offset + 20, true), view.getUint32(offset + 24, true)],
+    share: view.getUint32(offset + 28, true),
+    packets: [view.getBigUint64(offset + 32, true), view.getBigUint64(offset + 40, true)],
+    bytes: [view.getBigUint64(offset + 48, true), view.getBigUint64(offset + 56, true)],
+    initiatorIdentity: view.getUint32(offset + 64, true),
+    responderIdentity: view.getUint32(offset + 68, true),
+    frontend: readBytes(view, offset + 72, 16),
+    frontendPort: view.getUint16(offset + 88, false),
   }),
 };
 
@@ -1773,9 +1773,19 @@ export const maps = {
   pilus_metrics: {
     name: "pilus_metrics",
     type: 6,
-    maxEntries: 512,
+    maxEntries: 256,
     key: u32,
-    value: perCpu(metric),
+    value: perCpu({
+      size: 32,
+      encode: (view: DataView, offset: number, value: [Metric, Metric]) => {
+        metric.encode(view, offset, value[0]);
+        metric.encode(view, offset + 16, value[1]);
+      },
+      decode: (
+        view: DataView,
+        offset: number,
+      ): [Metric, Metric] => [metric.decode(view, offset), metric.decode(view, offset + 16)],
+    }),
   },
   pilus_namespaces: {
     name: "pilus_namespaces",

@@ -470,9 +470,9 @@ export class TestNode implements Disposable {
 
   /** What `enum drop_reason` counts: packets in each direction. */
   counted(reason: number): { ingress: number; egress: number } {
-    const sum = (index: number) =>
-      (this.maps.pilus_metrics.get(index) ?? []).reduce((n, m) => n + Number(m.packets), 0);
-    return { ingress: sum(reason * 2), egress: sum(reason * 2 + 1) };
+    const perCpu = this.maps.pilus_metrics.get(reason) ?? [];
+    const sum = (at: number) => perCpu.reduce((n, m) => n + Number(m[at]!.packets), 0);
+    return { ingress: sum(0), egress: sum(1) };
   }
 
   /** The row of the connection between two address-port pairs, given in either order. */

@@ -107,9 +107,7 @@ export class Shortages implements Disposable {
 
   /** Of both directions and all CPUs. */
   #packets(reason: number): number {
-    return [0, 1].flatMap((direction) =>
-      this.#maps.pilus_metrics.get(reason << 1 | direction) ?? []
-    )
+    return (this.#maps.pilus_metrics.get(reason) ?? []).flat()
       .reduce((sum, { packets }) => sum + Number(packets), 0);
   }
 

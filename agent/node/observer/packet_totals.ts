@@ -13,10 +13,15 @@ export interface PacketTotal {
 
 /** Everything that was counted at least once. */
 export function packetTotals({ pilus_metrics }: Pick<PilusMaps, "pilus_metrics">): PacketTotal[] {
-  return [...pilus_metrics.entries()].map(([index, perCpu]) => ({
-    reason: index >> 1,
-    direction: DIRECTION_NAMES[index & 1]!,
-    packets: Number(perCpu.reduce((sum, { packets }) => sum + packets, 0n)),
-    bytes: Number(perCpu.reduce((sum, { bytes }) => sum + bytes, 0n)),
-  })).filter(({ packets }) => packets > 0);
+  return [...pilus_metrics.entries()].flatMap(([reason, perCpu]) =>
+    DIRECTION_NAMES.map((name, at) => {
+      const counts = perCpu.map((directions) => directions[at]!);
+      return {
+        reason,
+        direction: name,
+        packets: Number(counts.reduce((sum, { packets }) => sum + packets, 0n)),
+        bytes: Number(counts.reduce((sum, { bytes }) => sum + bytes, 0n)),
+      };
+    })
+  ).filter(({ packets }) => packets > 0);
 }

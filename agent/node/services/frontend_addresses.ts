@@ -14,7 +14,7 @@ export interface FrontendAddress {
 
 const LOOPBACKS = ["127.0.0.1", "::1"].map(parseIp);
 /** The address of rows that reserve a port: no packet goes there. */
-const NO_ADDRESS = new Uint8Array(16);
+export const NO_ADDRESS = new Uint8Array(16);
 
 export function clusterIps({ spec }: Service): string[] {
   const given = spec.clusterIPs?.length ? spec.clusterIPs : [spec.clusterIP ?? ""];

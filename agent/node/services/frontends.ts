@@ -106,7 +106,7 @@ export function deriveFrontends(inputs: FrontendInputs, options: FrontendOptions
           `${ownerName(owner)}, which is older or has the name before; change one`,
       },
   });
-  const checks = deriveHealthChecks(inputs, {
+  const checks = deriveHealthChecks({ ...inputs, frontends }, {
     frontendsOf: (service) => builder.ofService(service).rows,
     precedence,
     output: healthChecks,

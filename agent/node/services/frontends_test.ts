@@ -343,6 +343,34 @@ Deno.test("deriveFrontends(): a health check port that two services claim is of 
   }
 });
 
+Deno.test("deriveFrontends(): a health check port that is a node port is told, and none while it is", async () => {
+  const { Service, services, problems } = derived();
+  Service.set(service("checked", {
+    clusterIP: "10.96.0.1",
+    externalIPs: ["198.51.100.1"],
+    externalTrafficPolicy: "Local",
+    healthCheckNodePort: 30080,
+  }));
+  for (
+    const [type, told] of [["NodePort", true], ["ClusterIP", false], ["NodePort", true]] as const
+  ) {
+    const ports = [{ port: 80, ...(type === "NodePort" && { nodePort: 30080 }) }];
+    Service.set(service("other", { clusterIP: "10.96.0.2", type, ports }));
+    await settled();
+    assertEquals(services.healthChecks.rows().map(({ port }) => port), told ? [] : [30080]);
+    assertEquals(
+      problems(),
+      told
+        ? [
+          "Service demo/checked: healthCheckNodePort 30080 is a node port of Service demo/other, " +
+          "which gets its connections: balancers learn nothing of this node; change one",
+        ]
+        : [],
+    );
+  }
+  services[Symbol.dispose]();
+});
+
 Deno.test("deriveFrontends(): what two claim is the elder's, then by name, whichever came first", async () => {
   const old = "2026-01-01T00:00:00Z", young = "2026-01-01T01:30:00+01:00";
   const cases: [a: string | undefined, b: string | undefined, owner: string][] = [

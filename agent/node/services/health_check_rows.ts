@@ -9,7 +9,8 @@ import type { Service } from "../../kubernetes/resources.ts";
 import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
 import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import { chosenBackends } from "./backend_choice.ts";
-import type { Frontend } from "./frontend.ts";
+import { type Frontend, frontendKey } from "./frontend.ts";
+import { NO_ADDRESS } from "./frontend_addresses.ts";
 import type { HealthCheck } from "./health_checks.ts";
 import { selects } from "./port_backends.ts";
 import { sliceOwners } from "./service_index.ts";
@@ -19,6 +20,7 @@ type HealthCheckInputs = Pick<ResourceTables, "Service" | "EndpointSlice" | "Nod
   addresses: Table<RemoteAddress>;
   nodes: Table<ClusterNode>;
   nodeAddresses: Table<OwnAddress>;
+  frontends: Table<Frontend>;
 };
 
 /** Options for {@linkcode deriveHealthChecks}. */
@@ -40,9 +42,14 @@ function isChecked({ spec }: Service): boolean {
  * frontends: another service may have those, and this one's backends count all the same.
  */
 export function deriveHealthChecks(
-  { Service: services, EndpointSlice, Node, addresses, nodes, nodeAddresses }: HealthCheckInputs,
+  inputs: HealthCheckInputs,
   { frontendsOf, precedence, output, problems }: HealthCheckOptions,
 ): Disposable {
+  const { Service: services, EndpointSlice, Node, addresses, nodes, nodeAddresses, frontends } =
+    inputs;
+  /** The node port that the packets of a health check's port are for. */
+  const nodePort = (port: number) =>
+    frontends.get(frontendKey({ address: NO_ADDRESS, port, protocol: "TCP" }));
   /** Keys of the few services that have one. */
   const checked = new Set<string>();
   const all = () => checked;
@@ -62,6 +69,15 @@ export function deriveHealthChecks(
           const service = services.get(key); // it may be gone, and that not be known here yet
           return service && [...rowsOf(change)].some((row) => selects(service, row));
         })),
+      groupInput(frontends, (change) => {
+        const ports = [...rowsOf(change)].filter(({ kind }) => kind === "Reserved")
+          .map(({ port }) => port);
+        return ports.length === 0
+          ? []
+          : checked.values().filter((key) =>
+            ports.includes(services.get(key)?.spec.healthCheckNodePort ?? 0)
+          );
+      }),
       groupInput(nodes, all),
       groupInput(nodeAddresses, all),
       groupInput(Node, all),
@@ -87,6 +103,18 @@ export function deriveHealthChecks(
         }
       }
       const { namespace, name } = service.metadata;
+      const other = nodePort(port);
+      if (other) {
+        return {
+          rows: [],
+          problems: [{
+            source: `Service ${namespace}/${name}`,
+            message: `healthCheckNodePort ${port} is a node port of Service ` +
+              `${other.namespace}/${other.name}, which gets its connections: balancers learn nothing ` +
+              "of this node; change one",
+          }],
+        };
+      }
       return { rows: [{ namespace, name, port, localEndpoints: pods.size }] };
     },
   });

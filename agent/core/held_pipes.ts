@@ -4,8 +4,6 @@
  * started or ended. While one has a pipe open itself, no opening of it waits.
  */
 
-import { join } from "@std/path";
-
 /** Pipes that are held of one directory: each takes a descriptor. */
 const MAX_PIPES = 64;
 
@@ -46,7 +44,7 @@ function* pipesBelow(directory: string): Generator<string> {
     entries = [...Deno.readDirSync(directory)];
   } catch { /* who reads its files says so */ }
   for (const { name, isFile, isDirectory } of entries) {
-    const path = join(directory, name);
+    const path = `${directory}/${name}`;
     if (isDirectory) yield* pipesBelow(path);
     else if (!isFile && isPipe(path)) yield path;
   }

@@ -3,7 +3,7 @@
  * (kernel: Documentation/bpf/ringbuf.rst).
  */
 
-import { Mapping, pageSize, PROT_READ, PROT_WRITE } from "./ffi/libc.ts";
+import { Mapping, pageSize, pollHere, PROT_READ, PROT_WRITE } from "./ffi/libc.ts";
 import type { Codec } from "./codec.ts";
 import { MapType } from "./constants.ts";
 import type { BpfMap } from "./map.ts";
@@ -155,6 +155,15 @@ export class RingBuffer implements Disposable {
     } finally {
       if (this.#wait === wait) this.#wait = undefined;
     }
+  }
+
+  /**
+   * As `wait`, and stops this thread meanwhile: for a worker that only reads, which records reach sooner
+   * than by a promise. Interruptions end it, too.
+   */
+  waitSync(timeoutMs: number): boolean {
+    this.#requireOpen();
+    return pollHere(this.#map.fd, Math.ceil(Math.min(Math.max(timeoutMs, 0), 1e9)) || 0);
   }
 
   /**

@@ -68,6 +68,20 @@ Deno.test("RingBuffer.wait() ends by a record, by time and by dispose", async ()
   assertThrows(() => ring.drain(() => {}), TypeError, "disposed");
 });
 
+Deno.test("RingBuffer.waitSync() ends by a record or by time", () => {
+  using object = BpfObject.open(sample);
+  object.setAutoload(["tc_verdict"]);
+  object.load();
+  using program = object.program("tc_verdict");
+  using ring = new RingBuffer(object.map("events"));
+  assertEquals(ring.waitSync(1), false);
+  program.testRun({ data: packet });
+  assertEquals(ring.waitSync(60_000), true);
+  assertEquals(ring.drain(() => {}), 1);
+  ring[Symbol.dispose]();
+  assertThrows(() => ring.waitSync(1), TypeError, "disposed");
+});
+
 Deno.test("RingBuffer.records() gives what comes, until it is told to stop", async () => {
   using object = BpfObject.open(sample).load();
   using fill = object.program("tc_fill");

@@ -40,6 +40,7 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   malloc_trim: { parameters: ["usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   poll: { parameters: ["pointer", "u64", "i32"], result: "i32", nonblocking: true },
+  poll_here: { name: "poll", parameters: ["buffer", "u64", "i32"], result: "i32" },
   recv_elsewhere: {
     name: "recv",
     parameters: ["i32", "pointer", "usize", "i32"],
@@ -362,6 +363,13 @@ export function poll(
   timeoutMs: number,
 ): Promise<number> {
   return c.poll(pollfds, BigInt(count), timeoutMs);
+}
+
+/** poll(2) of one descriptor on this thread: whether it is readable before the time is over. */
+export function pollHere(fd: number, timeoutMs: number): boolean {
+  const POLLIN = 1;
+  const pollfd = new Int32Array([fd, POLLIN]);
+  return c.poll_here(pollfd, 1n, timeoutMs) > 0;
 }
 
 /** A second descriptor of the same thing, close-on-exec. */

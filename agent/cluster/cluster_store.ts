@@ -30,6 +30,8 @@ export interface ClusterStore extends IdentityAllocator, AsyncDisposable {
   readonly endpoints: Target<PublishedEndpoint>;
   /** Resolves when the tables are complete. */
   start(): Promise<void>;
+  /** What of its tables may not be so by now, since when and why; undefined when all is. */
+  staleness?(): string | undefined;
 }
 
 export function remoteAddressTable(name = "remote-addresses"): Table<RemoteAddress> {

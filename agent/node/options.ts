@@ -70,6 +70,12 @@ export const OPTIONS = {
     placeholder: "URL",
     default: [],
   }),
+  clusterStore: choice(["files", "kubernetes"], {
+    name: "cluster-store",
+    summary: "Where nodes tell each other of pods and identities: in the directory of manifests, " +
+      "which they then share, or as objects of the API server",
+    default: "files",
+  }),
   stateDir: text({
     name: "state-dir",
     summary: "What must survive the agent",

@@ -1,5 +1,8 @@
 /** Where resources come from, by the agent's options. */
 
+import type { ClusterStore } from "../cluster/cluster_store.ts";
+import { FileStore } from "../cluster/files/file_store.ts";
+import { KubernetesStore } from "../cluster/kubernetes/kubernetes_store.ts";
 import type { Log } from "../core/log.ts";
 import { inClusterReader } from "../kubernetes/client/in_cluster.ts";
 import { kubeconfigReader } from "../kubernetes/client/kubeconfig.ts";
@@ -20,6 +23,22 @@ export function resourceSources(config: AgentConfig, log: Log): ResourceSources 
   const kubernetes = kubernetesSource(config, log);
   const files = new FileSource({ directory, stateDirectory: `${stateDir}/last-good` });
   return { all: kubernetes ? [kubernetes, files] : [files], kubernetes };
+}
+
+/**
+ * Where nodes tell each other. Throws TypeError when there is no API server for it, or the node's name is
+ * not a name of the API.
+ */
+export function clusterStore(
+  { clusterStore, manifests: directory, nodeName: node }: AgentConfig,
+  kubernetes: KubernetesSource | undefined,
+  log: Log,
+): ClusterStore {
+  if (clusterStore === "files") return new FileStore({ directory, node });
+  if (kubernetes) {
+    return new KubernetesStore({ client: kubernetes.client, saved: kubernetes.saved, node, log });
+  }
+  throw new TypeError("--cluster-store=kubernetes needs an API server: give --kubernetes, too");
 }
 
 function kubernetesSource(

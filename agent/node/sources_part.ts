@@ -3,7 +3,6 @@
 import { settled } from "../core/schedule.ts";
 import type { Log } from "../core/log.ts";
 import type { ClusterStore } from "../cluster/cluster_store.ts";
-import { FileStore } from "../cluster/files/file_store.ts";
 import type { ClusterNode } from "../cluster/rows.ts";
 import type { MetricRow } from "../api/metrics_text.ts";
 import type { WatchView } from "../api/views.ts";
@@ -14,7 +13,7 @@ import type { AgentConfig } from "./config.ts";
 import type { NodeTables } from "./nodes/nodes.ts";
 import { counter, gauge } from "./metrics.ts";
 import type { Part } from "./part.ts";
-import { resourceSources } from "./resource_sources.ts";
+import { clusterStore, resourceSources } from "./resource_sources.ts";
 
 /** Milliseconds between looks for this node's manifest. */
 const SELF_INTERVAL_MS = 200;
@@ -56,9 +55,8 @@ export interface SourcesPart extends Part {
 
 /** Wires the API server, if there is one, and the directory of manifests, which the nodes share. */
 export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }): SourcesPart {
-  const { manifests: directory, nodeName } = config;
   const { all: sources, kubernetes } = resourceSources(config, log);
-  const store = new FileStore({ directory, node: nodeName });
+  const store = clusterStore(config, kubernetes, log);
   const merged = mergeSources(sources);
   const { tables } = merged;
   let ended = false;
@@ -97,7 +95,7 @@ export function sourcesPart({ config, log }: { config: AgentConfig; log: Log }):
       ignoredKinds: Object.fromEntries(sources.flatMap(({ ignored }) => [...ignored])),
     }),
     staleness() {
-      for (const source of sources) {
+      for (const source of [...sources, store]) {
         const reason = source.staleness?.();
         if (reason !== undefined) return reason;
       }

@@ -22,6 +22,7 @@ Deno.test("findSelf() waits for pod CIDRs and an InternalIP of the node", async 
     const config = {
       ...{ manifests, nodeName: "here", stateDir: `${directory}/state` },
       ...{ kubernetes: false, kubeconfig: "", apiServers: [] as string[] },
+      clusterStore: "files",
     } as unknown as AgentConfig;
     const log = new class extends Log {
       override warn(message: string): void {

@@ -35,6 +35,16 @@ export const ROLES: readonly Command[] = [
     run: async () => (await import("../cni/cni.ts")).runCni(),
   },
   {
+    words: "manifest",
+    group: "Roles",
+    summary: "Print what an API server needs for pilus, for kubectl apply",
+    description: "The CustomResourceDefinitions by which nodes tell each other of pods and " +
+      "identities with --cluster-store kubernetes, and a service account whose role is what a " +
+      "node asks for.",
+    examples: ["pilus manifest | kubectl apply -f -"],
+    run: async () => (await import("../manifest.ts")).printManifest(),
+  },
+  {
     words: "demo",
     group: "Roles",
     summary: "Two nodes, pods, a service and a policy on this machine, and what reaches what",

@@ -9,8 +9,9 @@ import { readBounded } from "../../core/bounded_file.ts";
 import { removeIfThere } from "../../core/missing_files.ts";
 import type { ApplyResult, RowFailure, Target } from "../../core/reconciler.ts";
 import { writeWhole } from "../../core/whole_file.ts";
+import { checkNames } from "../checked_names.ts";
 import { type PublishedEndpoint, publishedEndpointKey } from "../rows.ts";
-import { batchFileName, batchNumberOf, checkedFolder, checkNames, isOwnFileName } from "./paths.ts";
+import { batchFileName, batchNumberOf, checkedFolder, isOwnFileName } from "./paths.ts";
 import {
   batchText,
   endpointRow,

@@ -8,7 +8,8 @@ import { type Problem, problemTable } from "../../core/problem.ts";
 import { WatchedDirectory } from "../../core/watched_directory.ts";
 import { type ClusterStore, identityTable, remoteAddressTable } from "../cluster_store.ts";
 import { type LabelMap, labelsKey } from "../labels.ts";
-import { type IdentityRow, type RemoteAddress, remoteAddressKey } from "../rows.ts";
+import { OriginRows } from "../origin_rows.ts";
+import type { IdentityRow, RemoteAddress } from "../rows.ts";
 import { EndpointFiles } from "./endpoint_files.ts";
 import { claimIdentity } from "./identity_files.ts";
 import { checkedFolder, PUBLISHED } from "./paths.ts";
@@ -45,10 +46,8 @@ export class FileStore implements ClusterStore {
   readonly #directory: string;
   readonly #files: WatchedDirectory;
   readonly #reader = new AddressReader();
-  /** By path. */
-  readonly #rows = new Map<string, FileRows>();
-  /** Keys of addresses that more than one file has had. */
-  readonly #shared = new Set<string>();
+  readonly #addressRows = new OriginRows(this.addresses);
+  readonly #identityRows = new OriginRows(this.identities);
   readonly #faults = new Map<string, readonly Problem[]>();
   /** By label set, the search for its number that is under way. */
   readonly #searches = new Map<string, Promise<number>>();
@@ -109,37 +108,14 @@ export class FileStore implements ClusterStore {
     });
   }
 
-  #replace(path: string, rows: FileRows): void {
-    const before = this.#rows.get(path) ?? NOTHING;
-    this.#rows.set(path, rows);
-    const had = new Set(before.addresses.map(remoteAddressKey));
-    for (const row of rows.addresses) {
-      const key = remoteAddressKey(row);
-      if (!had.delete(key) && this.addresses.has(key)) this.#shared.add(key);
-      this.addresses.set(row, key);
-    }
-    for (const key of had) this.#release(key);
-    const kept = new Set(rows.identities.map(({ id }) => id));
-    for (const row of rows.identities) this.identities.set(row);
-    for (const { id } of before.identities) if (!kept.has(id)) this.identities.delete(String(id));
-  }
-
-  /** Another file that has the address keeps it there. */
-  #release(key: string): void {
-    this.addresses.delete(key);
-    if (!this.#shared.delete(key)) return;
-    for (const { addresses } of this.#rows.values()) {
-      const heir = addresses.find((row) => remoteAddressKey(row) === key);
-      if (!heir) continue;
-      if (this.addresses.has(key)) this.#shared.add(key);
-      else this.addresses.set(heir, key);
-    }
+  #replace(path: string, { addresses, identities }: FileRows): void {
+    this.#addressRows.replace(path, addresses);
+    this.#identityRows.replace(path, identities);
   }
 
   #forget(path: string): void {
     this.#faults.delete(path);
     this.#replace(path, NOTHING);
-    this.#rows.delete(path);
   }
 
   /** What was wrong before is no longer; what the file said while it was right stays in force. */

@@ -1,8 +1,7 @@
 /** Where in the shared directory things are. Names are checked before they become paths. */
 
 import { join } from "@std/path";
-import { isNamespaceName, isResourceName } from "../../kubernetes/names.ts";
-import type { PublishedEndpoint } from "../rows.ts";
+import { isResourceName } from "../../kubernetes/names.ts";
 
 /** The directory within the manifest directory for what nodes publish. */
 export const PUBLISHED = ".pilus";
@@ -34,16 +33,6 @@ export function checkedFolder(directory: string, parts: readonly string[]): stri
     }
   }
   return path;
-}
-
-/** Throws TypeError when namespace or name of the pod are none of the API. */
-export function checkNames({ namespace, pod }: PublishedEndpoint): void {
-  if (!isNamespaceName(namespace)) {
-    throw new TypeError(`Cannot publish a pod of ${JSON.stringify(namespace)}: no namespace`);
-  }
-  if (!isResourceName(pod)) {
-    throw new TypeError(`Cannot publish the pod ${JSON.stringify(pod)}: no name of a pod`);
-  }
 }
 
 /** The name of a node's file of that number. */

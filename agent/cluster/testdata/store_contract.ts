@@ -45,7 +45,8 @@ const addressesOf = (store: ClusterStore) =>
 
 type Case = [name: string, run: (cluster: TestCluster) => Promise<void>];
 
-const CASES: Case[] = [
+/** What each store does in a cluster of its own. */
+export const STORE_CASES: readonly Case[] = [
   ["gives other nodes what a node publishes, and takes it back", async (cluster) => {
     await using a = cluster.join("node-a");
     await using b = cluster.join("node-b");
@@ -131,7 +132,7 @@ const CASES: Case[] = [
 
 /** Declares the tests of a store. */
 export function testStore(name: string, create: () => TestCluster): void {
-  for (const [title, run] of CASES) {
+  for (const [title, run] of STORE_CASES) {
     Deno.test(`${name} ${title}`, async () => {
       await using cluster = create();
       await run(cluster);

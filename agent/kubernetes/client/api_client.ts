@@ -40,12 +40,24 @@ export interface ApiClientOptions {
 export interface ApiRequest extends Request {
   path: string;
   query?: Readonly<Record<string, string>>;
+  /** What is sent, as JSON. */
+  body?: unknown;
   signal?: AbortSignal;
   /** May become more as the answer comes. @default that of the client */
   patienceMs?: () => number;
   /** Is called when the answer begins, and is one to read. */
   onAnswer?: () => void;
 }
+
+/** Verbs as HTTP has them. A patch is an apply: it makes what is not there. */
+const METHODS: Readonly<Record<Request["verb"], { method: string; contentType: string }>> = {
+  list: { method: "GET", contentType: "" },
+  watch: { method: "GET", contentType: "" },
+  get: { method: "GET", contentType: "" },
+  create: { method: "POST", contentType: "application/json" },
+  patch: { method: "PATCH", contentType: "application/apply-patch+yaml" },
+  delete: { method: "DELETE", contentType: "application/json" },
+};
 
 interface Answer extends Disposable {
   chunks: AsyncIterable<Uint8Array>;
@@ -138,7 +150,10 @@ export class ApiClient implements Disposable {
     };
     try {
       this.requests++;
+      const { method, contentType } = METHODS[request.verb];
+      const sent = request.body !== undefined;
       const response = await fetch(`${server}${path}${queryText(query)}`, {
+        method,
         client: connections.http,
         redirect: "manual",
         signal: end.signal,
@@ -146,14 +161,16 @@ export class ApiClient implements Disposable {
           accept: "application/json",
           "user-agent": this.#options.userAgent,
           ...(access.token ? { authorization: `Bearer ${access.token}` } : {}),
+          ...(sent ? { "content-type": contentType } : {}),
         },
+        ...(sent ? { body: JSON.stringify(request.body) } : {}),
       });
       answered = true;
       heard();
       this.#away?.resolve();
       this.#away = undefined;
       const chunks = chunksOf(response, heard, failed);
-      if (response.status !== 200) throw await errorOf(response, chunks, request, access);
+      if (!response.ok) throw await errorOf(response, chunks, request, access);
       request.onAnswer?.();
       return { chunks, [Symbol.dispose]: dispose };
     } catch (error) {

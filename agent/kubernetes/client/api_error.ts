@@ -17,6 +17,8 @@ export type ApiErrorCode =
   | "notFound"
   /** The resource version is not to be had any more. */
   | "gone"
+  /** It is there already, or has been changed by somebody else. */
+  | "conflict"
   /** The resource version is not there yet. */
   | "ahead"
   | "invalid"
@@ -27,7 +29,7 @@ export type ApiErrorCode =
 
 /** What a request asks for: for messages, and what has to be granted for it. */
 export interface Request {
-  verb: "list" | "watch" | "get";
+  verb: "list" | "watch" | "get" | "create" | "patch" | "delete";
   /** API group; empty for the core's. */
   group: string;
   /** Such as `pods`. */
@@ -86,6 +88,8 @@ export function statusError(
       return error("forbidden", `${what}: not allowed; grant it: ${grant(request, access)}`);
     case 404:
       return error("notFound", `${what}: the API server does not have it`);
+    case 409:
+      return error("conflict", `${what}: it is there, or was changed by somebody else`);
     case 410:
       return error("gone", `${what}: the resource version is too old`);
     case 400:
@@ -105,9 +109,20 @@ function isAhead(object: ApiStatus | undefined): boolean {
   return causes.some((cause) => cause?.reason === "ResourceVersionTooLarge");
 }
 
-function grant({ group, resource }: Request, { origin }: Access): string {
+/** What has to be granted for a verb. Who applies may have to create. */
+const VERBS: Readonly<Record<Request["verb"], readonly string[]>> = {
+  list: ["list", "watch"],
+  watch: ["list", "watch"],
+  get: ["get"],
+  create: ["create"],
+  patch: ["create", "patch"],
+  delete: ["delete"],
+};
+
+function grant({ verb, group, resource }: Request, { origin }: Access): string {
+  const verbs = VERBS[verb].map((each) => `"${each}"`).join(", ");
   return `a ClusterRole with {apiGroups: ["${group}"], resources: ["${resource}"], verbs: ` +
-    `["list", "watch"]}, bound to whom the ${origin} is of`;
+    `[${verbs}]}, bound to whom the ${origin} is of`;
 }
 
 /** What the client shows, and whether it has run out. */

@@ -8,7 +8,7 @@ import { type ReadObject, ServerObjectReader } from "../../kubernetes/server_obj
 import type { WatchChange } from "../../kubernetes/watch/kind_watch.ts";
 import type { ApiObject } from "../../kubernetes/watch/watched_kind.ts";
 import { KINDS } from "../../kubernetes/kinds.ts";
-import type { SavedObjects } from "./saved_objects.ts";
+import type { SavedObjects } from "../../kubernetes/watch/saved_objects.ts";
 
 /** Problems of one object that are told. */
 const MAX_PROBLEMS = 5;

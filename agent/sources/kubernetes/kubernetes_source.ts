@@ -20,7 +20,7 @@ import type { ResourceSource } from "../resource_source.ts";
 import { serverAddresses } from "./server_addresses.ts";
 import { FailureDiary } from "./failure_diary.ts";
 import { KindTable } from "./kind_table.ts";
-import { SavedObjects } from "./saved_objects.ts";
+import { SavedObjects } from "../../kubernetes/watch/saved_objects.ts";
 import { watchedKinds } from "./watched_kinds.ts";
 
 /** Options for a {@linkcode KubernetesSource}. */
@@ -60,8 +60,10 @@ export class KubernetesSource implements ResourceSource {
   /** Those of other nodes are what their nodes publish. */
   readonly hasAllPods = false;
   readonly #log: Log;
-  readonly #client: ApiClient;
-  readonly #saved: SavedObjects;
+  /** How the API server is asked: by whoever else does, too. */
+  readonly client: ApiClient;
+  /** What the server said last, of other kinds as well. */
+  readonly saved: SavedObjects;
   readonly #stop = new AbortController();
   readonly #kinds: { watch: KindWatch; rows: KindTable }[];
   readonly #options: KubernetesSourceOptions;
@@ -76,14 +78,14 @@ export class KubernetesSource implements ResourceSource {
     this.#log = log;
     this.#diary = new FailureDiary(log);
     this.#options = options;
-    this.#saved = new SavedObjects(savedPath, (reason) => {
+    this.saved = new SavedObjects(savedPath, (reason) => {
       log.error("what the API server said last was spoilt, and is asked for anew", { reason });
     });
     const fallbacks = () => serverAddresses(this.tables.EndpointSlice);
-    this.#client = new ApiClient({ access, userAgent, fallbacks });
+    this.client = new ApiClient({ access, userAgent, fallbacks });
     this.#kinds = watchedKinds(nodeName).map((kind) => ({
       watch: new KindWatch({
-        client: this.#client,
+        client: this.client,
         kind,
         signal: this.#stop.signal,
         onError: (error) => this.#diary.failed(kind, error),
@@ -94,7 +96,7 @@ export class KubernetesSource implements ResourceSource {
         kind: kind.kind,
         table: this.tables[kind.kind] as Table<Resource>,
         problems: this.tables.problems,
-        saved: this.#saved,
+        saved: this.saved,
       }),
     }));
   }
@@ -103,7 +105,7 @@ export class KubernetesSource implements ResourceSource {
   async start(): Promise<void> {
     const recalled = this.#kinds.map(({ rows }) => rows.recall()).every((all) => all);
     const { startPatienceMs = 5000, heartbeat } = this.#options;
-    this.#running.push(keepAlive(this.#client, this.#stop.signal, heartbeat));
+    this.#running.push(keepAlive(this.client, this.#stop.signal, heartbeat));
     for (const { watch, rows } of this.#kinds) this.#running.push(this.#follow(watch, rows));
     const complete = Promise.all(this.#kinds.map(({ rows }) => rows.complete));
     const { signal } = this.#stop;
@@ -130,7 +132,7 @@ export class KubernetesSource implements ResourceSource {
 
   /** Requests since the start. */
   get requests(): number {
-    return this.#client.requests;
+    return this.client.requests;
   }
 
   staleness(now = Date.now()): string | undefined {
@@ -140,7 +142,7 @@ export class KubernetesSource implements ResourceSource {
     );
     const [first] = late;
     if (!first) {
-      const { fault } = this.#saved;
+      const { fault } = this.saved;
       return fault === undefined ? undefined : `what the API server says ${fault}`;
     }
     const kinds = late.map(({ kind }) => kind).join(", ");
@@ -152,8 +154,8 @@ export class KubernetesSource implements ResourceSource {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error("the agent ends"));
     await Promise.all(this.#running);
-    this.#client[Symbol.dispose]();
-    this.#saved[Symbol.dispose]();
+    this.client[Symbol.dispose]();
+    this.saved[Symbol.dispose]();
   }
 }
 

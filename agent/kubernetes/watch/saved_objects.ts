@@ -6,7 +6,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { openDatabase, transaction } from "../../core/database.ts";
 import type { Timer } from "../../core/timer.ts";
-import type { ResourceKind } from "../../kubernetes/resources.ts";
 
 /** Milliseconds from a change to its writing, together with others. */
 const DELAY_MS = 1000;
@@ -22,6 +21,7 @@ export class SavedObjects implements Disposable {
   #timer: Timer | undefined;
   /** Why what is in force would not be after a restart. */
   #fault: string | undefined;
+  #closed = false;
 
   /** Throws when the file cannot be had. `onBroken` is told of one that was spoilt, and put aside. */
   constructor(path: string, onBroken: (reason: string) => void = () => {}) {
@@ -38,7 +38,7 @@ export class SavedObjects implements Disposable {
   }
 
   /** The kind's objects; undefined when they were never complete. */
-  objects(kind: ResourceKind): unknown[] | undefined {
+  objects(kind: string): unknown[] | undefined {
     if (!this.#database.prepare("SELECT 1 FROM complete WHERE kind = ?").get(kind)) {
       return undefined;
     }
@@ -46,20 +46,21 @@ export class SavedObjects implements Disposable {
       .map(({ object }) => JSON.parse(object as string));
   }
 
-  set(kind: ResourceKind, key: string, object: unknown): void {
+  set(kind: string, key: string, object: unknown): void {
     this.#later(kind, key, JSON.stringify(object));
   }
 
-  delete(kind: ResourceKind, key: string): void {
+  delete(kind: string, key: string): void {
     this.#later(kind, key, undefined);
   }
 
   /** All objects of the kind are here, once those that are pending are written. */
-  complete(kind: ResourceKind): void {
+  complete(kind: string): void {
     this.#later(kind, "", "");
   }
 
   #later(kind: string, key: string, text: string | undefined): void {
+    if (this.#closed) return;
     this.#pending.set(`${kind} ${key}`, [kind, key, text]);
     this.#timer ??= setTimeout(() => this.#write(), DELAY_MS);
   }
@@ -93,6 +94,7 @@ export class SavedObjects implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     clearTimeout(this.#timer);
     while (this.#pending.size > 0 && this.#fault === undefined) this.#write();
     clearTimeout(this.#timer);

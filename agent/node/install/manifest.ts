@@ -1,0 +1,61 @@
+/** What an API server needs for pilus: the kinds that nodes write, and a role of what they may ask. */
+
+import { IDENTITIES, SLICES } from "../../cluster/kubernetes/published_kinds.ts";
+import { customResourceDefinitions } from "../../kubernetes/definitions.ts";
+import type { WatchedKind } from "../../kubernetes/watch/watched_kind.ts";
+import { watchedKinds } from "../../sources/kubernetes/watched_kinds.ts";
+
+type Json = Record<string, unknown>;
+
+/** One rule of a ClusterRole. */
+export interface Rule {
+  apiGroups: string[];
+  resources: string[];
+  verbs: string[];
+}
+
+const NAME = "pilus", NAMESPACE = "kube-system";
+const AUTHORIZATION = "rbac.authorization.k8s.io";
+
+const groupOf = ({ apiVersion }: WatchedKind) =>
+  apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
+
+/** What a node asks for, and no more. */
+export function nodeRules(): Rule[] {
+  const verbs = new Map<string, Rule>();
+  const allow = (kind: WatchedKind, ...more: string[]) => {
+    const group = groupOf(kind);
+    const key = [group, ...more].join(" ");
+    const rule = verbs.get(key);
+    if (rule) rule.resources.push(kind.resource);
+    else verbs.set(key, { apiGroups: [group], resources: [kind.resource], verbs: more });
+  };
+  for (const kind of watchedKinds("")) {
+    // whose own Node is the owner of what it publishes
+    allow(kind, ...(kind.kind === "Node" ? ["get"] : []), "list", "watch");
+  }
+  allow(IDENTITIES, "create", "get", "list", "watch");
+  allow(SLICES, "create", "delete", "list", "patch", "watch");
+  return [...verbs.values()];
+}
+
+/** All objects, in the order in which they are applied. */
+export function installManifest(): Json[] {
+  return [
+    ...customResourceDefinitions(),
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: NAME, namespace: NAMESPACE } },
+    {
+      apiVersion: `${AUTHORIZATION}/v1`,
+      kind: "ClusterRole",
+      metadata: { name: NAME },
+      rules: nodeRules(),
+    },
+    {
+      apiVersion: `${AUTHORIZATION}/v1`,
+      kind: "ClusterRoleBinding",
+      metadata: { name: NAME },
+      roleRef: { apiGroup: AUTHORIZATION, kind: "ClusterRole", name: NAME },
+      subjects: [{ kind: "ServiceAccount", name: NAME, namespace: NAMESPACE }],
+    },
+  ];
+}

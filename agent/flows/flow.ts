@@ -82,6 +82,10 @@ export interface AgentFlow extends FlowBase {
   event: number;
   /** What it is about, for people: an endpoint, a count. */
   text: string;
+  /** Events that were lost, of EVENTS_LOST. */
+  count?: number;
+  /** What came or went, of ENDPOINT_CREATED and ENDPOINT_DELETED; names are empty when unknown. */
+  endpoint?: { id: number; namespace: string; pod: string };
 }
 
 /** A flow, by its kind. */

@@ -84,6 +84,28 @@ export class FlowRing {
     return cursor;
   }
 
+  /**
+   * Flows of records: how many there are, there may be and have come, and since when, in milliseconds
+   * since 1970, none is missing of any type.
+   */
+  history(): { kept: number; most: number; seen: number; since: number | undefined } {
+    const lanes = this.#records.filter((lane) => lane !== undefined);
+    const sum = (count: (lane: RecordLane) => number) =>
+      lanes.reduce((total, lane) => total + count(lane), 0);
+    const starts = lanes.filter(({ start, end }) => end > start)
+      .map((lane) => ({ whole: lane.start === 0, time: lane.time(lane.start) }));
+    const cut = starts.filter(({ whole }) => !whole);
+    const since = cut.length > 0
+      ? Math.max(...cut.map(({ time }) => time))
+      : Math.min(...starts.map(({ time }) => time));
+    return {
+      kept: sum(({ start, end }) => end - start),
+      most: lanes.length * this.capacity,
+      seen: sum(({ end }) => end),
+      since: starts.length === 0 ? undefined : since,
+    };
+  }
+
   /** Flows that have come, by type. */
   seen(): { type: number; count: number }[] {
     return this.#lanes.map(({ type, end }) => ({ type, count: end }));

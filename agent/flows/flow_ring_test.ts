@@ -207,3 +207,35 @@ Deno.test("FlowCursor.take() ends without flows when its signal comes", async ()
   push(ring, DROP, 1);
   assertEquals(await cursor.take(stop.signal), []);
 });
+
+Deno.test("FlowCursor.rewind() goes back by flows that pass filter and test, and take() on from there", async () => {
+  const ring = ringOf(4096);
+  for (let i = 0; i < 4000; i++) push(ring, VERDICT, i);
+  push(ring, DROP, 5000);
+  const passes = (flow: Flow) => flow.seconds % 1500 === 0;
+  for (
+    const [last, since, wanted] of [
+      [2, undefined, [1500, 3000]],
+      [Infinity, undefined, [0, 1500, 3000]],
+      [Infinity, 1000, [1500, 3000]],
+    ] as const
+  ) {
+    using cursor = ring.cursor(
+      options({ passes, filter: { types: [VERDICT, DROP] }, follow: false }),
+    );
+    await cursor.rewind(last, since && since * 1000);
+    assertEquals(await take(cursor), [...wanted]);
+    assertEquals([await take(cursor), cursor.missed()], [[], []]);
+  }
+});
+
+Deno.test("FlowCursor.take() finds what passes behind thousands that do not, and waits after them", async () => {
+  const ring = ringOf(16_384);
+  using cursor = ring.cursor(options({ passes: (flow) => flow.seconds >= 9_999 }));
+  for (let i = 0; i <= 9_999; i++) push(ring, VERDICT, i);
+  assertEquals(await take(cursor), [9_999]);
+  const taken = take(cursor);
+  for (let i = 0; i < 5_000; i++) push(ring, VERDICT, i);
+  push(ring, VERDICT, 10_000);
+  assertEquals([await taken, cursor.missed()], [[10_000], []]);
+});

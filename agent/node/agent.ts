@@ -18,6 +18,8 @@ import { derivationsPart } from "./derivations_part.ts";
 import { cniPart } from "./cni/cni_part.ts";
 import { endpointTable } from "./endpoints/endpoint_manager.ts";
 import { endpointsPart } from "./endpoints/endpoints_part.ts";
+import { hubbleListeners } from "./hubble/hubble_listeners.ts";
+import { hubblePart } from "./hubble/hubble_part.ts";
 import { identityPart } from "./identity/identity_part.ts";
 import { AddressNames } from "./ipcache/address_names.ts";
 import { deriveOwnAddresses } from "./ipcache/own_addresses.ts";
@@ -81,6 +83,8 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   if (config.metrics) stack.use(serveMetrics(config.metrics, () => countMetrics(), log));
   const socket = `${config.runDir}/pilus.sock`;
   await clearSocket(socket);
+  const listeners = await hubbleListeners(config);
+  stack.defer(() => listeners.forEach(closeListener));
   stack.use(keepMemorySmall());
   const derivations = stack.use(derivationsPart({ log }));
   const database = openDatabase(`${config.stateDir}/pilus.db`, (reason, path) => {
@@ -150,6 +154,7 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
   const cni = stack.use(cniPart({ config, log, manager, health: () => status.readiness() }));
   const { denied } = prefilter;
   const { hostFrontends } = services;
+  const observer = stack.use(observerPart({ config, log, kernel, names, policy, endpoints }));
   const parts: Part[] = [
     derivations,
     statePart(config),
@@ -167,7 +172,11 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     bandwidth,
     ends,
     cni,
-    stack.use(observerPart({ config, log, kernel, names, policy, endpoints })),
+    observer,
+    stack.use(hubblePart({
+      ...{ config, log, listeners, observer, names, policy, services, endpoints },
+      ...{ identified: identity.identified, nodes: nodes.nodes },
+    })),
     stack.use(conntrackPart({ log, kernel, endpoints })),
     stack.use(mapsPart({ kernel, parts: () => parts })),
   ];
@@ -196,4 +205,10 @@ async function start(config: AgentConfig, log: Log, stack: AsyncDisposableStack)
     routing: config.routing,
     ms: Date.now() - startedAt.getTime(),
   });
+}
+
+function closeListener(listener: Deno.Listener): void {
+  try {
+    listener.close();
+  } catch { /* the server has closed it */ }
 }

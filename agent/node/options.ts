@@ -84,7 +84,7 @@ export const OPTIONS = {
   }),
   runDir: text({
     name: "run-dir",
-    summary: "Has the socket pilus.sock",
+    summary: "Has the sockets pilus.sock and hubble.sock",
     placeholder: "DIR",
     default: "/run/pilus",
   }),
@@ -226,6 +226,23 @@ export const OPTIONS = {
     summary: "Flows of each type that are kept, for slow monitors and to look back at",
     placeholder: "FLOWS",
     default: 65_536,
+  }),
+  hubble: hostPort({
+    name: "hubble",
+    summary: "Serves Hubble's API there, beside the socket hubble.sock; nowhere by default",
+    default: "",
+  }),
+  hubbleTlsCert: text({
+    name: "hubble-tls-cert",
+    summary: "Certificate of Hubble's API, in PEM; needed on all addresses but the loopback",
+    placeholder: "FILE",
+    default: "",
+  }),
+  hubbleTlsKey: text({
+    name: "hubble-tls-key",
+    summary: "Private key of that certificate, in PEM",
+    placeholder: "FILE",
+    default: "",
   }),
   repairInterval: number([1, 86_400], {
     name: "repair-interval",

@@ -23,10 +23,15 @@ export class AddressNames {
     this.#tables = tables;
   }
 
+  /** Changes when names may have changed. */
+  get revision(): number {
+    const { nodes, published, identified } = this.#tables;
+    return nodes.revision + published.revision + identified.revision;
+  }
+
   /** What has an address: `namespace/pod`, a container's name, or the node's. */
   get(ip: string): string | undefined {
-    const { nodes, published, identified } = this.#tables;
-    const revision = nodes.revision + published.revision + identified.revision;
+    const { revision } = this;
     if (revision !== this.#revision) this.#names = index(this.#tables);
     this.#revision = revision;
     return this.#names.get(ip);

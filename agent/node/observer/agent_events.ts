@@ -1,14 +1,18 @@
 /** Events of the agent among flows. */
 
-import { FlowType } from "../../flows/flow.ts";
+import { type AgentFlow, FlowType } from "../../flows/flow.ts";
 import type { FlowRing } from "../../flows/flow_ring.ts";
 
 /** Keeps an event of the agent, one of `AgentEvent`; `text`: what it is about, for people. */
-export type ReportEvent = (event: number, text: string) => void;
+export type ReportEvent = (
+  event: number,
+  text: string,
+  about?: Pick<AgentFlow, "count" | "endpoint">,
+) => void;
 
 /** A function that keeps events of the agent in `flows`. */
 export function agentEvents(flows: Pick<FlowRing, "push">, node: string): ReportEvent {
-  return (event, text) => {
+  return (event, text, about = {}) => {
     const now = Date.now();
     flows.push({
       kind: "agent",
@@ -18,6 +22,7 @@ export function agentEvents(flows: Pick<FlowRing, "push">, node: string): Report
       node,
       event,
       text,
+      ...about,
     });
   };
 }

@@ -16,6 +16,7 @@ export function endpointEvents(report: ReportEvent): Listener<Endpoint> {
       report(
         now ? AgentEvent.ENDPOINT_CREATED : AgentEvent.ENDPOINT_DELETED,
         `endpoint ${id}${pod ? ` of ${namespace}/${pod}` : ""}`,
+        { endpoint: { id, namespace, pod } },
       );
     }
   };

@@ -39,6 +39,7 @@ export class LostEvents {
         AgentEvent.EVENTS_LOST,
         `${more} of type ${TYPE_NAMES.get(type) ?? type} found no room in pilus_events: ` +
           "make it larger with --map-size pilus_events",
+        { count: more },
       );
     }
   }

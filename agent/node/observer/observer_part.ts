@@ -38,6 +38,12 @@ const LEVELS = new Map<string, number>([
   ["packets", TraceLevel.LEVEL_PACKETS],
 ]);
 
+/** See the module. */
+export interface ObserverPart extends Part {
+  flows: FlowRing;
+  interfaceName(ifindex: number): string;
+}
+
 /** Wires the ring buffer of events to the ring of flows, and that to monitors. */
 export function observerPart(
   { config, log, kernel, names, policy: { labels, rule }, endpoints }: {
@@ -48,7 +54,7 @@ export function observerPart(
     policy: PolicyPart;
     endpoints: Pick<Table<Endpoint>, "watch">;
   },
-): Part {
+): ObserverPart {
   const { maps, facts, sockmap } = kernel;
   const podOf = (ip: string) => names.get(ip);
   const stack = new DisposableStack();
@@ -70,11 +76,13 @@ export function observerPart(
     ),
   );
   stack.use(endpoints.watch(endpointEvents(report)));
+  const interfaceName = (ifindex: number) =>
+    facts.links.get(String(ifindex))?.name ?? String(ifindex);
   const views = new FlowViews({
     labels,
     rule,
     pod: podOf,
-    interface: (ifindex) => facts.links.get(String(ifindex))?.name ?? String(ifindex),
+    interface: interfaceName,
   });
   const trace = (traceLevel: number) =>
     maps.pilus_runtime.set(0, { traceLevel, sockmap: Number(sockmap.on) });
@@ -82,6 +90,8 @@ export function observerPart(
 
   return {
     name: "observer",
+    flows,
+    interfaceName,
     routes: {
       "GET /v1/monitor": monitorRoute(flows, views),
       "GET /v1/trace-level": () => {

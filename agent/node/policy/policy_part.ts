@@ -20,7 +20,7 @@ import { gauge } from "../metrics.ts";
 import { protocolName } from "../../core/protocols.ts";
 import type { Part } from "../part.ts";
 import { type ApiServer, deriveApiServers } from "./api_servers.ts";
-import { Cookies } from "./cookies.ts";
+import { Cookies, type RuleReference } from "./cookies.ts";
 import { derivePolicies, type PolicyTables } from "./derive.ts";
 import { assignmentTable, type PolicyAssignment, PolicyInstaller } from "./installer.ts";
 import { derivePeerProblems } from "./peer_problems.ts";
@@ -35,6 +35,8 @@ export interface PolicyPart extends Part {
   installer: PolicyInstaller;
   /** The rule behind a cookie, in words. */
   rule(cookie: number): string | undefined;
+  /** The rule behind a cookie. */
+  reference(cookie: number): RuleReference | undefined;
   /** Labels of an identity, as texts. */
   labels(identity: number): string[] | undefined;
 }
@@ -117,7 +119,8 @@ export function policyPart(
     if (!texts) labelTexts.set(row, texts = formatLabels(row.labels));
     return texts;
   };
-  const rule = (cookie: number) => cookies.get(cookie)?.text;
+  const reference = (cookie: number) => cookies.get(cookie);
+  const rule = (cookie: number) => reference(cookie)?.text;
 
   const identityViews = (): IdentityView[] => {
     const counts = new Map<number, number>();
@@ -174,6 +177,7 @@ export function policyPart(
     assignments,
     installer,
     rule,
+    reference,
     labels,
     reconcilers: [reconciler],
     problems: [tables.problems, problems],

@@ -15,6 +15,7 @@ import { mapTarget } from "../map_target.ts";
 import { deriveNodeAddresses } from "../nodes/node_addresses.ts";
 import type { NodeTables } from "../nodes/nodes.ts";
 import type { Part } from "../part.ts";
+import type { Frontend } from "./frontend.ts";
 import { deriveFrontends } from "./frontends.ts";
 import { HealthCheckServers } from "./health_checks.ts";
 import { balancerRoutes } from "./inspect/balancer_routes.ts";
@@ -29,6 +30,7 @@ import { StaleSockets } from "./stale_sockets.ts";
 
 /** See the module. */
 export interface ServicesPart extends Part {
+  frontends: Table<Frontend>;
   /** Addresses with some frontend, as text. */
   addresses: Table<{ address: Uint8Array<ArrayBuffer> }>;
   /** Keys of frontends that have a backend at an address of this node. */
@@ -190,6 +192,7 @@ export function servicesPart(
 
   return {
     name: "services",
+    frontends,
     addresses,
     hostFrontends,
     reconcilers: [installing, members, ranges, tunnelling, reserving, checking],

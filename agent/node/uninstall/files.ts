@@ -33,7 +33,7 @@ export function filesPlan(installed: InstalledFiles): UninstallPlan {
     publications(installed),
     ownDirectory(
       installed.runDir,
-      (name) => ["pilus.sock", COPIES, RESERVED_PORTS, ATTACHMENTS].includes(name),
+      (name) => ["pilus.sock", "hubble.sock", COPIES, RESERVED_PORTS, ATTACHMENTS].includes(name),
     ),
     ownDirectory(installed.stateDir, (name) => STATE.test(name)),
   ];

@@ -1,0 +1,4 @@
+/** A filter that cannot be; the message says which field and why. */
+export class FilterError extends Error {
+  override readonly name = "FilterError";
+}

@@ -62,6 +62,14 @@ function hintOf(result: number): string | undefined {
   }
 }
 
+/** Of a file that libbpf does not open, by errno; undefined: its own words say more. */
+export function openHint(errno: number): string | undefined {
+  const OF_LIBBPF = 4000; // the first of libbpf_legacy.h's: no ELF, no eBPF, of another byte order …
+  if (errno === ERRNO.ENOENT) return "it has no BTF, or maps without it: compile it with -g";
+  if (errno === ERRNO.EINVAL || errno >= OF_LIBBPF) return "it is no eBPF object, or a damaged one";
+  return undefined;
+}
+
 /** Warnings of libbpf as the log of an error. */
 export function logOf(warnings: readonly string[]): { log?: string } {
   return warnings.length === 0 ? {} : { log: warnings.join("\n") };

@@ -11,7 +11,7 @@ import { bpfError, checkBpf } from "./errors.ts";
 import type { BpfLink } from "./link/link.ts";
 import { BpfMap } from "./map.ts";
 import { layoutDifferences, type MapLayout } from "./map_layout.ts";
-import { LoadLogs, logOf } from "./load_logs.ts";
+import { LoadLogs, logOf, openHint } from "./load_logs.ts";
 import { openMemory, typesOf } from "./open_memory.ts";
 import { makePinDirectory, tryOpenPinFd } from "./pin.ts";
 import { BpfProgram } from "./program.ts";
@@ -58,10 +58,8 @@ export class BpfObject implements Disposable {
     });
     this.#object = result;
     if (result === null) {
-      throw bpfError(code, "open object", name, {
-        hint: "it is no eBPF object, or one with maps and without BTF: compile it with -g",
-        ...logOf(warnings),
-      });
+      const hint = openHint(code);
+      throw bpfError(code, "open object", name, { ...hint ? { hint } : {}, ...logOf(warnings) });
     }
     try {
       this.btf = typesOf(this.#object);

@@ -26,13 +26,13 @@ import {
 
 const RTM_NEWROUTE = 24, RTM_DELROUTE = 25, RTM_GETROUTE = 26;
 const RTA_DST = 1, RTA_OIF = 4, RTA_GATEWAY = 5, RTA_PRIORITY = 6, RTA_PREFSRC = 7;
-const RTA_METRICS = 8, RTA_TABLE = 15, RTA_VIA = 18;
+const RTA_METRICS = 8, RTA_MULTIPATH = 9, RTA_TABLE = 15, RTA_VIA = 18;
 const RTAX_MTU = 2;
 const RTNH_F_ONLINK = 4, RTM_F_CLONED = 0x200;
 const RTPROT_BOOT = 3;
 /** In a deletion: whatever the scope is. */
 const SCOPE_NOWHERE = 255;
-const RTMSG_SIZE = 12;
+const RTMSG_SIZE = 12, RTNEXTHOP_SIZE = 8;
 const ROUTE_TYPES = [
   "unspec",
   "unicast",
@@ -50,7 +50,15 @@ export const TABLE_MAIN = 254, TABLE_LOCAL = 255;
 
 export type RouteType = typeof ROUTE_TYPES[number];
 
-/** A route with one next hop. */
+/** Where packets go next. */
+export interface NextHop {
+  /** The device. */
+  ifindex: number;
+  /** Undefined: the destination itself. Of either family. */
+  via?: Uint8Array<ArrayBuffer>;
+}
+
+/** A route with one next hop; one of several, as it is read, shows the first. */
 export interface Route {
   destination: Cidr;
   /** @default {"unicast"} */
@@ -69,6 +77,8 @@ export interface Route {
   priority?: number;
   /** @default {TABLE_MAIN} */
   table?: number;
+  /** All of them, where a route that is read has several; none is written. */
+  nextHops?: NextHop[];
   /** Who made it, RTPROT_…. @default {3} boot, as iproute2 has it */
   protocol?: number;
   /** @default link where there is no next hop, else universe */
@@ -145,7 +155,7 @@ export interface RouteFilter {
   ifindex?: number;
 }
 
-/** The routes of one table or all, both families; of several next hops the first is shown. */
+/** The routes of one table or all, both families; `ifindex` means a device of any of their next hops. */
 export function listRoutes(
   netlink: NetlinkSocket,
   { table = TABLE_MAIN, ifindex }: RouteFilter = {},
@@ -158,11 +168,19 @@ export function listRoutes(
     for (const row of dumpRoutes(netlink, request)) {
       const route = parseRoute(row);
       if (!route || table !== "all" && route.table !== table) continue;
-      if (ifindex !== undefined && route.ifindex !== ifindex) continue;
+      if (ifindex !== undefined && !nextHopsOf(route).some((hop) => hop.ifindex === ifindex)) {
+        continue;
+      }
       routes.push(route);
     }
   }
   return routes;
+}
+
+/** The next hops of a route, one or several; none where it leads to no device. */
+export function nextHopsOf({ nextHops, ifindex, via }: Route): NextHop[] {
+  if (nextHops) return nextHops;
+  return ifindex === undefined ? [] : [{ ifindex, ...(via ? { via } : {}) }];
 }
 
 /** None where the device that the request names is gone. */
@@ -184,8 +202,9 @@ export function parseRoute(bytes: Uint8Array): Route | undefined {
   const attributes = parseAttributes(bytes.subarray(RTMSG_SIZE));
   const bits = view.getUint8(1);
   const destination = attributes.get(RTA_DST);
-  const gateway = attributes.get(RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
-  const ifindex = attributeNumber(attributes.get(RTA_OIF));
+  const nextHops = parseNextHops(attributes.get(RTA_MULTIPATH) ?? new Uint8Array(0));
+  const via = gatewayOf(attributes) ?? nextHops[0]?.via;
+  const ifindex = attributeNumber(attributes.get(RTA_OIF)) ?? nextHops[0]?.ifindex;
   const source = attributes.get(RTA_PREFSRC);
   const metrics = attributes.get(RTA_METRICS);
   const mtu = metrics ? attributeNumber(parseAttributes(metrics).get(RTAX_MTU)) : undefined;
@@ -201,9 +220,31 @@ export function parseRoute(bytes: Uint8Array): Route | undefined {
     scope: view.getUint8(6),
     onlink: (flags & RTNH_F_ONLINK) !== 0,
     ...(ifindex === undefined ? {} : { ifindex }),
-    ...(gateway ? { via: ipFromRaw(gateway) } : {}),
+    ...(via ? { via } : {}),
+    ...(nextHops.length > 0 ? { nextHops } : {}),
     ...(source ? { source: ipFromRaw(source) } : {}),
     ...(mtu === undefined ? {} : { mtu }),
     ...(priority === undefined ? {} : { priority }),
   };
+}
+
+function gatewayOf(attributes: Map<number, Uint8Array>): Uint8Array<ArrayBuffer> | undefined {
+  const raw = attributes.get(RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
+  return raw && ipFromRaw(raw);
+}
+
+/** Each is a struct rtnexthop, of the length that it says, with attributes behind it. */
+function parseNextHops(bytes: Uint8Array): NextHop[] {
+  const hops: NextHop[] = [];
+  for (let rest = bytes; rest.length > 0;) {
+    const view = structOf(rest, RTNEXTHOP_SIZE);
+    const length = view.getUint16(0, true);
+    if (length < RTNEXTHOP_SIZE || length > rest.length) {
+      throw new TypeError(`Netlink next hop says ${length} bytes, and ${rest.length} are there`);
+    }
+    const via = gatewayOf(parseAttributes(rest.subarray(RTNEXTHOP_SIZE, length)));
+    hops.push({ ifindex: view.getInt32(4, true), ...(via ? { via } : {}) });
+    rest = rest.subarray(length + 3 & ~3);
+  }
+  return hops;
 }

@@ -5,7 +5,7 @@ import { formatCidr, isIpv4 } from "../../../datapath/net/ip.ts";
 import { type Link, listLinks } from "../../../datapath/net/link.ts";
 import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import { type Notice, Notices } from "../../../datapath/net/notices.ts";
-import { listRoutes, type Route, TABLE_MAIN } from "../../../datapath/net/route.ts";
+import { listRoutes, nextHopsOf, type Route, TABLE_MAIN } from "../../../datapath/net/route.ts";
 import { Table } from "../../core/table.ts";
 
 /** A device that leads to everywhere. */
@@ -79,9 +79,9 @@ export class KernelFacts implements AsyncDisposable {
   /** Dumped each time: the kernel deletes the IPv4 routes of a device that goes down without notices. */
   #readRoutes(): void {
     const rows: DefaultRoute[] = [];
-    for (const { destination, ifindex } of listRoutes(this.#netlink).filter(isDefault)) {
-      if (ifindex === undefined) continue;
-      rows.push({ family: isIpv4(destination.address) ? 4 : 6, ifindex });
+    for (const route of listRoutes(this.#netlink).filter(isDefault)) {
+      const family = isIpv4(route.destination.address) ? 4 : 6;
+      for (const { ifindex } of nextHopsOf(route)) rows.push({ family, ifindex });
     }
     this.defaultRoutes.replace(rows);
   }
@@ -129,7 +129,8 @@ export class KernelFacts implements AsyncDisposable {
   }
 }
 
-function isDefault({ destination, table }: Route): boolean {
-  return table === TABLE_MAIN &&
+/** One that leads somewhere: an answer that nothing is there has the loopback for its device. */
+function isDefault({ destination, table, type }: Route): boolean {
+  return table === TABLE_MAIN && type === "unicast" &&
     destination.prefixLength === (isIpv4(destination.address) ? 96 : 0);
 }

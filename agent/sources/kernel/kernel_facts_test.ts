@@ -12,7 +12,7 @@ import { KernelFacts } from "./kernel_facts.ts";
 
 /** A namespace with facts of it, a socket in it, and a wait for one of its tables. */
 async function withFacts(
-  test: (facts: KernelFacts, netlink: NetlinkSocket) => Promise<void>,
+  test: (facts: KernelFacts, netlink: NetlinkSocket, path: string) => Promise<void>,
 ): Promise<void> {
   const directory = Deno.makeTempDirSync({ prefix: "pilus-facts-" });
   const path = `${directory}/node`;
@@ -21,7 +21,7 @@ async function withFacts(
     using namespace = openNamespace(path);
     using netlink = NetlinkSocket.open({ netns: namespace.fd });
     await using facts = KernelFacts.open(namespace.fd);
-    await test(facts, netlink);
+    await test(facts, netlink, path);
   } finally {
     deleteNamespace(path);
     Deno.removeSync(directory);
@@ -85,6 +85,55 @@ Deno.test("deriveDevices() without names has the devices of default routes", asy
     await until(devices, (rows) => rows.length === 0);
   });
 });
+
+const [FIRST, SECOND] = ["nexthop via 192.0.2.254 dev up0", "nexthop via 198.51.100.254 dev up1"];
+const [FIRST6, SECOND6] = [
+  "nexthop via 2001:db8:1::fe dev up0",
+  "nexthop via 2001:db8:2::fe dev up1",
+];
+
+/** Default routes, in words of iproute2, and the devices that they lead to. */
+const DEFAULT_ROUTES: [name: string, commands: string[], devices: string[]][] = [
+  ["of two next hops", [`route add default ${FIRST} ${SECOND}`], ["up0", "up1"]],
+  ["of two next hops, IPv6", [`-6 route add default ${FIRST6} ${SECOND6}`], ["up0", "up1"]],
+  ["of a group of next hops", [
+    "nexthop add id 1 via 192.0.2.254 dev up0",
+    "nexthop add id 2 via 198.51.100.254 dev up1",
+    "nexthop add id 3 group 1/2",
+    "route add default nhid 3",
+  ], ["up0", "up1"]],
+  ["that lead nowhere", [
+    "-6 route add unreachable default metric 4278198272",
+    "route add blackhole default metric 4278198272",
+    "-6 route add default via 2001:db8:2::fe dev up1",
+  ], ["up1"]],
+];
+
+for (const [name, commands, expected] of DEFAULT_ROUTES) {
+  Deno.test(`deriveDevices() without names has the devices of default routes ${name}`, async () => {
+    await withFacts(async (facts, netlink, path) => {
+      const { devices, ...derivation } = deriveDevices(facts, []);
+      using _derivation = derivation;
+      for (const name of ["up0", "up1"]) {
+        createVeth(netlink, { name, mtu: 1400, peer: { name: `${name}p` } });
+        setLink(netlink, name, { up: true });
+        setLink(netlink, `${name}p`, { up: true });
+      }
+      const ip = (command: string) => {
+        const args = [`--net=${path}`, "ip", ...command.split(" ")];
+        const { success, stderr } = new Deno.Command("nsenter", { args }).outputSync();
+        assert(success, new TextDecoder().decode(stderr));
+      };
+      ip("addr add 192.0.2.1/24 dev up0");
+      ip("addr add 198.51.100.1/24 dev up1");
+      ip("addr add 2001:db8:1::1/64 dev up0 nodad");
+      ip("addr add 2001:db8:2::1/64 dev up1 nodad");
+      for (const command of commands) ip(command);
+      await until(devices, (rows) => rows.length >= expected.length);
+      assertEquals(devices.rows().map((row) => row.name), expected);
+    });
+  });
+}
 
 Deno.test("KernelFacts reads everything anew when notices were lost", async () => {
   await withFacts(async (facts, netlink) => {

@@ -11,7 +11,7 @@ import type { KernelFacts } from "../sources/kernel/kernel_facts.ts";
 import { keepAdvertisements, NODE_SYSCTLS } from "./attachments/sysctls.ts";
 import { type AgentConfig, VXLAN_OVERHEAD } from "./config.ts";
 import type { ClusterNode } from "../cluster/rows.ts";
-import { ensureTunnel, raiseTunnel } from "./nodes/tunnel.ts";
+import { ensureTunnel, raiseTunnel, removeTunnel } from "./nodes/tunnel.ts";
 
 /** See the module. Disposing closes it and leaves everything in place. */
 export interface Kernel extends Disposable {
@@ -46,6 +46,7 @@ export async function openKernel(
     const tunnel = vxlan
       ? ensureTunnel(netlink, config.tunnelPort, deviceMtu - VXLAN_OVERHEAD.ipv6)
       : 0;
+    if (!vxlan) removeTunnel(netlink);
     keepAdvertisements(devices.rows().map(({ name }) => name));
     writeSysctls(NODE_SYSCTLS.map(({ name, value }) => [name, value]));
     const choice = await chooseSockmap(config.sockmap);

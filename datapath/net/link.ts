@@ -59,6 +59,8 @@ export interface Link {
   kind: string;
   /** Of a veth: the peer's ifindex, in its own namespace. */
   peerIfindex?: number;
+  /** Of a vxlan: its UDP port in host order. */
+  vxlanPort?: number;
   /** The bridge or bond above. */
   master?: number;
   xdp: XdpMode;
@@ -108,6 +110,7 @@ export function parseLink(body: Uint8Array): Link {
   const attributes = parseAttributes(body.subarray(IFINFOMSG_SIZE));
   const infoBytes = attributes.get(IFLA_LINKINFO);
   const info = infoBytes ? parseAttributes(infoBytes) : undefined;
+  const kind = attributeString(info?.get(IFLA_INFO_KIND)) ?? "";
   const peer = attributeNumber(attributes.get(IFLA_LINK));
   const master = attributeNumber(attributes.get(IFLA_MASTER));
   const xdpBytes = attributes.get(IFLA_XDP);
@@ -120,12 +123,19 @@ export function parseLink(body: Uint8Array): Link {
     mtu: attributeNumber(attributes.get(IFLA_MTU)) ?? 0,
     flags: view.getUint32(8, true),
     operstate: OPERSTATES[attributeNumber(attributes.get(IFLA_OPERSTATE)) ?? 0] ?? "unknown",
-    kind: attributeString(info?.get(IFLA_INFO_KIND)) ?? "",
+    kind,
+    ...(kind === "vxlan" ? { vxlanPort: vxlanPort(info?.get(IFLA_INFO_DATA)) } : {}),
     ...(peer === undefined ? {} : { peerIfindex: peer }),
     ...(master === undefined ? {} : { master }),
     xdp: XDP_MODES[xdp] ?? "several",
     xdpProgram: attributeNumber(xdpAttributes?.get(IFLA_XDP_PROG_ID)) ?? 0,
   };
+}
+
+/** The number is in network order, unlike others; 0: there is none. */
+function vxlanPort(data: Uint8Array = new Uint8Array(0)): number {
+  const port = parseAttributes(data).get(IFLA_VXLAN_PORT);
+  return port ? structOf(port, 2).getUint16(0) : 0;
 }
 
 /** The device, or undefined when there is none of that name or number. */

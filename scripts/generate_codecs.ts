@@ -90,7 +90,7 @@ class PinnedMaps {
     for (const { name, type } of btf.variables("")) {
       if (!name.startsWith("mention_")) continue;
       const target = btf.resolve(type);
-      if (target.kind === "enum") this.#code.enum(target.name, target.values);
+      if (target.kind === "enum") this.#code.enum(btf, target.name, target.values);
       else this.#code.shape(btf, type);
     }
   }

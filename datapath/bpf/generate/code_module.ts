@@ -19,15 +19,32 @@ import {
   sorted,
 } from "./shapes.ts";
 
+/** What codecs are not called: words of TypeScript, and what their code uses. */
+const RESERVED = new Set(
+  ("break case catch class const continue debugger default delete do else enum export extends false " +
+    "finally for function if implements import in instanceof interface let new null package private " +
+    "protected public return static super switch this throw true try typeof var void while with yield " +
+    "await arguments eval undefined Array view offset value size i u8 u16 u32 u64 bytes text " +
+    "readBytes writeBytes readText writeText readBits writeBits signedBits").split(" "),
+);
+/** What interfaces are not called. */
+const USED_TYPES = ["Codec", "DataView", "Uint8Array", "Array"];
+
 /** Declarations of interfaces, codecs and enums for types of BTF. */
 export class CodeModule {
   readonly #events: RegExp | undefined;
-  #declarations = new Map<string, string>();
+  readonly #taken: ReadonlySet<string>;
+  #declarations = new Map<string, { text: string; btf: Btf }>();
+  #structs = new Map<Btf, Map<BtfStruct, Shape>>();
   #imports = new Set<string>();
 
-  /** @param events names of structs whose offsets are declared, too */
-  constructor({ events }: { events?: RegExp } = {}) {
+  /**
+   * @param events names of structs whose offsets are declared, too
+   * @param taken names that the module has besides
+   */
+  constructor({ events, taken = [] }: { events?: RegExp; taken?: readonly string[] } = {}) {
     this.#events = events;
+    this.#taken = new Set([...taken, ...USED_TYPES]);
   }
 
   /** Names of `codec.ts` that the declarations use. */
@@ -37,7 +54,7 @@ export class CodeModule {
 
   /** The declarations, in the order of their names. */
   get declarations(): string[] {
-    return sorted(this.#declarations);
+    return sorted(new Map([...this.#declarations].map(([name, { text }]) => [name, text])));
   }
 
   /** Makes the declarations import a name of `codec.ts`. */
@@ -45,22 +62,39 @@ export class CodeModule {
     this.#imports.add(name);
   }
 
-  #declare(name: string, text: string): void {
-    const known = this.#declarations.get(name);
-    if (known !== undefined && known !== text) {
-      throw new Error(`Objects disagree about ${name}:\n${known}\n${text}`);
+  /**
+   * Declares what `make` says for the name; types of one object that would have the same get a number.
+   * Returns the name.
+   */
+  #declare(name: string, btf: Btf, make: (name: string) => string): string {
+    for (let number = 1;; number++) {
+      const own = number === 1 ? name : `${name}${number}`;
+      if (this.#taken.has(own)) continue;
+      const text = make(own), known = this.#declarations.get(own);
+      if (known === undefined) this.#declarations.set(own, { text, btf });
+      else if (known.text !== text && known.btf === btf) continue;
+      else if (known.text !== text) {
+        throw new Error(`Objects disagree about ${own}:\n${known.text}\n${text}`);
+      }
+      return own;
     }
-    this.#declarations.set(name, text);
   }
 
   /** Declares an enum as a constant object. */
-  enum(name: string, values: { name: string; value: bigint }[]): void {
+  enum(btf: Btf, name: string, values: { name: string; value: bigint }[]): void {
     const prefix = commonPrefix(values.map((v) => v.name));
-    const lines = values.map((v) => `  ${v.name.slice(prefix.length)}: ${v.value},`);
-    const type = pascal(name);
+    const key = (whole: string) => {
+      const rest = whole.slice(prefix.length);
+      return /^[A-Za-z_$]/.test(rest) ? rest : whole;
+    };
+    const lines = values.map((v) => `  ${key(v.name)}: ${v.value},`);
     this.#declare(
-      type,
-      `/** enum ${name}: ${prefix}… */\nexport const ${type} = {\n${lines.join("\n")}\n} as const;`,
+      pascal(name),
+      btf,
+      (type) =>
+        `/** enum ${name}: ${prefix}… */\nexport const ${type} = {\n${
+          lines.join("\n")
+        }\n} as const;`,
     );
   }
 
@@ -68,7 +102,7 @@ export class CodeModule {
   codec(btf: Btf, id: number): string {
     const type = btf.resolve(id);
     const shape = this.shape(btf, id);
-    if (type.kind === "struct" && shape.type === pascal(type.name)) return camel(type.name);
+    if (shape.codec) return shape.codec;
     const simple: Record<string, string> = { u8: "u8", u16: "u16", u32: "u32", u64: "u64" };
     const kind = type.kind === "int" && !type.signed ? simple[`u${type.size * 8}`] : undefined;
     if (kind && !bigEndian(btf, id)) {
@@ -110,7 +144,13 @@ export class CodeModule {
       case "struct": {
         const only = type.members.length === 1 ? type.members[0]! : undefined;
         if (only && !only.bitSize) return this.shape(btf, only.type, hint);
-        return this.#struct(btf, type, type.name || hint);
+        let known = this.#structs.get(btf);
+        if (!known) this.#structs.set(btf, known = new Map());
+        let shape = known.get(type);
+        if (!shape) {
+          known.set(type, shape = this.#struct(btf, type, type.name || hint || "anonymous"));
+        }
+        return shape;
       }
       default:
         throw new Error(`Cannot share a ${type.kind} (${type.name}) with user space`);
@@ -162,7 +202,6 @@ export class CodeModule {
   }
 
   #struct(btf: Btf, struct: BtfStruct, name: string): Shape {
-    const type = pascal(name), codec = camel(name);
     const fields: { name: string; type: string; byte: number; read: string; write: string }[] = [];
     const add = (member: BtfMember, base: number) => {
       if (member.name.startsWith("pad")) return;
@@ -173,7 +212,9 @@ export class CodeModule {
         for (const inner of target.members) add(inner, bit);
         return;
       }
-      const field = camel(member.name || "bytes");
+      const plain = camel(member.name || "bytes");
+      let field = plain;
+      for (let i = 2; fields.some((one) => one.name === field); i++) field = `${plain}${i}`;
       if (member.bitSize) {
         const signed = (target.kind === "int" || target.kind === "enum") && target.signed;
         this.#imports.add("readBits").add("writeBits");
@@ -203,21 +244,28 @@ export class CodeModule {
       });
     };
     for (const member of struct.members) add(member, 0);
-    const offsets = !this.#events?.test(name) ? "" : `
+    const codecOf = (type: string) => {
+      const codec = camel(name) + type.slice(pascal(name).length);
+      return RESERVED.has(codec) ? `${codec}Codec` : codec;
+    };
+    const offsets = (codec: string) =>
+      !this.#events?.test(name) ? "" : `
 
 /** Where the fields of struct ${name} are, for who reads only some of them. */
 export const ${codec}Offsets = {
 ${fields.map((f) => `  ${f.name}: ${f.byte},`).join("\n")}
 } as const;`;
 
-    this.#declare(
-      type,
-      `/** struct ${name}, ${struct.size} bytes. */
+    const type = this.#declare(
+      pascal(name),
+      btf,
+      (type) =>
+        `/** struct ${name}, ${struct.size} bytes. */
 export interface ${type} {
 ${fields.map((f) => `  ${f.name}: ${f.type};`).join("\n")}
 }
 
-export const ${codec}: Codec<${type}> = {
+export const ${codecOf(type)}: Codec<${type}> = {
   size: ${struct.size},
   encode(view, offset, value) {
 ${fields.map((f) => f.write).join("\n")}
@@ -225,10 +273,12 @@ ${fields.map((f) => f.write).join("\n")}
   decode: (view, offset) => ({
 ${fields.map((f) => `    ${f.name}: ${f.read},`).join("\n")}
   }),
-};${offsets}`,
+};${offsets(codecOf(type))}`,
     );
+    const codec = codecOf(type);
     return {
       type,
+      codec,
       size: struct.size,
       read: (at) => `${codec}.decode(view, ${at})`,
       write: (at, value) => `${codec}.encode(view, ${at}, ${value});`,

@@ -1,9 +1,11 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { generateObject } from "../generate.ts";
+import { compileBpf } from "../../../scripts/compile_bpf.ts";
 import { compile } from "../testdata/build.ts";
 import { temporaryVeth } from "../testdata/lab.ts";
 
 const LIBRARY = new URL("../mod.ts", import.meta.url).href;
+const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
 const packet = new Uint8Array(60);
 
 /** Modules of these objects, checked by the compiler. */
@@ -15,9 +17,8 @@ async function generated(names: string[]): Promise<Record<string, unknown>[]> {
       Deno.writeTextFileSync(path, generateObject(compile(name), { name, library: LIBRARY }));
       return path;
     });
-    const config = new URL("../../../deno.json", import.meta.url).pathname;
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["check", "--quiet", `--config=${config}`, ...paths],
+      args: ["check", "--quiet", `--config=${CONFIG}`, ...paths],
     }).output();
     if (!success) throw new Error(new TextDecoder().decode(stderr));
     return await Promise.all(paths.map((path) => import(`file://${path}`)));
@@ -94,6 +95,39 @@ Deno.test("generate.ts --check says when the module is not the object's", async 
     assertEquals((await run())[0], 2);
     assertEquals((await run("--nothing", path))[1].split("\n")[0], "Unknown option '--nothing'");
     await assertRejects(() => Deno.stat(`${directory}/object.o`), Deno.errors.NotFound);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+});
+
+Deno.test("types of the same name, words of TypeScript and names in use get names of their own", async () => {
+  const file = compileBpf(`
+    #include <linux/bpf.h>
+    #include <bpf/bpf_helpers.h>
+    char _license[] SEC("license") = "GPL";
+    struct class { int value; int offset; };
+    struct _class { union { int first; int second; }; union { long third; char fourth[8]; }; };
+    enum Class { ONE_1, ONE_2 };
+    struct odd { struct class a; struct _class b; enum Class c; };
+    struct BpfMap { int a, b; };
+    struct odd odd;
+    struct BpfMap map;
+    SEC("tc") int pass(void *ctx) { return odd.a.value + map.a; }
+  `);
+  const directory = Deno.makeTempDirSync({ prefix: "bpf-generated-" });
+  try {
+    const path = `${directory}/odd.ts`;
+    Deno.writeTextFileSync(path, generateObject(file, { name: "odd", library: LIBRARY }));
+    const { success, stderr } = new Deno.Command(Deno.execPath(), {
+      args: ["check", "--quiet", `--config=${CONFIG}`, path],
+    }).outputSync();
+    assertEquals([success, new TextDecoder().decode(stderr)], [true, ""]);
+    // deno-lint-ignore no-explicit-any
+    const { Odd } = await import(`file://${path}`) as any;
+    using object = Odd.open();
+    const value = { ...object.variables.odd().get(), a: { value: 7, offset: 8 } };
+    object.variables.odd().set(value);
+    assertEquals(object.variables.odd().get(), value);
   } finally {
     Deno.removeSync(directory, { recursive: true });
   }

@@ -34,9 +34,15 @@ const PLACES: readonly [section: RegExp, attach: string, options: string, result
 const NAMED =
   /^((k|u)(ret)?probe|tracepoint|tp|raw_tp|raw_tracepoint|tp_btf|fentry|fexit|fmod_ret|lsm|freplace|iter)(\.\w+)?\/|^(sk_lookup|flow_dissector)/;
 
+/** What the module may import, besides options of attach functions. */
+const OF_LIBRARY =
+  "BpfObject BpfProgram BpfLink BpfMap Attachment OpenOptions TypedMap TypedVariable RingBuffer"
+    .split(" ");
+
 /** The text of the module, not yet formatted. */
 export function objectModule({ name, file, btf, programs, library }: ObjectSource): string {
-  const code = new CodeModule();
+  const className = pascal(name.replace(/\W+/g, "_"));
+  const code = new CodeModule({ taken: [className, ...OF_LIBRARY] });
   const used = new Set(["BpfObject", "type BpfProgram", "type OpenOptions"]);
   const maps = btf.maps().map((map) => mapText(btf, map, code, used));
   // what is static in a function has a name that C cannot say
@@ -50,10 +56,9 @@ export function objectModule({ name, file, btf, programs, library }: ObjectSourc
   const attach = [...programs].flatMap(([program, section]) => attachText(program, section, used));
   for (const enumeration of btf.types) {
     if (enumeration.kind === "enum" && enumeration.name && enumeration.values.length > 0) {
-      code.enum(enumeration.name, enumeration.values);
+      code.enum(btf, enumeration.name, enumeration.values);
     }
   }
-  const className = pascal(name.replace(/\W+/g, "_"));
   const text = `${code.declarations.join("\n\n")}
 
 /** ${name}.bpf.o: its maps and programs when it is loaded, its variables before, too. */

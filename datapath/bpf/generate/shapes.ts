@@ -5,6 +5,8 @@ import type { Btf } from "../btf.ts";
 /** How one C type looks in TypeScript; `at` is an expression of the offset. */
 export interface Shape {
   type: string;
+  /** The name of its codec, where it has one. */
+  codec?: string;
   size: number;
   read: (at: string) => string;
   write: (at: string, value: string) => string;

@@ -62,7 +62,6 @@ export * from "./link/raw_tracepoint.ts";
 export * from "./link/sk_msg.ts";
 export * from "./link/sk_skb.ts";
 export * from "./link/socket_filter.ts";
-export * from "./link/struct_ops.ts";
 export * from "./link/tc.ts";
 export * from "./link/tracepoint.ts";
 export * from "./link/tracing.ts";

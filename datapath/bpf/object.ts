@@ -9,6 +9,7 @@ import type { Btf } from "./btf.ts";
 import type { BtfValue } from "./btf_value.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import type { BpfLink } from "./link/link.ts";
+import { registerTable, wantLink } from "./link/struct_ops.ts";
 import { BpfMap } from "./map.ts";
 import { layoutDifferences, type MapLayout } from "./map_layout.ts";
 import { LoadLogs, logOf, openHint } from "./load_logs.ts";
@@ -73,6 +74,7 @@ export class BpfObject implements Disposable {
   #findParts(): void {
     for (const map of pointers(libbpf.bpf_object__next_map, this.#object)) {
       this.#maps.set(readCstring(libbpf.bpf_map__name(map)), map);
+      wantLink(map);
       libbpf.bpf_map__set_pin_path(map, null); // pinned where pinMaps() says, not in libbpf's default
     }
     for (const program of pointers(libbpf.bpf_object__next_program, this.#object)) {
@@ -295,6 +297,18 @@ export class BpfObject implements Disposable {
   attach(name: string): BpfLink {
     using program = this.program(name);
     return attachBySection(program, this.section(name));
+  }
+
+  /**
+   * Registers a table of functions, section `.struct_ops`, for as long as the link lives (Linux 6.4).
+   * Throws KernelError, TypeError for another map.
+   */
+  attachStructOps(map: string): BpfLink {
+    const pointer = this.#mapPointer(map);
+    if (!this.#loaded) {
+      throw new TypeError(`Cannot register ${map}: object ${this.name} is not loaded`);
+    }
+    return registerTable(pointer, map);
   }
 
   /** A map of the loaded object; the caller disposes it. Throws RangeError for an unknown name. */

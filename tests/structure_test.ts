@@ -22,7 +22,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...["agent/sources", "agent/sources/kernel", "agent/api", "agent/grpc", "agent/hubble"],
     "datapath",
   ],
-  "cli": ["agent/core", "agent/flows", "agent/api", "agent/node", "cli/cni", "cli/lab"],
+  "cli": [
+    ...["agent/core", "agent/flows", "agent/grpc", "agent/hubble", "agent/api", "agent/node"],
+    ...["cli/cni", "cli/lab"],
+  ],
   "cli/cni": ["agent/core", "agent/api"],
   "cli/lab": ["agent/core", "agent/api", "agent/node", "datapath"],
   "main.ts": ["cli", "cli/cni", "datapath"],

@@ -1,6 +1,7 @@
 /** Commands that show what happens. */
 
 import { AGENT_OPTIONS, type Command, type Option } from "../command.ts";
+import { OBSERVE_COMMAND } from "./observe.ts";
 import { IP, PORT, PROTOCOL } from "./shared.ts";
 
 const MONITOR: readonly Option[] = [
@@ -77,4 +78,5 @@ export const FOLLOW: readonly Command[] = [
     ],
     run: async (i) => (await import("../monitor.ts")).monitor(i),
   },
+  OBSERVE_COMMAND,
 ];

@@ -174,7 +174,7 @@ Deno.test({
           /demo\/near:\d+ \(ID:\d+\) -> demo\/web:7000 \(ID:\d+\) \S+ FORWARDED \(TCP Flags: SYN\)/,
         );
         const dict = await hubble("observe", ...filter, "-o", "dict");
-        assertMatch(dict, /     SOURCE: demo\/near:\d+\nDESTINATION: demo\/web:7000\n/);
+        assertMatch(dict, / {5}SOURCE: demo\/near:\d+\nDESTINATION: demo\/web:7000\n/);
         assertMatch(await hubble("observe", ...filter, "-o", "table"), /^TIMESTAMP +SOURCE +DEST/);
         assertStringIncludes(
           await hubble("observe", "--all", "--until", end, "--verdict", "DROPPED"),

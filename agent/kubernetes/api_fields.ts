@@ -195,7 +195,7 @@ const SERVICE: Rows = {
 const ENDPOINT_SLICE: Rows = {
   ...common(obeyed("`kubernetes.io/service-name` is its service", FRONTENDS)),
   addressType: problem("IPv4 and IPv6; FQDN is named as not served", FIELDS_TEST),
-  "endpoints[].addresses[]": obeyed("backends", FRONTENDS),
+  "endpoints[].addresses[]": obeyed("backends: the first, as by kube-proxy", FIELDS_TEST),
   "endpoints[].conditions": obeyed("states of backends", FRONTENDS),
   "endpoints[].nodeName": obeyed("whether a backend is here", FRONTENDS),
   "endpoints[].zone": obeyed("whether a backend is near", FRONTENDS),

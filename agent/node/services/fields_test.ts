@@ -41,6 +41,18 @@ Deno.test("publishNotReadyAddresses: endpoints that are not ready answer, too", 
   services[Symbol.dispose]();
 });
 
+Deno.test("addresses: an endpoint is its first one, whatever others are said of it", async () => {
+  const { Service, EndpointSlice, named, services } = derived();
+  Service.set(service("web", {}));
+  EndpointSlice.set(slice([
+    { addresses: ["10.60.1.6", "10.60.1.5", "10.60.1.7"] },
+    { addresses: ["10.60.2.5"] },
+  ]));
+  await settled();
+  assertEquals(chosen(named("web")[0]!, named("web")[0]!.internal), ["1.6", "2.5"]);
+  services[Symbol.dispose]();
+});
+
 Deno.test("hints.forNodes: endpoints are asked from the nodes that they are for", async () => {
   const { Service, EndpointSlice, named, services } = derived();
   Service.set(service("web", {}));

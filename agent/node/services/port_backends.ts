@@ -24,20 +24,19 @@ function* sliceBackends(
       const ready = conditions.ready ?? true;
       const draining = conditions.terminating === true && (conditions.serving ?? ready) === true;
       const state = ready || publishNotReady ? "active" : draining ? "terminating" : "unready";
-      for (const text of addresses) {
-        const address = tryParseIp(text);
-        if (!address) continue;
-        const pod = targetRef?.kind === "Pod" && targetRef.name
-          ? `${targetRef.namespace ?? slice.metadata.namespace}/${targetRef.name}`
-          : undefined;
-        const backend = unplaced(address, number, state);
-        if (nodeName) backend.node = nodeName;
-        if (zone) backend.zone = zone;
-        if (hints?.forZones) backend.forZones = hints.forZones.map(({ name }) => name);
-        if (hints?.forNodes) backend.forNodes = hints.forNodes.map(({ name }) => name);
-        if (pod) backend.pod = pod;
-        yield backend;
-      }
+      // the API gives no meaning to those beyond the first
+      const address = tryParseIp(addresses[0] ?? "");
+      if (!address) continue;
+      const pod = targetRef?.kind === "Pod" && targetRef.name
+        ? `${targetRef.namespace ?? slice.metadata.namespace}/${targetRef.name}`
+        : undefined;
+      const backend = unplaced(address, number, state);
+      if (nodeName) backend.node = nodeName;
+      if (zone) backend.zone = zone;
+      if (hints?.forZones) backend.forZones = hints.forZones.map(({ name }) => name);
+      if (hints?.forNodes) backend.forNodes = hints.forNodes.map(({ name }) => name);
+      if (pod) backend.pod = pod;
+      yield backend;
     }
   }
 }

@@ -70,11 +70,18 @@ export const OPTIONS = {
     placeholder: "URL",
     default: [],
   }),
-  clusterStore: choice(["files", "kubernetes"], {
+  clusterStore: choice(["files", "kubernetes", "etcd"], {
     name: "cluster-store",
     summary: "Where nodes tell each other of pods and identities: in the directory of manifests, " +
-      "which they then share, or as objects of the API server",
+      "which they then share, as objects of the API server, or in etcd",
     default: "files",
+  }),
+  etcdConfig: text({
+    name: "etcd-config",
+    summary: "How etcd is reached, in the form of Cilium's file: endpoints, and the paths " +
+      "trusted-ca-file, cert-file and key-file",
+    placeholder: "FILE",
+    default: "",
   }),
   stateDir: text({
     name: "state-dir",

@@ -1,6 +1,8 @@
 /** Where resources come from, by the agent's options. */
 
 import type { ClusterStore } from "../cluster/cluster_store.ts";
+import { etcdAccessReader } from "../cluster/etcd/etcd_access.ts";
+import { EtcdStore } from "../cluster/etcd/etcd_store.ts";
 import { FileStore } from "../cluster/files/file_store.ts";
 import { KubernetesStore } from "../cluster/kubernetes/kubernetes_store.ts";
 import type { Log } from "../core/log.ts";
@@ -30,11 +32,15 @@ export function resourceSources(config: AgentConfig, log: Log): ResourceSources 
  * not a name of the API.
  */
 export function clusterStore(
-  { clusterStore, manifests: directory, nodeName: node }: AgentConfig,
+  { clusterStore, etcdConfig, manifests: directory, nodeName: node }: AgentConfig,
   kubernetes: KubernetesSource | undefined,
   log: Log,
 ): ClusterStore {
   if (clusterStore === "files") return new FileStore({ directory, node });
+  if (clusterStore === "etcd") {
+    if (etcdConfig) return new EtcdStore({ access: etcdAccessReader(etcdConfig), node, log });
+    throw new TypeError("--cluster-store=etcd needs --etcd-config, a file that has endpoints");
+  }
   if (kubernetes) {
     return new KubernetesStore({ client: kubernetes.client, saved: kubernetes.saved, node, log });
   }

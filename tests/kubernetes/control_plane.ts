@@ -1,10 +1,15 @@
 /** A real API server with a real etcd, on the loopback, for one test. */
 
+import { freePort } from "./free_port.ts";
 import { retry } from "./retry.ts";
 
 const BIN = `${
   Deno.env.get("BUILD_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`
 }/kubernetes/bin`;
+
+export function programPath(name: string): string {
+  return `${BIN}/${name}`;
+}
 
 /** Why there is no control plane here; undefined when there is one. */
 export function whyNoControlPlane(): string | undefined {
@@ -221,11 +226,6 @@ async function end(child: Deno.ChildProcess | undefined, signal: Deno.Signal): P
     child.kill(signal);
   } catch { /* it has ended */ }
   await child.status;
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 async function run(program: string, ...args: string[]): Promise<void> {

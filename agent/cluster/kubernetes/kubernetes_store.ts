@@ -12,10 +12,11 @@ import type { CiliumEndpointSlice } from "../../kubernetes/cilium_endpoint_slice
 import { KindWatch, type WatchTiming } from "../../kubernetes/watch/kind_watch.ts";
 import type { SavedObjects } from "../../kubernetes/watch/saved_objects.ts";
 import { type ClusterStore, identityTable, remoteAddressTable } from "../cluster_store.ts";
+import { IdentityNumbers } from "../identity_numbers.ts";
 import type { LabelMap } from "../labels.ts";
 import { OriginRows } from "../origin_rows.ts";
 import { EndpointSlices } from "./endpoint_slices.ts";
-import { IdentityObjects } from "./identity_objects.ts";
+import { claimIdentityObject, rowOf } from "./identity_objects.ts";
 import { IDENTITIES, SLICES } from "./published_kinds.ts";
 import { PublishedObjects } from "./published_objects.ts";
 import { addressesOf } from "./slice_form.ts";
@@ -51,7 +52,7 @@ export class KubernetesStore implements ClusterStore {
   readonly problems = problemTable("cluster-problems");
   readonly endpoints: EndpointSlices;
   readonly #options: KubernetesStoreOptions;
-  readonly #numbers: IdentityObjects;
+  readonly #numbers: IdentityNumbers;
   readonly #kinds: readonly Followed[];
   readonly #stop = new AbortController();
   #running: Promise<unknown>[] = [];
@@ -72,13 +73,18 @@ export class KubernetesStore implements ClusterStore {
     this.endpoints = endpoints;
     const identities = new PublishedObjects<CiliumIdentity>({
       ...{ kind: IDENTITIES, saved, problems },
-      onObject: ({ value }) => numbers.seen(value),
+      onObject: ({ value }) => numbers.seen(rowOf(value)),
       onGone: (name) => numbers.gone(name),
     });
-    const numbers = new IdentityObjects({
-      ...{ client, table: this.identities, onError: failed },
+    const numbers = new IdentityNumbers({
+      ...{ table: this.identities, onError: failed },
       isUsed: (id) => endpoints.isUsed(id),
-      onAnswer: (object) => void identities.apply({ type: "object", object }),
+      async claim(row) {
+        const object = await claimIdentityObject(client, row);
+        // the watch need not have said it yet
+        await identities.apply({ type: "object", object });
+        return rowOf(object);
+      },
     });
     this.#numbers = numbers;
     const watch = (kind: typeof IDENTITIES) =>

@@ -5,6 +5,7 @@ import { KernelError } from "./kernel_error.ts";
 import { MapFlag, MapType } from "./constants.ts";
 import type { MapOptions } from "./create_map.ts";
 import { BpfMap } from "./map.ts";
+import { MapMemory } from "./map_memory.ts";
 import { BpfObject } from "./object.ts";
 import { compile } from "./testdata/build.ts";
 
@@ -15,6 +16,24 @@ const make = (options: Partial<MapOptions>) =>
     ...{ name: "kind", type: MapType.HASH, keySize: 4, valueSize: 4, maxEntries: 4 },
     ...options,
   });
+
+const arena: Partial<MapOptions> = {
+  type: MapType.ARENA,
+  keySize: 0,
+  valueSize: 0,
+  maxEntries: 16,
+  flags: MapFlag.MMAPABLE,
+};
+
+/** Linux 6.9, on machines with a JIT for it. */
+function hasArena(): boolean {
+  try {
+    make(arena)[Symbol.dispose]();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 for (const [name, order] of [["QUEUE", [1, 2, 3]], ["STACK", [3, 2, 1]]] as const) {
   Deno.test(`a ${name} gives its values one by one`, () => {
@@ -65,6 +84,37 @@ Deno.test("a PROG_ARRAY holds programs", () => {
   map.setObject(number(0), program);
   const id = new DataView(map.get(number(0))!.buffer as ArrayBuffer).getUint32(0, true);
   assertEquals(id, program.id);
+});
+
+Deno.test("MapMemory is the memory of an array that can be mapped", () => {
+  using map = make({ type: MapType.ARRAY, flags: MapFlag.MMAPABLE, maxEntries: 3000 });
+  using memory = new MapMemory(map);
+  assertEquals([memory.elementSize, memory.size], [8, 24_000]);
+  memory.write(8 * 2999, number(7));
+  assertEquals(map.get(number(2999)), number(7));
+  map.set(number(1), number(8));
+  assertEquals(memory.read(8, 4), number(8));
+  for (const [offset, length] of [[24_000, 1], [-1, 1], [0, 24_001], [0.5, 1], [NaN, 1]] as const) {
+    assertThrows(() => memory.read(offset, length), RangeError, "has 24000 bytes");
+  }
+  memory[Symbol.dispose]();
+  memory[Symbol.dispose]();
+  assertThrows(() => memory.read(0, 1), TypeError, "disposed");
+  using other = make({ type: MapType.ARRAY });
+  assertThrows(() => new MapMemory(other), TypeError, "with the flag MMAPABLE");
+});
+
+Deno.test({
+  name: "MapMemory is the memory of an arena, page by page as it is used",
+  ignore: !hasArena(),
+  fn() {
+    using map = make(arena);
+    using memory = new MapMemory(map);
+    assertEquals(memory.size, 16 * memory.elementSize);
+    memory.write(memory.size - 4, number(7));
+    assertEquals(memory.read(memory.size - 4, 4), number(7));
+    assertEquals(memory.read(0, 4), number(0));
+  },
 });
 
 Deno.test("BpfMap.freeze() ends writing", () => {

@@ -71,6 +71,7 @@ export type { MapOptions } from "./create_map.ts";
 export * from "./map.ts";
 export * from "./map_fingerprint.ts";
 export * from "./map_layout.ts";
+export * from "./map_memory.ts";
 export * from "./object.ts";
 export { DEFAULT_BPFFS, isBpffs, isPinned, makePinDirectory, requireBpffs, unpin } from "./pin.ts";
 export * from "./perf_event_array.ts";

@@ -26,6 +26,7 @@ export function compileBpf(
     run("clang-19", [
       ...["-target", "bpf", "-mcpu=v3", "-O2", "-fno-strict-aliasing", "-Wall", "-Werror"],
       ...btf ? ["-g"] : [],
+      `-D__TARGET_ARCH_${Deno.build.arch === "x86_64" ? "x86" : "arm64"}`,
       ...["-isystem", ASM_INCLUDE],
       ...includes.flatMap((path) => ["-I", path]),
       ...["-c", file, "-o", object],

@@ -66,6 +66,7 @@ export * from "./link/tc.ts";
 export * from "./link/tracepoint.ts";
 export * from "./link/tracing.ts";
 export * from "./link/uprobe.ts";
+export { type AttachUsdtOptions, UsdtLink } from "./link/usdt.ts";
 export * from "./link/xdp.ts";
 export type { MapOptions } from "./create_map.ts";
 export * from "./map.ts";

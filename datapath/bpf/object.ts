@@ -10,6 +10,7 @@ import type { BtfValue } from "./btf_value.ts";
 import { bpfError, checkBpf } from "./errors.ts";
 import type { BpfLink } from "./link/link.ts";
 import { registerTable, wantLink } from "./link/struct_ops.ts";
+import { type AttachUsdtOptions, UsdtLink, usdtLink } from "./link/usdt.ts";
 import { BpfMap } from "./map.ts";
 import { layoutDifferences, type MapLayout } from "./map_layout.ts";
 import { LoadLogs, logOf, openHint } from "./load_logs.ts";
@@ -43,6 +44,8 @@ export class BpfObject implements Disposable {
   #loaded = false;
   /** Of the sections whose variables are in use, while it is loaded. */
   readonly #memories = new Map<string, SectionMemory>();
+  /** They are made of what the object has. */
+  readonly #usdtLinks = new Set<UsdtLink>();
   /** Another thread has the object: it is closed after that. */
   #loading = false;
   // libbpf keeps pointers into it
@@ -216,11 +219,8 @@ export class BpfObject implements Disposable {
     this.#requireState(false, "choose programs of");
     for (const name of programs) this.#programPointer(name);
     for (const [name, program] of this.#programs) {
-      checkBpf(
-        libbpf.bpf_program__set_autoload(program, programs.includes(name)),
-        "choose program",
-        name,
-      );
+      const result = libbpf.bpf_program__set_autoload(program, programs.includes(name));
+      checkBpf(result, "choose program", name);
     }
   }
 
@@ -311,6 +311,18 @@ export class BpfObject implements Disposable {
     return registerTable(pointer, map);
   }
 
+  /**
+   * Attaches a loaded program, section `usdt`, to a probe that a program has built in; the object must
+   * include usdt.bpf.h. Throws KernelError.
+   */
+  attachUsdt(program: string, options: AttachUsdtOptions): UsdtLink {
+    using _loaded = this.program(program);
+    const pointer = usdtLink(this.#programPointer(program), program, options);
+    const link = new UsdtLink(pointer, (one) => this.#usdtLinks.delete(one));
+    this.#usdtLinks.add(link);
+    return link;
+  }
+
   /** A map of the loaded object; the caller disposes it. Throws RangeError for an unknown name. */
   map(name: string): BpfMap {
     const map = this.#mapPointer(name);
@@ -322,6 +334,7 @@ export class BpfObject implements Disposable {
   /** Closes it. What was taken of it lives on, but its variables. */
   [Symbol.dispose](): void {
     if (this.#object === null) return;
+    for (const link of this.#usdtLinks) link.detach();
     if (!this.#loading) libbpf.bpf_object__close(this.#object);
     this.#object = null;
     for (const memory of this.#memories.values()) memory[Symbol.dispose]();

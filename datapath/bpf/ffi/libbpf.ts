@@ -89,6 +89,10 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  bpf_program__attach_usdt: {
+    parameters: ["pointer", "i32", "buffer", "buffer", "buffer", "buffer"],
+    result: "pointer",
+  },
   bpf_link__fd: { parameters: ["pointer"], result: "i32" },
   bpf_link__disconnect: { parameters: ["pointer"], result: "void" },
   bpf_link__destroy: { parameters: ["pointer"], result: "i32" },

@@ -21,7 +21,8 @@ import type { NodeDevice } from "../../sources/kernel/devices.ts";
 import type { LoneNode } from "./lone_node.ts";
 import type { NodeTables } from "./nodes.ts";
 import { podCidrsOf } from "./pod_networks.ts";
-import { type NodeRoute, ROUTE_PROTOCOL, routeTable, routeTarget } from "./route_target.ts";
+import { restoreRoutes } from "./restore_routes.ts";
+import { type NodeRoute, routeTable, routeTarget } from "./route_target.ts";
 import { routerAddresses, routerAddressTable, routerAddressTarget } from "./router_addresses.ts";
 import { tunnelTable, tunnelTarget } from "./tunnel.ts";
 
@@ -132,9 +133,6 @@ export function nodesPart(
     const tunnelChanged = notice.kind === "link" && kernel.tunnel !== 0 &&
       notice.link.ifindex === kernel.tunnel;
     if (all || tunnelChanged) await tunnel.repair();
-    const routeGone = notice.kind === "route" && notice.gone &&
-      notice.route.protocol === ROUTE_PROTOCOL;
-    if (all || tunnelChanged || routeGone) await routing.repair();
     const { links } = kernel.facts;
     const lo = (ifindex: number) => links.get(String(ifindex))?.name === "lo";
     const addressGone = notice.kind === "address" && notice.gone && lo(notice.address.ifindex);
@@ -151,6 +149,7 @@ export function nodesPart(
     reconcilers: [node, tunnel, router, routing],
     start() {
       started = true;
+      stack.use(restoreRoutes(routing, kernel));
     },
     problems: [problems, lone.problems, restarts],
     routes: { "GET /v1/nodes": () => nodes.rows().map(nodeView) },

@@ -13,7 +13,7 @@ import { Btf } from "./btf.ts";
 import { exists } from "./exists.ts";
 import { compileC } from "./generate/clang.ts";
 import { formatted } from "./generate/formatted.ts";
-import { objectModule } from "./generate/object_class.ts";
+import { GENERATED, objectModule } from "./generate/object_class.ts";
 import { BpfObject } from "./object.ts";
 
 /** Options for {@linkcode generateObject}. */
@@ -71,7 +71,7 @@ function main(args: string[]): number {
   const { path, output, name, library, check } = options;
   const file = path.endsWith(".c") ? compileC(path) : Deno.readFileSync(path);
   const stem = path.replace(/(\.bpf)?\.[oc]$/, "");
-  const target = output ?? `${stem}.ts`;
+  const target = output ?? `${stem}.bpf.ts`;
   const module = new URL("./mod.ts", import.meta.url);
   const beside = relative(dirname(resolve(target)), module.pathname);
   const text = generateObject(file, {
@@ -82,6 +82,10 @@ function main(args: string[]): number {
   const known = exists(target) ? Deno.readTextFileSync(target) : undefined;
   if (check && known !== text) {
     console.error(`${target} is not what ${path} says; run this without --check`);
+    return 1;
+  }
+  if (!check && known !== undefined && !known.startsWith(GENERATED)) {
+    console.error(`${target} is there and was not generated; name another file by --output`);
     return 1;
   }
   if (!check && known !== text) Deno.writeTextFileSync(target, text);

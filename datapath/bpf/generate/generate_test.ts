@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { generateObject } from "../generate.ts";
 import { compileBpf } from "../../../scripts/compile_bpf.ts";
 import { compile } from "../testdata/build.ts";
@@ -92,6 +92,10 @@ Deno.test("generate.ts --check says when the module is not the object's", async 
     assertEquals((await run("--check", path))[0], 1);
     assertEquals(await run(path), [0, ""]);
     assertEquals(await run("--check", path), [0, ""]);
+    const own = `${directory}/own.ts`;
+    Deno.writeTextFileSync(own, "// mine");
+    assertStringIncludes((await run(`--output=${own}`, path))[1], "was not generated");
+    assertEquals(Deno.readTextFileSync(own), "// mine");
     assertEquals((await run())[0], 2);
     assertEquals((await run("--nothing", path))[1].split("\n")[0], "Unknown option '--nothing'");
     await assertRejects(() => Deno.stat(`${directory}/object.o`), Deno.errors.NotFound);

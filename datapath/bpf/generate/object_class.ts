@@ -34,6 +34,9 @@ const PLACES: readonly [section: RegExp, attach: string, options: string, result
 const NAMED =
   /^((k|u)(ret)?probe|tracepoint|tp|raw_tp|raw_tracepoint|tp_btf|fentry|fexit|fmod_ret|lsm|freplace|iter)(\.\w+)?\/|^(sk_lookup|flow_dissector)/;
 
+/** How each module begins. */
+export const GENERATED = "// Generated from";
+
 /** What the module may import, besides options of attach functions. */
 const OF_LIBRARY =
   "BpfObject BpfProgram BpfLink BpfMap Attachment OpenOptions TypedMap TypedVariable RingBuffer"
@@ -116,7 +119,7 @@ ${base64Lines(file)};
   const codecs = code.imports;
   if (text.includes("Codec<")) codecs.push("type Codec");
   const imports = [...new Set([...used, ...codecs])].sort(byName);
-  return `// Generated from ${name}.bpf.o by datapath/bpf/generate.ts; do not edit.
+  return `${GENERATED} ${name}.bpf.o by generate.ts of @pilus/ebpf; do not edit.
 import { ${imports.join(", ")} } from ${JSON.stringify(library)};
 
 ${text}`;

@@ -5,6 +5,7 @@
  * nothing.
  */
 
+import { BANDWIDTH_ANNOTATIONS } from "./bandwidth_annotations.ts";
 import { Interner } from "./interner.ts";
 import { KINDS } from "./kinds.ts";
 import { knownParts } from "./known_parts.ts";
@@ -52,10 +53,14 @@ export class ServerObjectReader {
 
   #partsOf(object: unknown, problems: string[]): Parts {
     const { apiVersion: _, kind: __, ...parts } = knownParts(object, this.#schema) as Parts;
-    // of no other kind they say anything, and controllers change them often
-    if (this.#kind !== "Service" && isRecord(parts["metadata"])) {
-      const { annotations: _, ...metadata } = parts["metadata"];
-      parts["metadata"] = { ...metadata, ...(this.#kind === "Pod" ? podUid(object) : {}) };
+    if (isRecord(parts["metadata"])) {
+      const { annotations: all, ...metadata } = parts["metadata"];
+      const annotations = isRecord(all) ? readAnnotations(all, this.#kind) : all ?? undefined;
+      parts["metadata"] = {
+        ...metadata,
+        ...(annotations === undefined ? {} : { annotations }),
+        ...(this.#kind === "Pod" ? podUid(object) : {}),
+      };
     }
     if (!this.#kind.endsWith("NetworkPolicy")) return parts;
     const shape = shapeOf(this.#schema);
@@ -88,6 +93,19 @@ export class ServerObjectReader {
   #withoutRule(spec: unknown, path: readonly (string | number)[]): unknown {
     return this.#kind === "NetworkPolicy" ? without(spec, path) : replaced(spec, path, {});
   }
+}
+
+/** Those that are read: of Services their own and Cilium's; others are many, and change often. */
+const READ_ANNOTATIONS: Partial<Record<ResourceKind, (name: string) => boolean>> = {
+  Service: () => true,
+  Pod: (name) => Object.values<string>(BANDWIDTH_ANNOTATIONS).includes(name),
+};
+
+/** Undefined when there are none. */
+function readAnnotations(annotations: Parts, kind: ResourceKind): Parts | undefined {
+  const isRead = READ_ANNOTATIONS[kind] ?? (() => false);
+  const read = Object.entries(annotations).filter(([name]) => isRead(name));
+  return read.length > 0 ? Object.fromEntries(read) : undefined;
 }
 
 /** The runtime knows a pod of the kubelet's own manifests by what its mirror on the server says there. */

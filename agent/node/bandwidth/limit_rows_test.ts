@@ -1,10 +1,12 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, fail } from "@std/assert";
 import { settled } from "../../core/schedule.ts";
+import { ServerObjectReader } from "../../kubernetes/server_object.ts";
 import { createResourceTables } from "../../kubernetes/resource_tables.ts";
 import type { Pod } from "../../kubernetes/resources.ts";
 import type { Endpoint } from "../../api/endpoint.ts";
 import { endpointTable } from "../endpoints/endpoint_manager.ts";
 import { deriveLimits } from "./limit_rows.ts";
+import { limitsOf } from "./limits.ts";
 
 const pod = (annotations: Record<string, string>): Pod => ({
   kind: "Pod",
@@ -46,4 +48,10 @@ Deno.test("deriveLimits() follows pods' annotations, and tells of those that are
   pods.set(pod({ [EGRESS]: "8M" }));
   endpoints.replace([]);
   assertEquals(await seen(), [[], []]);
+});
+
+Deno.test("limitsOf() has of an API server's Pod what a manifest's would give", () => {
+  const annotations = { [EGRESS]: "8M", [INGRESS]: "16M", "example.com/seen": "now" };
+  const { resource } = new ServerObjectReader("Pod").read(pod(annotations));
+  assertEquals(limitsOf(resource as Pod, fail), { egress: 1_000_000, ingress: 2_000_000 });
 });

@@ -1,10 +1,10 @@
 /** The bandwidth that a Pod's annotations give it. */
 
 import { EndpointFlags } from "../../../datapath/maps/generated.ts";
+import { BANDWIDTH_ANNOTATIONS } from "../../kubernetes/bandwidth_annotations.ts";
 import type { Pod } from "../../kubernetes/resources.ts";
 import { parseQuantity } from "../../kubernetes/quantity.ts";
 
-const PREFIX = "kubernetes.io/", SUFFIX = "-bandwidth";
 const DIRECTIONS = ["egress", "ingress"] as const;
 
 /** Bits per second that Kubernetes takes for reasonable. */
@@ -19,7 +19,7 @@ export interface Limits {
 /** Whether its annotations say anything about bandwidth, right or wrong. */
 export function hasLimits({ metadata: { annotations } }: Pod): boolean {
   return annotations !== undefined &&
-    DIRECTIONS.some((direction) => annotations[PREFIX + direction + SUFFIX] !== undefined);
+    DIRECTIONS.some((direction) => annotations[BANDWIDTH_ANNOTATIONS[direction]] !== undefined);
 }
 
 /** The limits of a pod. What is wrong with an annotation is reported, and it limits nothing. */
@@ -29,7 +29,7 @@ export function limitsOf(
 ): Limits {
   const limits: Limits = { egress: 0, ingress: 0 };
   for (const direction of DIRECTIONS) {
-    const name = PREFIX + direction + SUFFIX, text = annotations[name];
+    const name = BANDWIDTH_ANNOTATIONS[direction], text = annotations[name];
     if (text === undefined) continue;
     const bits = parseQuantity(text);
     if (bits === undefined || bits < LEAST || bits > MOST) {

@@ -64,6 +64,8 @@ function derivations(): Disposable {
     cidr: parseCidr("192.168.0.1/24"),
     scope: 0,
     tentative: false,
+    deprecated: false,
+    secondary: false,
   });
   const { nodes } = stack.use(deriveNodes(tables.Node, "here"));
   const { own } = stack.use(deriveOwnAddresses(deviceAddresses));

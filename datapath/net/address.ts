@@ -14,7 +14,8 @@ import {
 
 const RTM_NEWADDR = 20, RTM_DELADDR = 21, RTM_GETADDR = 22;
 const IFA_ADDRESS = 1, IFA_LOCAL = 2, IFA_FLAGS = 8;
-const IFA_F_NODAD = 0x02, IFA_F_TENTATIVE = 0x40, IFA_F_NOPREFIXROUTE = 0x200;
+const IFA_F_SECONDARY = 0x01, IFA_F_NODAD = 0x02, IFA_F_DEPRECATED = 0x20;
+const IFA_F_TENTATIVE = 0x40, IFA_F_NOPREFIXROUTE = 0x200;
 const IFADDRMSG_SIZE = 8;
 
 /** Scopes of addresses and routes, include/uapi/linux/rtnetlink.h. */
@@ -26,6 +27,10 @@ export interface LinkAddress {
   scope: number;
   /** IPv6: duplicate address detection is under way, and the address is not yet usable. */
   tentative: boolean;
+  /** The host takes it as a source only where it has no other. */
+  deprecated: boolean;
+  /** IPv4: its network has one before it. IPv6: it is temporary (RFC 8981). */
+  secondary: boolean;
 }
 
 export interface AddressOptions {
@@ -96,5 +101,7 @@ export function parseAddress(bytes: Uint8Array): LinkAddress {
     },
     scope: view.getUint8(3),
     tentative: (flags & IFA_F_TENTATIVE) !== 0,
+    deprecated: (flags & IFA_F_DEPRECATED) !== 0,
+    secondary: (flags & IFA_F_SECONDARY) !== 0,
   };
 }

@@ -74,7 +74,14 @@ function ownAddresses(...cidrs: string[]) {
     key: ({ cidr }) => formatCidr(cidr),
   });
   addresses.replace(
-    cidrs.map((cidr) => ({ ifindex: 2, cidr: parseCidr(cidr), scope: 0, tentative: false })),
+    cidrs.map((cidr) => ({
+      ifindex: 2,
+      cidr: parseCidr(cidr),
+      scope: 0,
+      tentative: false,
+      deprecated: false,
+      secondary: false,
+    })),
   );
   return deriveOwnAddresses(addresses);
 }

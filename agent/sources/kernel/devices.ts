@@ -1,6 +1,6 @@
 /** The node's own devices: where packets come in, and whose addresses pods take outside. */
 
-import { SCOPE_UNIVERSE } from "../../../datapath/net/address.ts";
+import { type LinkAddress, SCOPE_UNIVERSE } from "../../../datapath/net/address.ts";
 import { formatIp, isIpv4 } from "../../../datapath/net/ip.ts";
 import type { Link } from "../../../datapath/net/link.ts";
 import { formatMac } from "../../../datapath/net/mac.ts";
@@ -16,7 +16,7 @@ export interface NodeDevice {
   mtu: number;
   /** As text; a device of layer 3 has none. */
   mac?: string;
-  /** Its first global address of each family. */
+  /** The global address of each family that is likeliest to stay. */
   ipv4?: string;
   ipv6?: string;
 }
@@ -67,11 +67,29 @@ function chosenLinks({ links, defaultRoutes }: DeviceFacts, names: readonly stri
 function deviceOf({ addresses }: DeviceFacts, { name, ifindex, mtu, mac }: Link): NodeDevice {
   const device: NodeDevice = { name, ifindex, mtu };
   if (mac.length === MAC_LENGTH) device.mac = formatMac(mac);
-  for (const row of addresses.rows()) {
-    if (row.ifindex !== ifindex || row.scope !== SCOPE_UNIVERSE) continue;
-    const { address } = row.cidr;
-    if (isIpv4(address)) device.ipv4 ??= formatIp(address);
-    else device.ipv6 ??= formatIp(address);
-  }
+  const global = addresses.rows().filter((row) =>
+    row.ifindex === ifindex && row.scope === SCOPE_UNIVERSE
+  );
+  const ipv4 = likeliestToStay(global.filter(({ cidr }) => isIpv4(cidr.address)));
+  // the kernel lists the newest first, a notice comes last: neither says anything
+  const ipv6 = likeliestToStay(
+    global.filter(({ cidr }) => !isIpv4(cidr.address)).sort((a, b) =>
+      formatIp(a.cidr.address) < formatIp(b.cidr.address) ? -1 : 1
+    ),
+  );
+  if (ipv4) device.ipv4 = formatIp(ipv4.cidr.address);
+  if (ipv6) device.ipv6 = formatIp(ipv6.cidr.address);
   return device;
+}
+
+/**
+ * The first of the best: one that is in use already and to be used further on, and with a network to
+ * it. An address alone may be a service's (VRRP), which another node has tomorrow.
+ */
+function likeliestToStay(rows: readonly LinkAddress[]): LinkAddress | undefined {
+  const doubts = ({ cidr, tentative, deprecated, secondary }: LinkAddress) =>
+    [tentative, deprecated, secondary, cidr.prefixLength === 128]
+      .reduce((sum, doubt) => sum * 2 + Number(doubt), 0);
+  const [first, ...others] = rows;
+  return others.reduce((best, row) => best && doubts(row) < doubts(best) ? row : best, first);
 }

@@ -86,6 +86,13 @@ Deno.test("deriveDevices() without names has the devices of default routes", asy
   });
 });
 
+/** Runs iproute2 in the namespace. */
+function ip(path: string, command: string): void {
+  const args = [`--net=${path}`, "ip", ...command.split(" ")];
+  const { success, stderr } = new Deno.Command("nsenter", { args }).outputSync();
+  assert(success, new TextDecoder().decode(stderr));
+}
+
 const [FIRST, SECOND] = ["nexthop via 192.0.2.254 dev up0", "nexthop via 198.51.100.254 dev up1"];
 const [FIRST6, SECOND6] = [
   "nexthop via 2001:db8:1::fe dev up0",
@@ -119,18 +126,82 @@ for (const [name, commands, expected] of DEFAULT_ROUTES) {
         setLink(netlink, name, { up: true });
         setLink(netlink, `${name}p`, { up: true });
       }
-      const ip = (command: string) => {
-        const args = [`--net=${path}`, "ip", ...command.split(" ")];
-        const { success, stderr } = new Deno.Command("nsenter", { args }).outputSync();
-        assert(success, new TextDecoder().decode(stderr));
-      };
-      ip("addr add 192.0.2.1/24 dev up0");
-      ip("addr add 198.51.100.1/24 dev up1");
-      ip("addr add 2001:db8:1::1/64 dev up0 nodad");
-      ip("addr add 2001:db8:2::1/64 dev up1 nodad");
-      for (const command of commands) ip(command);
+      ip(path, "addr add 192.0.2.1/24 dev up0");
+      ip(path, "addr add 198.51.100.1/24 dev up1");
+      ip(path, "addr add 2001:db8:1::1/64 dev up0 nodad");
+      ip(path, "addr add 2001:db8:2::1/64 dev up1 nodad");
+      for (const command of commands) ip(path, command);
       await until(devices, (rows) => rows.length >= expected.length);
       assertEquals(devices.rows().map((row) => row.name), expected);
+    });
+  });
+}
+
+/** What is given to a device, in words of iproute2 and in that order, and the addresses it is known by. */
+const ADDRESSES: [name: string, given: string[], ipv4: string, ipv6: string][] = [
+  [
+    "an address that moves between nodes (VRRP)",
+    [
+      "192.0.2.99/32",
+      "192.0.2.1/24",
+      "2001:db8::1/64 nodad",
+      "2001:db8::9/128 nodad",
+    ],
+    "192.0.2.1",
+    "2001:db8::1",
+  ],
+  [
+    "a deprecated one",
+    [
+      "192.0.2.1/24",
+      "2001:db8::1/64 nodad preferred_lft 0 valid_lft forever",
+      "2001:db8::9/64 nodad",
+    ],
+    "192.0.2.1",
+    "2001:db8::9",
+  ],
+  [
+    "a second one of its network",
+    [
+      "192.0.2.9/24",
+      "192.0.2.1/24",
+      "2001:db8::9/64 nodad",
+      "2001:db8::1/64 nodad",
+    ],
+    "192.0.2.9",
+    "2001:db8::1",
+  ],
+  [
+    "nothing but one of a host alone",
+    [
+      "192.0.2.1/32",
+      "2001:db8::1/128 nodad",
+    ],
+    "192.0.2.1",
+    "2001:db8::1",
+  ],
+];
+
+for (const [name, given, ipv4, ipv6] of ADDRESSES) {
+  Deno.test(`deriveDevices() takes the address that stays where a device has ${name}`, async () => {
+    await withFacts(async (facts, netlink, path) => {
+      createVeth(netlink, { name: "eth0", mtu: 1400, peer: { name: "eth0p" } });
+      setLink(netlink, "eth0", { up: true });
+      const known = (facts: KernelFacts) => {
+        const { devices, ...derivation } = deriveDevices(facts, ["eth0"]);
+        using _derivation = derivation;
+        return devices.rows().map((row) => [row.ipv4, row.ipv6]);
+      };
+      for (const each of given) ip(path, `addr add ${each} dev eth0`);
+      await until(
+        facts.addresses,
+        (rows) => given.every((each) => rows.some(({ cidr }) => each.startsWith(formatCidr(cidr)))),
+      );
+      // by notices, and as an agent finds it that starts now
+      assertEquals(known(facts), [[ipv4, ipv6]]);
+      using namespace = openNamespace(path);
+      await using anew = KernelFacts.open(namespace.fd);
+      assertEquals(known(anew), [[ipv4, ipv6]]);
     });
   });
 }

@@ -139,15 +139,18 @@ Deno.test({
       await a.endpoints.apply([endpoint("web", 5)], []);
       const { leases } = await etcd.ask("/v3/lease/leases", {}) as { leases: { ID: string }[] };
       for (const { ID } of leases) await etcd.ask("/v3/lease/revoke", { ID });
+      // nothing waits for the next look at the lease
+      assertEquals((await a.endpoints.apply([endpoint("at-once", 7)], [])).failed, []);
+      await a.allocate({ "k8s:app": "at-once" });
       await retry(async () => {
         const { leases = [] } = await etcd.ask("/v3/lease/leases", {}) as { leases: unknown[] };
         assertEquals(leases.length >= 1, true);
-        assertEquals(Object.keys(await etcd.entries(ADDRESSES)).length, 2);
+        assertEquals(Object.keys(await etcd.entries(ADDRESSES)).length, 4);
       });
       await assertInSync(etcd, a, b);
       await a.endpoints.apply([endpoint("later", 6)], []);
       await assertInSync(etcd, a, b);
-      assertEquals(podsOf(b), ["demo/later", "demo/web"]);
+      assertEquals(podsOf(b), ["demo/at-once", "demo/later", "demo/web"]);
     });
 
     await t.step(

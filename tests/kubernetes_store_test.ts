@@ -136,6 +136,28 @@ Deno.test({
       assertEquals((await slicesOf(plane)).length, 1);
     });
 
+    await t.step("an agent that is started anew with the same pods changes nothing", async () => {
+      await clear(plane);
+      await using b = new NodeStore(plane, "node-b");
+      await b.start();
+      const rows = Array.from({ length: 40 }, (_, i) => endpoint(`web-${i}`, i + 1));
+      {
+        await using a = new NodeStore(plane, "node-a");
+        await a.start();
+        await a.endpoints.apply(rows, []);
+        await until(() => b.addresses.size === 80);
+      }
+      const before = await slicesOf(plane);
+      const { revision } = b.addresses;
+      epoch++;
+      await using a = new NodeStore(plane, "node-a");
+      await a.start();
+      assertEquals(a.endpoints.read().length, 40);
+      assertEquals((await a.endpoints.apply(rows.toReversed(), [])).failed, []);
+      assertEquals(await slicesOf(plane), before);
+      assertEquals(b.addresses.revision, revision);
+    });
+
     await t.step(
       "what is published has its node as owner; what somebody else changes or deletes comes back",
       async () => {

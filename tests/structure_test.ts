@@ -22,8 +22,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...["agent/sources", "agent/sources/kernel", "agent/api", "agent/grpc", "agent/hubble"],
     "datapath",
   ],
+  "agent/operator": ["agent/core", "agent/kubernetes", "agent/cluster"],
   "cli": [
-    ...["agent/core", "agent/flows", "agent/grpc", "agent/hubble", "agent/api", "agent/node"],
+    ...[
+      "agent/core",
+      "agent/flows",
+      "agent/grpc",
+      "agent/hubble",
+      "agent/api",
+      "agent/node",
+      "agent/operator",
+    ],
     ...["cli/cni", "cli/lab"],
   ],
   "cli/cni": ["agent/core", "agent/api"],

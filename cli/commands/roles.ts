@@ -35,12 +35,40 @@ export const ROLES: readonly Command[] = [
     run: async () => (await import("../cni/cni.ts")).runCni(),
   },
   {
+    words: "operator",
+    group: "Roles",
+    summary: "Delete identities that no pod has; one of several does it",
+    description: "Stays until SIGTERM. Several may run: the one that holds the Lease " +
+      "pilus-operator works. Needs no rights on a node.",
+    options: [
+      OPTIONS.kubeconfig,
+      OPTIONS.apiServers,
+      {
+        name: "namespace",
+        type: "string",
+        summary: "Where the Lease is",
+        placeholder: "NAME",
+        default: "kube-system",
+      },
+      {
+        name: "identity-unused",
+        type: "number",
+        summary: "Minutes that an identity has to be unused before it is deleted",
+        placeholder: "MINUTES",
+        default: 15,
+      },
+      OPTIONS.logLevel,
+    ],
+    examples: ["pilus operator", "pilus operator --kubeconfig /etc/pilus/kubeconfig"],
+    run: async (i) => (await import("../operator.ts")).operator(i),
+  },
+  {
     words: "manifest",
     group: "Roles",
     summary: "Print what an API server needs for pilus, for kubectl apply",
     description: "The CustomResourceDefinitions by which nodes tell each other of pods and " +
-      "identities with --cluster-store kubernetes, and a service account whose role is what a " +
-      "node asks for.",
+      "identities with --cluster-store kubernetes, and service accounts whose roles are what " +
+      "nodes and the operator ask for.",
     examples: ["pilus manifest | kubectl apply -f -"],
     run: async () => (await import("../manifest.ts")).printManifest(),
   },

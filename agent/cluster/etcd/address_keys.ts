@@ -8,7 +8,7 @@ import type { ApplyResult, Target } from "../../core/reconciler.ts";
 import { checkNames } from "../checked_names.ts";
 import type { LabelMap } from "../labels.ts";
 import { type PublishedEndpoint, publishedEndpointKey } from "../rows.ts";
-import { encoded, type EtcdClient, EtcdError } from "./etcd_client.ts";
+import { encoded, type EtcdClient } from "./etcd_client.ts";
 import { addressEntries, parseAddress } from "./layout.ts";
 import type { Lease } from "./lease.ts";
 
@@ -170,29 +170,26 @@ export class AddressKeys implements Target<PublishedEndpoint> {
 
   /** Brings the keys to what is wanted, or what was there and nobody has wanted yet. Throws EtcdError. */
   async #write(keys: readonly string[]): Promise<void> {
-    const { client, lease } = this.#options;
     if (keys.length === 0) return;
-    const id = await lease.id();
+    await this.#options.lease.use((id) => this.#writeWith(id, keys));
+  }
+
+  async #writeWith(lease: string, keys: readonly string[]): Promise<void> {
     const puts = new Map<string, string>();
     const success = keys.flatMap((key) => {
       const said = this.#said.get(key);
       const value = this.#wanted.get(key)?.value;
       if (value === undefined) return said ? [deletion(key, said.modRevision)] : [];
       puts.set(key, value);
-      return [{ request_put: { key: encoded(key), value: encoded(value), lease: id } }];
+      return [{ request_put: { key: encoded(key), value: encoded(value), lease } }];
     });
     if (success.length === 0) return;
-    try {
-      const { header } = await client.ask("/v3/kv/txn", { success }) as {
-        header?: { revision?: string };
-      };
-      const modRevision = header?.revision ?? "0";
-      for (const [key, value] of puts) this.#said.set(key, { value, modRevision });
-      for (const key of keys) if (!puts.has(key)) this.#said.delete(key);
-    } catch (error) {
-      if (error instanceof EtcdError && error.code === "gone") lease.lost();
-      throw error;
-    }
+    const { header } = await this.#options.client.ask("/v3/kv/txn", { success }) as {
+      header?: { revision?: string };
+    };
+    const modRevision = header?.revision ?? "0";
+    for (const [key, value] of puts) this.#said.set(key, { value, modRevision });
+    for (const key of keys) if (!puts.has(key)) this.#said.delete(key);
   }
 }
 

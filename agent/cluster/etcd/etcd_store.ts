@@ -197,9 +197,12 @@ export class EtcdStore implements ClusterStore {
   }
 
   /** Throws EtcdError. */
-  async #claim(row: IdentityRow): Promise<IdentityRow | undefined> {
+  #claim(row: IdentityRow): Promise<IdentityRow | undefined> {
+    return this.#lease.use((lease) => this.#claimWith(lease, row));
+  }
+
+  async #claimWith(lease: string, row: IdentityRow): Promise<IdentityRow | undefined> {
     const key = encoded(`${NUMBERS}${row.id}`);
-    const lease = await this.#lease.id();
     const reference = {
       request_put: {
         ...{ key: encoded(referenceKey(row.labels, this.#node)), value: encoded(String(row.id)) },
@@ -227,9 +230,10 @@ export class EtcdStore implements ClusterStore {
   async #hold(): Promise<void> {
     const used = this.identities.rows().filter(({ id }) => this.endpoints.isUsed(id));
     for (const { id, labels } of used) {
-      const lease = await this.#lease.id();
       const key = encoded(referenceKey(labels, this.#node));
-      await this.client.ask("/v3/kv/put", { key, value: encoded(String(id)), lease });
+      await this.#lease.use((lease) =>
+        this.client.ask("/v3/kv/put", { key, value: encoded(String(id)), lease })
+      );
     }
   }
 

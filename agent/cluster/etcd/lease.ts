@@ -34,9 +34,23 @@ export class Lease {
     }
   }
 
-  /** etcd does not have it: the next one is another. */
-  lost(): void {
-    this.#id = undefined;
+  /**
+   * Does what needs the lease. When etcd has it no more it is done with a new one, and all that had the
+   * one before is written again. Throws what the work does.
+   */
+  async use<Result>(work: (id: string) => Promise<Result>): Promise<Result> {
+    const id = await this.id();
+    try {
+      return await work(id);
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.code !== "gone") throw error;
+      if (await this.id() === id) {
+        this.#id = undefined;
+        await this.id();
+        this.#options.onRenewed();
+      }
+      return await work(await this.id());
+    }
   }
 
   /** Until the signal is aborted. What waits on dead connections ends by it, too. */
@@ -50,7 +64,7 @@ export class Lease {
         const answer = await client.ask("/v3/lease/keepalive", { ID }, signal);
         const { TTL = "0" } = (answer["result"] ?? {}) as { TTL?: string };
         if (Number(TTL) > 0 && before) continue;
-        if (Number(TTL) <= 0) this.lost();
+        if (Number(TTL) <= 0) this.#id = undefined;
         await this.id();
         onRenewed();
       } catch (error) {

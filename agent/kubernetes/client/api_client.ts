@@ -55,6 +55,7 @@ const METHODS: Readonly<Record<Request["verb"], { method: string; contentType: s
   watch: { method: "GET", contentType: "" },
   get: { method: "GET", contentType: "" },
   create: { method: "POST", contentType: "application/json" },
+  update: { method: "PUT", contentType: "application/json" },
   patch: { method: "PATCH", contentType: "application/apply-patch+yaml" },
   delete: { method: "DELETE", contentType: "application/json" },
 };

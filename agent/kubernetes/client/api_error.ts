@@ -29,7 +29,7 @@ export type ApiErrorCode =
 
 /** What a request asks for: for messages, and what has to be granted for it. */
 export interface Request {
-  verb: "list" | "watch" | "get" | "create" | "patch" | "delete";
+  verb: "list" | "watch" | "get" | "create" | "update" | "patch" | "delete";
   /** API group; empty for the core's. */
   group: string;
   /** Such as `pods`. */
@@ -115,6 +115,7 @@ const VERBS: Readonly<Record<Request["verb"], readonly string[]>> = {
   watch: ["list", "watch"],
   get: ["get"],
   create: ["create"],
+  update: ["update"],
   patch: ["create", "patch"],
   delete: ["delete"],
 };

@@ -14,7 +14,7 @@ export interface Rule {
   verbs: string[];
 }
 
-const NAME = "pilus", NAMESPACE = "kube-system";
+const NAMESPACE = "kube-system";
 const AUTHORIZATION = "rbac.authorization.k8s.io";
 
 const groupOf = ({ apiVersion }: WatchedKind) =>
@@ -39,23 +39,43 @@ export function nodeRules(): Rule[] {
   return [...verbs.values()];
 }
 
+/** What the operator asks for, and no more. */
+export function operatorRules(): Rule[] {
+  const rule = (group: string, resource: string, ...verbs: string[]): Rule => ({
+    apiGroups: [group],
+    resources: [resource],
+    verbs,
+  });
+  return [
+    rule("coordination.k8s.io", "leases", "create", "get", "update"),
+    rule("cilium.io", IDENTITIES.resource, "delete", "list"),
+    rule("cilium.io", SLICES.resource, "list"),
+    // of a Cilium that is there beside
+    rule("cilium.io", "ciliumendpoints", "list"),
+  ];
+}
+
 /** All objects, in the order in which they are applied. */
 export function installManifest(): Json[] {
   return [
     ...customResourceDefinitions(),
-    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: NAME, namespace: NAMESPACE } },
-    {
-      apiVersion: `${AUTHORIZATION}/v1`,
-      kind: "ClusterRole",
-      metadata: { name: NAME },
-      rules: nodeRules(),
-    },
+    ...account("pilus", nodeRules()),
+    ...account("pilus-operator", operatorRules()),
+  ];
+}
+
+/** A service account and its role. */
+function account(name: string, rules: Rule[]): Json[] {
+  const role = { apiGroup: AUTHORIZATION, kind: "ClusterRole", name };
+  return [
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace: NAMESPACE } },
+    { apiVersion: `${AUTHORIZATION}/v1`, kind: "ClusterRole", metadata: { name }, rules },
     {
       apiVersion: `${AUTHORIZATION}/v1`,
       kind: "ClusterRoleBinding",
-      metadata: { name: NAME },
-      roleRef: { apiGroup: AUTHORIZATION, kind: "ClusterRole", name: NAME },
-      subjects: [{ kind: "ServiceAccount", name: NAME, namespace: NAMESPACE }],
+      metadata: { name },
+      roleRef: role,
+      subjects: [{ kind: "ServiceAccount", name, namespace: NAMESPACE }],
     },
   ];
 }

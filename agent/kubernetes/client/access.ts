@@ -1,5 +1,7 @@
 /** How the API server is reached, and as whom. */
 
+import { readBounded } from "../../core/bounded_file.ts";
+
 /** What a request needs. Secrets of it are in no text that anybody sees. */
 export interface Access {
   /** Base URLs of API servers of one cluster, the preferred one first. */
@@ -23,10 +25,14 @@ export class AccessError extends Error {
   override readonly name = "AccessError";
 }
 
+/** Of a file: kubeconfigs and bundles of certificates are the largest. */
+const MAX_BYTES = 4 << 20;
+
 /** The file's text. Throws AccessError. */
 export function readAccessFile(path: string, what: string): string {
   try {
-    return Deno.readTextFileSync(path);
+    // tokens are links that the kubelet changes
+    return readBounded(path, { maxBytes: MAX_BYTES, followLinks: true });
   } catch (error) {
     const reason = error instanceof Deno.errors.NotFound ? "is not there" : "cannot be read";
     throw new AccessError(`${path}, ${what}, ${reason}: ${(error as Error).message}`);
@@ -42,17 +48,19 @@ export function checkedPem(text: string, kind: RegExp, what: string): string {
 /** The URL without a slash at its end. Throws AccessError. */
 export function checkedServer(text: string, what: string): string {
   const url = URL.parse(text);
-  if (url && /^https?:$/.test(url.protocol) && !url.username && !url.search) {
-    return url.href.replace(/\/+$/, "");
-  }
-  throw new AccessError(
-    `${what} is ${JSON.stringify(text)}, and must be a URL such as https://192.0.2.1:6443`,
-  );
+  const secret = url?.username || url?.password || url?.search || url?.hash;
+  if (url && /^https?:$/.test(url.protocol) && !secret) return url.href.replace(/\/+$/, "");
+  const shown = secret ? "has credentials or a query" : `is ${JSON.stringify(text)}`;
+  throw new AccessError(`${what} ${shown}, and must be a URL such as https://192.0.2.1:6443`);
 }
 
-/** Throws AccessError when a secret would be sent in the clear over a network. */
+/** Throws AccessError when a secret would be sent in the clear over a network, or cannot be sent. */
 export function checkedAccess(access: Access): Access {
   const { servers, token, certificate, origin } = access;
+  // the runtime would quote it
+  if (token && !/^[\x21-\x7e]+$/.test(token)) {
+    throw new AccessError(`${origin}: the token has characters that no token has`);
+  }
   const open = servers.find((server) => {
     const { protocol, hostname } = new URL(server);
     return protocol === "http:" && !/^(localhost|127\..*|\[::1\])$/.test(hostname);

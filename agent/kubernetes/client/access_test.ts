@@ -62,6 +62,8 @@ Deno.test("kubeconfigReader() takes certificates and tokens, as data and as file
 Deno.test("kubeconfigReader() says what is missing or not done, and nothing of what is secret", () => {
   using files = place();
   files.write("empty", "");
+  files.write("huge", "SECRET".repeat(1 << 20));
+  new Deno.Command("mkfifo", { args: [`${files.directory}/pipe`] }).outputSync();
   const secret = { token: "SECRET" };
   const cases: [text: string, message: string][] = [
     ["{", "is no YAML"],
@@ -72,6 +74,15 @@ Deno.test("kubeconfigReader() says what is missing or not done, and nothing of w
     [config(secret, {}, { clusters: [] }), "clusters has none of the name c"],
     [config(secret, {}, { users: [{ name: "other" }] }), "users has none of the name u"],
     [config(secret, { server: "" }), "must be a URL such as https://"],
+    [config({}, { server: "https://a:SECRET@192.0.2.1" }), "must be a URL such as https://"],
+    [config({}, { server: "https://:SECRET@192.0.2.1" }), "must be a URL such as https://"],
+    [config({}, { server: "https://192.0.2.1/#SECRET" }), "must be a URL such as https://"],
+    [config({}, { "proxy-url": "http://a:SECRET@192.0.2.7" }), "must be a URL such as https://"],
+    [config({ token: "SECRET\nSECRET" }), "the token has characters that no token has"],
+    [config({ token: "SECRET\u20ac" }), "the token has characters that no token has"],
+    [config({ tokenFile: "pipe" }), "tokenFile of the kubeconfig, cannot be read"],
+    [config({ tokenFile: "/dev/zero" }), "tokenFile of the kubeconfig, cannot be read"],
+    [config({ tokenFile: "huge" }), "tokenFile of the kubeconfig, cannot be read"],
     [config(secret, { server: "192.0.2.1:6443" }), "must be a URL such as https://"],
     [config(secret, { server: "http://192.0.2.1" }), "is not https, and the credentials"],
     [config({ ...secret, exec: { command: "SECRET" } }), "has exec: programs that give"],

@@ -48,7 +48,8 @@ function open(path: string): DatabaseSync {
   }
 }
 
-function putAside(path: string): void {
+/** Renames the file, which nobody has open, to `<path>.broken`. */
+export function putAside(path: string): void {
   for (const end of ["-wal", "-shm"]) removeIfThere(path + end);
   removeIfThere(`${path}.broken`, { recursive: true });
   Deno.renameSync(path, `${path}.broken`);

@@ -67,9 +67,9 @@ export function eventOf(line: string): WatchEvent {
 function objectOf(value: unknown): ApiObject {
   const metadata = isRecord(value) ? value["metadata"] : undefined;
   if (isRecord(metadata) && textOf(metadata["name"]) && textOf(metadata["resourceVersion"])) {
-    return value as ApiObject;
+    if (typeof (metadata["namespace"] ?? "") === "string") return value as ApiObject;
   }
-  throw new ApiError("strange", "an object has no name or no resourceVersion");
+  throw new ApiError("strange", "an object has no name, no resourceVersion or no true namespace");
 }
 
 /** Whether the version is from before the other: they are numbers that grow, or cannot be compared. */

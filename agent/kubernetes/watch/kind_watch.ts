@@ -156,7 +156,7 @@ export class KindWatch {
         page = await this.#page({ ...limit, ...(next ? { continue: next } : {}) });
       } catch (error) {
         const expired = error instanceof ApiError && error.code === "gone" && next !== undefined;
-        if (!expired) throw error;
+        if (!expired || limit["limit"] === undefined) throw error;
         // the pages took longer than the server remembers: all at once
         limit = {};
         next = undefined;
@@ -164,6 +164,10 @@ export class KindWatch {
         continue;
       }
       for (const object of page.items) yield { type: "object", object };
+      if (page.next !== undefined && page.next === next) {
+        const what = `list ${this.kind.resource}`;
+        throw new ApiError("strange", `${what}: the pages of the list lead to themselves`);
+      }
       next = page.next;
       if (next === undefined) {
         yield { type: "listed" };

@@ -48,6 +48,9 @@ const page = (version: string, items: string[], next?: string) => () =>
 const ok = () => new Response("ok");
 const tooLarge = { details: { causes: [{ reason: "ResourceVersionTooLarge" }] } };
 
+/** What no text can be made of. */
+const ODD = { name: "a", resourceVersion: "6", namespace: { toString: 1, valueOf: 1 } };
+
 type Answer = () => Response;
 
 /** A request in few words. */
@@ -168,6 +171,29 @@ const CASES: Case[] = [
     answers: [status(400), page("5", ["a@1"], "x"), status(410), page("7", ["b@2"]), open()],
     requests: ["watch", "list", "list x", "list all", "watch 7"],
     changes: ["list", "list", "+a@1", "list", "+b@2", "listed"],
+  },
+  {
+    name: "all at once that runs out, too, is asked for later, and named",
+    answers: [status(400), page("5", [], "x"), status(410), page("7", [], "y"), status(410)],
+    requests: ["watch", "list", "list x", "list all", "list all y", "list"],
+    changes: ["list", "list", "list", "list"],
+    error: "list things: the resource version is too old",
+  },
+  {
+    name: "pages that lead to themselves are no list",
+    answers: [status(400), page("5", ["a@1"], "x"), page("5", ["b@2"], "x")],
+    requests: ["watch", "list", "list x", "list"],
+    changes: ["list", "list", "+a@1", "+b@2", "list"],
+    error: "the pages of the list lead to themselves",
+  },
+  {
+    name: "an object whose namespace is no name: all anew",
+    answers: [
+      open(end("5"), JSON.stringify({ type: "ADDED", object: { metadata: ODD } }) + "\n"),
+      open(end("9")),
+    ],
+    requests: ["watch", "watch"],
+    changes: ["list", "listed", "list", "listed"],
   },
   {
     name: "what is no event: all anew",

@@ -4,8 +4,9 @@
  */
 
 import type { DatabaseSync } from "node:sqlite";
-import { openDatabase, transaction } from "../../core/database.ts";
+import { openDatabase, putAside, transaction } from "../../core/database.ts";
 import type { Timer } from "../../core/timer.ts";
+import { isRecord } from "../schema.ts";
 
 /** Milliseconds from a change to its writing, together with others. */
 const DELAY_MS = 1000;
@@ -22,28 +23,46 @@ export class SavedObjects implements Disposable {
   /** Why what is in force would not be after a restart. */
   #fault: string | undefined;
   #closed = false;
+  readonly #onBroken: (reason: string) => void;
 
-  /** Throws when the file cannot be had. `onBroken` is told of one that was spoilt, and put aside. */
+  /**
+   * Throws when the file cannot be had. `onBroken` is told of one that was spoilt, or is of another
+   * version, and put aside, and of kinds that were spoilt in it.
+   */
   constructor(path: string, onBroken: (reason: string) => void = () => {}) {
+    this.#onBroken = onBroken;
     this.#database = openDatabase(path, onBroken);
-    this.#database.exec(
-      "CREATE TABLE IF NOT EXISTS objects (kind TEXT, key TEXT, object TEXT, " +
-        "PRIMARY KEY (kind, key)) WITHOUT ROWID; " +
-        "CREATE TABLE IF NOT EXISTS complete (kind TEXT PRIMARY KEY)",
-    );
+    try {
+      makeTables(this.#database);
+    } catch (error) {
+      this.#database.close();
+      putAside(path);
+      onBroken((error as Error).message);
+      this.#database = openDatabase(path, onBroken);
+      makeTables(this.#database);
+    }
   }
 
   get fault(): string | undefined {
     return this.#fault;
   }
 
-  /** The kind's objects; undefined when they were never complete. */
+  /** The kind's objects; undefined, and nothing is left of them, when they are not all there. */
   objects(kind: string): unknown[] | undefined {
-    if (!this.#database.prepare("SELECT 1 FROM complete WHERE kind = ?").get(kind)) {
-      return undefined;
+    try {
+      if (this.#database.prepare("SELECT 1 FROM complete WHERE kind = ?").get(kind)) {
+        return this.#database.prepare("SELECT key, object FROM objects WHERE kind = ?").all(kind)
+          .map(objectOf);
+      }
+    } catch (error) {
+      this.#onBroken(`${kind}: ${(error as Error).message}`);
     }
-    return this.#database.prepare("SELECT object FROM objects WHERE kind = ?").all(kind)
-      .map(({ object }) => JSON.parse(object as string));
+    transaction(this.#database, () => {
+      this.#database.prepare("DELETE FROM complete WHERE kind = ?").run(kind);
+      // what is gone when the server is asked anew would stay
+      this.#database.prepare("DELETE FROM objects WHERE kind = ?").run(kind);
+    });
+    return undefined;
   }
 
   set(kind: string, key: string, object: unknown): void {
@@ -100,4 +119,26 @@ export class SavedObjects implements Disposable {
     clearTimeout(this.#timer);
     this.#database.close();
   }
+}
+
+/** Throws when there are tables of another form. */
+function makeTables(database: DatabaseSync): void {
+  database.exec(
+    "CREATE TABLE IF NOT EXISTS objects (kind TEXT, key TEXT, object TEXT, " +
+      "PRIMARY KEY (kind, key)) WITHOUT ROWID; " +
+      "CREATE TABLE IF NOT EXISTS complete (kind TEXT PRIMARY KEY)",
+  );
+  database.prepare("SELECT kind, key, object FROM objects LIMIT 1").get();
+  database.prepare("SELECT kind FROM complete LIMIT 1").get();
+}
+
+/** Throws when the row is no object that was saved. */
+function objectOf({ key, object: text }: Record<string, unknown>): unknown {
+  const object = JSON.parse(String(text));
+  const metadata = isRecord(object) ? object["metadata"] : undefined;
+  if (isRecord(metadata)) {
+    const { namespace = "", name } = metadata;
+    if (typeof name === "string" && typeof namespace === "string") return object;
+  }
+  throw new Error(`${key} is no object`);
 }

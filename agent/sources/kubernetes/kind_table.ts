@@ -115,8 +115,10 @@ export class KindTable {
 
   #delete(key: string): void {
     const { table, saved } = this.#options;
+    // of another version it may be saved and not be read
+    const known = this.#problems.has(key);
     this.#forgetProblems(key);
-    if (table.delete(key)) saved.delete(this.kind, key);
+    if (table.delete(key) || known) saved.delete(this.kind, key);
   }
 
   #report(key: string, { metadata }: ApiObject, texts: string[], now: Resource | undefined): void {

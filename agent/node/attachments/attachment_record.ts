@@ -45,7 +45,8 @@ export class AttachmentRecord {
       const { boot, rows } = JSON.parse(
         readBounded(this.#path, { maxBytes: MAX_BYTES, followLinks: false }),
       );
-      return boot === this.#boot && at && Array.isArray(rows) ? { at, rows } : undefined;
+      if (boot !== this.#boot || !at || !Array.isArray(rows)) return undefined;
+      return rows.every(isRecorded) ? { at, rows } : undefined;
     } catch {
       return undefined; // there is none, or it is not ours
     }
@@ -65,4 +66,11 @@ export class AttachmentRecord {
       this.#text = "";
     }
   }
+}
+
+function isRecorded(row: unknown): row is RecordedAttachment {
+  const { hook, device, ifindex, count } = row as Record<string, unknown>;
+  return /^(tc|xdp|sockets)$/.test(String(hook)) &&
+    typeof device === "string" && !device.includes("/") &&
+    Number.isInteger(ifindex) && Number.isInteger(count);
 }

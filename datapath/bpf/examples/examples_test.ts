@@ -40,6 +40,12 @@ const examples: Example[] = [
   { name: "uretprobe", arguments: ["2"], output: /(found|missing) [1-9]/ },
   { name: "map_in_map", arguments: ["lo", "2"], output: /^[1-9]\d*n packets$/m },
   { name: "iter", arguments: [], output: /^\d+\tdeno$/m },
+  {
+    name: "struct_ops",
+    arguments: ["2"],
+    output: /\bsteady\b/,
+    unless: /Linux 6.4|registered already/,
+  },
   { name: "sk_lookup", arguments: ["7100", "2"], output: /^[1-9]\d*n connections/m },
 ];
 

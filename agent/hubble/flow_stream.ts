@@ -14,6 +14,7 @@ import {
   LostSource,
 } from "./flow_message.ts";
 import { encode, encodeFlow } from "./messages.ts";
+import { timeMessage } from "./times.ts";
 
 /** Flows as they are asked for, and how many are missing where some are. */
 export async function* flowStream(
@@ -74,12 +75,6 @@ function lostAnswer({ node }: FlowMaker, source: number, count: number, ms: numb
     node_name: node,
     time: timeMessage(ms),
   });
-}
-
-/** A time in milliseconds since 1970. */
-export function timeMessage(ms: number): { seconds: number; nanos: number } {
-  const seconds = Math.floor(ms / 1000);
-  return { seconds, nanos: Math.floor((ms - seconds * 1000) * 1e6) };
 }
 
 const TYPES = new Map<number, number>([

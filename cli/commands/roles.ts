@@ -2,6 +2,7 @@
 
 import { ALL_OPTIONS, OPTIONS } from "../../agent/node/options.ts";
 import { type Command, OUTPUT_OPTIONS } from "../command.ts";
+import { RELAY_COMMAND } from "./relay.ts";
 import { CONFIG } from "./shared.ts";
 
 export const ROLES: readonly Command[] = [
@@ -72,6 +73,7 @@ export const ROLES: readonly Command[] = [
     examples: ["pilus manifest | kubectl apply -f -"],
     run: async () => (await import("../manifest.ts")).printManifest(),
   },
+  RELAY_COMMAND,
   {
     words: "demo",
     group: "Roles",

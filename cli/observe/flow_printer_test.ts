@@ -1,15 +1,7 @@
-import { assertEquals, assertRejects } from "@std/assert";
-import { AgentUnreachableError } from "../agent/api/client.ts";
-import { GrpcClient } from "../agent/grpc/grpc_client.ts";
-import { type GrpcMethod, GrpcServer } from "../agent/grpc/grpc_server.ts";
-import type {
-  FlowMessage,
-  GetFlowsRequest,
-  GetFlowsResponse,
-} from "../agent/hubble/flow_message.ts";
-import { decode, encode, messageType } from "../agent/hubble/messages.ts";
-import { flows } from "./observe.ts";
-import { FlowPrinter, type FlowPrinterOptions } from "./observe/flow_printer.ts";
+import { assertEquals } from "@std/assert";
+import type { FlowMessage, GetFlowsResponse } from "../../agent/hubble/flow_message.ts";
+import { messageType } from "../../agent/hubble/messages.ts";
+import { FlowPrinter, type FlowPrinterOptions } from "./flow_printer.ts";
 
 const FLOW: FlowMessage = {
   time: { seconds: 1_700_000_000, nanos: 5_000_000 },
@@ -131,58 +123,4 @@ Deno.test("FlowPrinter tells of losses and of nodes, and no text breaks out of i
     "EVENTS LOST: HUBBLE_RING_BUFFER 5: flows came faster than they were read; filter more narrowly",
     "N/A [relay]: unavailable: a, b\\x1b",
   ]);
-});
-
-Deno.test("flows() goes on where it was when a stream that follows breaks, and gives nothing twice", async () => {
-  const at = (n: number, uuid: string) => ({
-    flow: { uuid, time: { seconds: n } },
-    time: { seconds: n },
-    node_name: "n",
-  });
-  const requests: GetFlowsRequest[] = [];
-  const answers = [
-    [at(1, "a"), at(2, "b"), at(2, "c")],
-    [at(2, "b"), at(2, "c"), at(2, "d"), at(3, "e")],
-  ];
-  const method: GrpcMethod = async function* (bytes, { signal }) {
-    requests.push(decode("observer.GetFlowsRequest", bytes));
-    yield answers[requests.length - 1]!.map((one) => encode("observer.GetFlowsResponse", one));
-    if (requests.length === 1) void servers[0]!.server[Symbol.asyncDispose]();
-    else await new Promise((resolve) => signal.addEventListener("abort", resolve));
-  };
-  const servers = [0, 1].map(() => {
-    const server = new GrpcServer({
-      methods: { "/observer.Observer/GetFlows": method },
-      onError: () => {},
-    });
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    server.listen(listener);
-    return { server, port: listener.addr.port };
-  });
-  let attempts = 0;
-  const connect = async () => {
-    const { port } = servers[Math.min(attempts++, 1)]!;
-    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
-    return new GrpcClient(connection, { authority: "localhost", tls: false });
-  };
-  const told: string[] = [], seen: string[] = [];
-  const request = { follow: true, number: 3 };
-  for await (
-    const { flow } of flows(connect, request, new AbortController().signal, (l) => told.push(l))
-  ) {
-    seen.push(flow!.uuid!);
-    if (seen.length === 5) break;
-  }
-  assertEquals(seen, ["a", "b", "c", "d", "e"]);
-  assertEquals(requests, [request, { follow: true, since: { seconds: 2, nanos: 0 } }]);
-  assertEquals(told.length, 1);
-  await servers[1]!.server[Symbol.asyncDispose]();
-});
-
-Deno.test("flows() does not go on when there was no server in the first place", async () => {
-  const connect = () => Promise.reject(new AgentUnreachableError("nobody"));
-  await assertRejects(
-    () => Array.fromAsync(flows(connect, { follow: true }, new AbortController().signal, () => {})),
-    AgentUnreachableError,
-  );
 });

@@ -29,7 +29,10 @@ import {
   type Veth,
 } from "./lab.ts";
 
-const file = compile("hooks");
+/** Names a file with the object, for a process that a test starts. */
+const OBJECT = "BPF_HOOKS_OBJECT";
+const built = Deno.env.get(OBJECT);
+const file = built === undefined ? compile("hooks") : Deno.readFileSync(built);
 export const LIBC = `/lib/${Deno.build.arch}-linux-gnu/libc.so.6`;
 
 /** Whether this kernel was built without an option. */
@@ -359,15 +362,19 @@ export async function tryHook(hook: Hook): Promise<void> {
   BpfLink.openPinned(`${bpffs.path}/link`).detach();
   assert(!await fires(), "not without its pin");
 
+  const objectFile = Deno.makeTempFileSync({ prefix: "bpf-hooks-" });
+  Deno.writeFileSync(objectFile, file);
   const holder = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", "--no-check", new URL("hold_hook.ts", import.meta.url).pathname],
       ...[hook.title, ...Object.values(place)].map(String),
     ],
+    env: { [OBJECT]: objectFile },
     stdout: "piped",
   }).spawn();
   const reader = holder.stdout.getReader();
   using theirs = BpfMap.byId(Number(new TextDecoder().decode((await reader.read()).value)));
+  Deno.removeSync(objectFile);
   const held = await fires(theirs);
   holder.kill("SIGKILL");
   await holder.status;

@@ -60,7 +60,10 @@ export function temporaryNetkit(): Veth {
   const answer = new Uint8Array(4096);
   recv(netlink.fd, answer);
   const code = new DataView(answer.buffer).getInt32(16, true);
-  if (code < 0) throw new KernelError({ operation: "make", target: "netkit", errno: -code });
+  if (code < 0) {
+    const hint = "the kernel has no netkit (Linux 6.7, CONFIG_NETKIT)";
+    throw new KernelError({ operation: "make", target: name, errno: -code, hint });
+  }
   const number = (file: string) => Number(Deno.readTextFileSync(`/sys/class/net/${name}/${file}`));
   const peer = [...Deno.readDirSync("/sys/class/net")].map((entry) => entry.name).find((other) =>
     Deno.readTextFileSync(`/sys/class/net/${other}/ifindex`).trim() === String(number("iflink"))

@@ -5,6 +5,7 @@
 
 import { KernelError } from "../kernel_error.ts";
 import { hooks, tryHook } from "./hook_table.ts";
+import { otherHooks } from "./other_hooks.ts";
 import { mapKinds, tryMapKind } from "./map_table.ts";
 
 /** By the kind of hook or map, "works" or why it does not. */
@@ -29,6 +30,9 @@ export async function result(attempt: () => void | Promise<void>): Promise<strin
 export async function support(): Promise<Support> {
   const found: Support = { kernel: Deno.osRelease(), hooks: {}, maps: {} };
   for (const hook of hooks) found.hooks[hook.title] = await result(() => tryHook(hook));
+  for (const [name, attempt] of Object.entries(otherHooks)) {
+    found.hooks[name] = await result(attempt);
+  }
   for (const kind of mapKinds) found.maps[kind] = await result(() => tryMapKind(kind));
   return found;
 }
@@ -53,7 +57,8 @@ export function supportTable(columns: readonly Support[]): string {
     "# What works where",
     "",
     "Made by `scripts/bpf_support.sh`, which tries each on the kernel: a hook is seen to fire while it is",
-    "attached, and to do no more after detach, when its pin is removed, and when its process is killed.",
+    "attached, and to do no more after detach, when its pin is removed, and when its process is killed",
+    "(from iter on: as far as that kind is held by a link). USDT is as uprobe.",
     "",
   ];
   return [...head, ...lines, "", ...reasons.map((reason, i) => `${i + 1}. ${reason}`), ""].join(

@@ -6,8 +6,7 @@ import { NO_MAC, parseMac } from "../../../datapath/net/mac.ts";
 import type { Notice } from "../../../datapath/net/notices.ts";
 import type { NodeView } from "../../api/views.ts";
 import { derive, type Input } from "../../core/derive.ts";
-import { equalData } from "../../core/equal.ts";
-import { type Problem, problemTable } from "../../core/problem.ts";
+import { problemTable } from "../../core/problem.ts";
 import { Reconciler } from "../../core/reconciler.ts";
 import type { Table } from "../../core/table.ts";
 import type { AgentConfig } from "../config.ts";
@@ -21,6 +20,7 @@ import type { NodeDevice } from "../../sources/kernel/devices.ts";
 import type { LoneNode } from "./lone_node.ts";
 import type { NodeTables } from "./nodes.ts";
 import { podCidrsOf } from "./pod_networks.ts";
+import { mtuProblems, podCidrProblems } from "./restart_problems.ts";
 import { restoreRoutes } from "./restore_routes.ts";
 import { type NodeRoute, routeTable, routeTarget } from "./route_target.ts";
 import { routerAddresses, routerAddressTable, routerAddressTarget } from "./router_addresses.ts";
@@ -139,7 +139,10 @@ export function nodesPart(
     if (all || addressGone) await router.repair();
   };
   const restarts = problemTable("node-restart-problems");
-  stack.use(derive([nodes], () => restartProblems(self, current()), restarts));
+  stack.use(derive([nodes, kernel.devices], () => [
+    ...podCidrProblems(self, current()),
+    ...mtuProblems(kernel.deviceMtu, kernel.devices.rows()),
+  ], restarts));
   let started = false;
   stack.use(kernel.facts.listen((notices) => {
     if (started) { for (const notice of notices) void lost(notice); }
@@ -176,20 +179,6 @@ function onlyDevice(devices: readonly NodeDevice[]): Pick<NodeValue, "mac" | "on
 
 function podCidrs(node: ClusterNode): string[] {
   return podCidrsOf(node).map(formatCidr);
-}
-
-/** Pods get addresses of the pod CIDRs that the node had when the agent started. */
-function restartProblems(started: ClusterNode, now: ClusterNode | undefined): Problem[] {
-  if (!now || equalData(podCidrs(started), podCidrs(now))) return [];
-  const [before, after] = [started, now].map((node) => podCidrs(node).join(", ") || "none");
-  return [{
-    source: `Node ${now.name}`,
-    object: { kind: "Node", namespace: "", name: now.name },
-    field: "spec.podCIDRs",
-    reason: "RestartNeeded",
-    message: `new pods get addresses of ${before}, and ${after} counts when the agent has been ` +
-      "restarted; pods that keep addresses of before are not known to other nodes: make them anew",
-  }];
 }
 
 function nodeView(node: ClusterNode): NodeView {

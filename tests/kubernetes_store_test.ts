@@ -1,73 +1,39 @@
 /** The cluster's store `kubernetes` on a real API server with a real etcd. */
 
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { KubernetesStore } from "../agent/cluster/kubernetes/kubernetes_store.ts";
 import { endpoint, STORE_CASES, until } from "../agent/cluster/testdata/store_contract.ts";
-import { Log } from "../agent/core/log.ts";
-import { ApiClient } from "../agent/kubernetes/client/api_client.ts";
-import { kubeconfigReader } from "../agent/kubernetes/client/kubeconfig.ts";
+import { Reconciler } from "../agent/core/reconciler.ts";
+import { Table } from "../agent/core/table.ts";
+import { type PublishedEndpoint, publishedEndpointKey } from "../agent/cluster/rows.ts";
 import { customResourceDefinitions } from "../agent/kubernetes/definitions.ts";
-import { SavedObjects } from "../agent/kubernetes/watch/saved_objects.ts";
 import { nodeRules, type Rule } from "../agent/node/install/manifest.ts";
-import { ControlPlane, type TestUser, whyNoControlPlane } from "./kubernetes/control_plane.ts";
+import { ControlPlane, whyNoControlPlane } from "./kubernetes/control_plane.ts";
+import {
+  clear,
+  forget,
+  IDENTITIES,
+  NodeStore,
+  podsOf,
+  SLICES,
+  slicesOf,
+} from "./kubernetes/node_store.ts";
+import { TcpProxy } from "./kubernetes/tcp_proxy.ts";
 import { retry } from "./kubernetes/retry.ts";
 
 const NODES = ["node-a", "node-b", "node-c"];
 const NEWCOMER = { name: "newcomer" };
-const SLICES = "/apis/cilium.io/v2alpha1/ciliumendpointslices";
-const IDENTITIES = "/apis/cilium.io/v2/ciliumidentities";
 const DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const why = whyNoControlPlane();
 
-/** Of what nodes remember: a file that has been closed is not free before its statements are collected. */
-let epoch = 0;
-
-/** A store with connections and a file of its own, as a node has it. */
-class NodeStore extends KubernetesStore {
-  readonly client: ApiClient;
-  readonly #saved: SavedObjects;
-
-  constructor(plane: ControlPlane, node: string, user?: TestUser, name = node) {
-    const access = kubeconfigReader(plane.kubeconfig(user));
-    const client = new ApiClient({ access, userAgent: "pilus/test" });
-    const saved = new SavedObjects(`${plane.directory}/${name}-${epoch}.db`);
-    const timing = { firstBackoff: 50, mostBackoff: 200, mostResumeBackoff: 200 };
-    super({ client, saved, node, log: new Log("error"), startPatienceMs: 100, timing });
-    this.client = client;
-    this.#saved = saved;
-  }
-
-  override async [Symbol.asyncDispose](): Promise<void> {
-    await super[Symbol.asyncDispose]();
-    this.client[Symbol.dispose]();
-    this.#saved[Symbol.dispose]();
-  }
-}
-
-/** Nothing is published, and no node remembers anything. */
-async function clear(plane: ControlPlane): Promise<void> {
-  for (const path of [SLICES, IDENTITIES]) await plane.request("DELETE", path);
-  epoch++;
-}
-
 const makeNode = (plane: ControlPlane, name: string) =>
   plane.request("POST", "/api/v1/nodes", { metadata: { name } });
-
-const slicesOf = async (plane: ControlPlane) =>
-  (await plane.request("GET", SLICES))["items"] as {
-    metadata: { name: string; ownerReferences: unknown; resourceVersion: string };
-    endpoints: { name: string }[];
-  }[];
 
 const reviewOf = ({ apiGroups: [group], resources: [resource], verbs: [verb] }: Rule) => ({
   apiVersion: "authorization.k8s.io/v1",
   kind: "SelfSubjectAccessReview",
   spec: { resourceAttributes: { group, resource, verb } },
 });
-
-const podsOf = ({ addresses }: KubernetesStore) =>
-  [...new Set(addresses.rows().map(({ pod }) => pod))].sort();
 
 Deno.test({
   name: `the store kubernetes on a real API server${why ? ` (skipped: ${why})` : ""}`,
@@ -136,6 +102,36 @@ Deno.test({
       assertEquals((await slicesOf(plane)).length, 1);
     });
 
+    await t.step(
+      "pods come and go while connections are cut, and all is as it is to be",
+      async () => {
+        await clear(plane);
+        await using proxy = new TcpProxy(plane.port);
+        const servers = [`https://127.0.0.1:${proxy.port}`];
+        await using a = new NodeStore(plane, "node-a", undefined, servers);
+        await using b = new NodeStore(plane, "node-b", undefined, servers);
+        await Promise.all([a.start(), b.start()]);
+        const desired = new Table<PublishedEndpoint>({ name: "own", key: publishedEndpointKey });
+        await using reconciler = new Reconciler({
+          ...{ name: "own", desired, target: a.endpoints, minBackoffMs: 20, maxBackoffMs: 200 },
+        });
+        await reconciler.start();
+        for (let i = 1; i <= 90; i++) {
+          desired.set(endpoint(`churn-${i}`, i));
+          if (i > 60 || i % 2 === 0) desired.delete(`demo/churn-${i % 60}`);
+          if (i % 4 === 0) proxy.cut();
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        const wanted = desired.keys().sort();
+        await retry(async () => {
+          const published = (await slicesOf(plane)).flatMap(({ endpoints }) => endpoints);
+          assertEquals(published.map(({ name }) => `demo/${name}`).sort(), wanted);
+          assertEquals([podsOf(a), podsOf(b)], [wanted, wanted]);
+          assertEquals(reconciler.status().pending, 0);
+        });
+      },
+    );
+
     await t.step("an agent that is started anew with the same pods changes nothing", async () => {
       await clear(plane);
       await using b = new NodeStore(plane, "node-b");
@@ -149,7 +145,7 @@ Deno.test({
       }
       const before = await slicesOf(plane);
       const { revision } = b.addresses;
-      epoch++;
+      forget();
       await using a = new NodeStore(plane, "node-a");
       await a.start();
       assertEquals(a.endpoints.read().length, 40);
@@ -339,7 +335,7 @@ Deno.test({
       ).filter(({ resources, verbs }) => resources[0] !== "nodes" || verbs[0] === "get");
       /** What is refused with these rules, as the store says it. */
       const refused = async (rules: Rule[]): Promise<string[]> => {
-        epoch++;
+        forget();
         await plane.request("PUT", `${RBAC}/clusterroles/pilus`, {
           metadata: { name: "pilus" },
           rules,

@@ -40,7 +40,7 @@ export async function openKernel(
   const stack = new DisposableStack();
   try {
     const netlink = stack.use(NetlinkSocket.open());
-    requireDevices(devices, config.devices);
+    requireDevices(devices, facts, config.devices);
     const deviceMtu = Math.min(...devices.rows().map(({ mtu }) => mtu));
     const vxlan = config.routing === "vxlan";
     const tunnel = vxlan

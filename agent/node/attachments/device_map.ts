@@ -23,7 +23,7 @@ export function deviceRow({ ifindex, mac, ipv4, ipv6 }: NodeDevice): MapRow<numb
     key: slotOf(ifindex),
     value: {
       ifindex,
-      mac: mac ? parseMac(mac) : NO_MAC,
+      mac: parseMac(mac),
       ipv4: ipv4 ? parseIp(ipv4) : NO_ADDRESS,
       ipv6: ipv6 ? parseIp(ipv6) : NO_ADDRESS,
     },

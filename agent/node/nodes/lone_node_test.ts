@@ -40,7 +40,7 @@ Deno.test("a host alone has its devices' addresses; a manifest of its name comes
     return nodes.rows().map(shown);
   };
   const faults = () => problems.rows().map(({ source, message }) => `${source} ${message}`);
-  const device = { name: "wlan0", ifindex: 2, mtu: 1500 };
+  const device = { name: "wlan0", ifindex: 2, mtu: 1500, mac: "02:00:00:00:00:01" };
 
   devices.set({ ...device, ipv4: "192.0.2.7" });
   assertEquals(await rows(), []);

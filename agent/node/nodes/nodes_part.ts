@@ -16,7 +16,7 @@ import { gauge } from "../metrics.ts";
 import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import type { Part } from "../part.ts";
 import type { ClusterNode } from "../../cluster/rows.ts";
-import type { NodeDevice } from "../../sources/kernel/devices.ts";
+import { devicesWithoutEthernet, type NodeDevice } from "../../sources/kernel/devices.ts";
 import type { LoneNode } from "./lone_node.ts";
 import type { NodeTables } from "./nodes.ts";
 import { podCidrsOf } from "./pod_networks.ts";
@@ -143,8 +143,23 @@ export function nodesPart(
     ...podCidrProblems(self, current()),
     ...mtuProblems(kernel.deviceMtu, kernel.devices.rows()),
   ], restarts));
+  const { facts } = kernel;
+  const bare = problemTable("device-problems");
+  stack.use(
+    derive(
+      [facts.links, facts.defaultRoutes],
+      () =>
+        devicesWithoutEthernet(facts, config.devices).map((name) => ({
+          source: `device ${name}`,
+          message:
+            "it has no Ethernet header: what comes by it finds no service, and what pods send by it " +
+            "keeps their addresses; let routes lead to another device",
+        })),
+      bare,
+    ),
+  );
   let started = false;
-  stack.use(kernel.facts.listen((notices) => {
+  stack.use(facts.listen((notices) => {
     if (started) { for (const notice of notices) void lost(notice); }
   }));
   return {
@@ -154,7 +169,7 @@ export function nodesPart(
       started = true;
       stack.use(restoreRoutes(routing, kernel));
     },
-    problems: [problems, lone.problems, restarts],
+    problems: [problems, lone.problems, restarts, bare],
     routes: { "GET /v1/nodes": () => nodes.rows().map(nodeView) },
     metrics() {
       const { ipv4 } = current() ?? {};

@@ -5,7 +5,7 @@ import { mtuProblems, podCidrProblems } from "./restart_problems.ts";
 
 Deno.test("mtuProblems() names devices whose MTU is smaller than it was when the agent started", () => {
   const devices = (...mtus: number[]) =>
-    mtus.map((mtu, i) => ({ name: `eth${i}`, ifindex: i + 2, mtu }));
+    mtus.map((mtu, i) => ({ name: `eth${i}`, ifindex: i + 2, mtu, mac: "02:00:00:00:00:01" }));
   assertEquals(mtuProblems(1500, devices(1500, 9000)), []);
   const [problem, ...others] = mtuProblems(1500, devices(1500, 1400));
   assertEquals([problem?.source, problem?.reason], ["device eth1", "RestartNeeded"]);

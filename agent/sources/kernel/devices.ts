@@ -14,8 +14,8 @@ export interface NodeDevice {
   name: string;
   ifindex: number;
   mtu: number;
-  /** As text; a device of layer 3 has none. */
-  mac?: string;
+  /** As text. */
+  mac: string;
   /** The global address of each family that is likeliest to stay. */
   ipv4?: string;
   ipv6?: string;
@@ -26,7 +26,7 @@ export type DeviceFacts = Pick<KernelFacts, "links" | "addresses" | "defaultRout
 
 /**
  * Keeps a table of the named devices in that order, or of those that have a default route. A device
- * that is not there is not in the table.
+ * that is not there is not in the table, nor is one without Ethernet header, which the programs read.
  */
 export function deriveDevices(
   facts: DeviceFacts,
@@ -35,14 +35,29 @@ export function deriveDevices(
   const devices = new Table<NodeDevice>({ name: "node-devices", key: ({ name }) => name });
   const derivation = derive(
     [facts.links, facts.addresses, facts.defaultRoutes],
-    () => chosenLinks(facts, names).map((link) => deviceOf(facts, link)),
+    () => chosenLinks(facts, names).filter(hasEthernet).map((link) => deviceOf(facts, link)),
     devices,
   );
   return { devices, [Symbol.dispose]: () => derivation[Symbol.dispose]() };
 }
 
-/** Throws Error that names the fix when a named device is not there, or there is none. */
-export function requireDevices(devices: Table<NodeDevice>, names: readonly string[]): void {
+/** Names of those among them that have no Ethernet header, such as of WireGuard, TUN and PPP. */
+export function devicesWithoutEthernet(facts: DeviceFacts, names: readonly string[]): string[] {
+  return chosenLinks(facts, names).filter((link) => !hasEthernet(link)).map(({ name }) => name);
+}
+
+/** Throws Error that names the fix when a named device is not there or cannot be, or there is none. */
+export function requireDevices(
+  devices: Table<NodeDevice>,
+  facts: DeviceFacts,
+  names: readonly string[],
+): void {
+  const [bare] = devicesWithoutEthernet(facts, names);
+  if (bare !== undefined && (names.length > 0 || devices.size === 0)) {
+    throw new Error(
+      `Cannot use device ${bare}: it has no Ethernet header; name others by --device`,
+    );
+  }
   for (const name of names) {
     if (!devices.has(name)) {
       throw new Error(`Cannot use device ${name}: there is none; see \`ip link\``);
@@ -64,9 +79,12 @@ function chosenLinks({ links, defaultRoutes }: DeviceFacts, names: readonly stri
   return names.map((name) => byName.get(name)).filter((link) => link !== undefined);
 }
 
+function hasEthernet({ mac }: Link): boolean {
+  return mac.length === MAC_LENGTH;
+}
+
 function deviceOf({ addresses }: DeviceFacts, { name, ifindex, mtu, mac }: Link): NodeDevice {
-  const device: NodeDevice = { name, ifindex, mtu };
-  if (mac.length === MAC_LENGTH) device.mac = formatMac(mac);
+  const device: NodeDevice = { name, ifindex, mtu, mac: formatMac(mac) };
   const global = addresses.rows().filter((row) =>
     row.ifindex === ifindex && row.scope === SCOPE_UNIVERSE
   );

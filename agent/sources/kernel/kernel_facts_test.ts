@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { addAddress, deleteAddress, listAddresses } from "../../../datapath/net/address.ts";
 import { formatCidr, parseCidr, parseIp } from "../../../datapath/net/ip.ts";
 import { createVeth, deleteLink, getLink, setLink } from "../../../datapath/net/link.ts";
@@ -7,7 +7,7 @@ import { NetlinkSocket } from "../../../datapath/net/netlink.ts";
 import { createNamespace, deleteNamespace, openNamespace } from "../../../datapath/net/netns.ts";
 import { replaceRoute } from "../../../datapath/net/route.ts";
 import type { Table } from "../../core/table.ts";
-import { deriveDevices } from "./devices.ts";
+import { deriveDevices, devicesWithoutEthernet, requireDevices } from "./devices.ts";
 import { KernelFacts } from "./kernel_facts.ts";
 
 /** A namespace with facts of it, a socket in it, and a wait for one of its tables. */
@@ -136,6 +136,34 @@ for (const [name, commands, expected] of DEFAULT_ROUTES) {
     });
   });
 }
+
+Deno.test("a device without Ethernet header is none of the node's, and is named", async () => {
+  await withFacts(async (facts, netlink, path) => {
+    ip(path, "link add bare type vxlan external gpe dstport 4790");
+    ip(path, "link set bare up");
+    ip(path, "-6 route add default dev bare metric 9");
+    await until(facts.defaultRoutes, (rows) => rows.length > 0);
+    for (const names of [[], ["bare"]]) {
+      const { devices, ...derivation } = deriveDevices(facts, names);
+      using _derivation = derivation;
+      assertEquals(devices.rows(), []);
+      assertEquals(devicesWithoutEthernet(facts, names), ["bare"]);
+      assertThrows(
+        () => requireDevices(devices, facts, names),
+        Error,
+        "Cannot use device bare: it has no Ethernet header; name others by --device",
+      );
+    }
+    const { devices, ...derivation } = deriveDevices(facts, []);
+    using _derivation = derivation;
+    device(netlink, "eth0", "192.0.2.1/24");
+    await until(devices, (rows) => rows.length > 0);
+    requireDevices(devices, facts, []);
+    assertEquals(devices.keys(), ["eth0"]);
+    assertEquals(devicesWithoutEthernet(facts, []), ["bare"]);
+    assertEquals(devicesWithoutEthernet(facts, ["eth0"]), []);
+  });
+});
 
 /** What is given to a device, in words of iproute2 and in that order, and the addresses it is known by. */
 const ADDRESSES: [name: string, given: string[], ipv4: string, ipv6: string][] = [

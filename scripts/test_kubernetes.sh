@@ -6,7 +6,7 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-tests=(kubernetes_source kubernetes_store etcd_store operator)
+tests=(kubernetes_source kubernetes_store etcd_store operator install)
 if [ "${1:-}" = short ]; then
 	"$ROOT/scripts/kubernetes/build.sh"
 else

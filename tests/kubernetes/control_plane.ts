@@ -192,12 +192,19 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   /** A request, of the administrator by default. */
-  fetch(method: string, path: string, body?: unknown, user = ADMIN): Promise<Response> {
+  fetch(
+    method: string,
+    path: string,
+    body?: unknown,
+    user = ADMIN,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
     this.#http ??= Deno.createHttpClient({ caCerts: [this.caCerts] });
     return fetch(`${this.url}${path}`, {
       method,
       client: this.#http,
       headers: {
+        ...headers,
         authorization: `Bearer ${this.tokenOf(user)}`,
         "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json",
       },

@@ -5,6 +5,8 @@ import { customResourceDefinitions } from "../../kubernetes/definitions.ts";
 import type { WatchedKind } from "../../kubernetes/watch/watched_kind.ts";
 import { watchedKinds } from "../../sources/kubernetes/watched_kinds.ts";
 
+import { ownNodePolicy } from "./own_node_policy.ts";
+
 type Json = Record<string, unknown>;
 
 /** One rule of a ClusterRole. */
@@ -61,6 +63,7 @@ export function installManifest(): Json[] {
     ...customResourceDefinitions(),
     ...account("pilus", nodeRules()),
     ...account("pilus-operator", operatorRules()),
+    ...ownNodePolicy(`system:serviceaccount:${NAMESPACE}:pilus`),
   ];
 }
 

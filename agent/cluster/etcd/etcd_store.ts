@@ -3,6 +3,7 @@
  * publishes has the node's lease, and goes some time after it has gone.
  */
 
+import { FailureLog } from "../../core/failure_log.ts";
 import type { Log } from "../../core/log.ts";
 import { problemTable } from "../../core/problem.ts";
 import { isResourceName } from "../../kubernetes/names.ts";
@@ -82,10 +83,11 @@ export class EtcdStore implements ClusterStore {
     const client = new EtcdClient(access, patienceMs);
     this.#node = node;
     this.client = client;
+    const failures = new FailureLog(log, "cluster store");
     const onError = (error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      if (!signal.aborted) log.warn("cluster store", { reason });
+      if (!signal.aborted) failures.failed(error);
     };
+    const onRecovered = () => failures.recovered();
     const rows = new OriginRows(this.addresses);
     this.#lease = new Lease({
       client,
@@ -111,7 +113,7 @@ export class EtcdStore implements ClusterStore {
     ): Followed => ({
       ...{ prefix, onPut, onGone, keys: new Set(), complete: Promise.withResolvers() },
       isComplete: false,
-      watch: new PrefixWatch({ client, prefix, signal, onError, mostBackoffMs }),
+      watch: new PrefixWatch({ client, prefix, signal, onError, onRecovered, mostBackoffMs }),
     });
     this.#kinds = [
       follow(NUMBERS, ({ key, value }) => {

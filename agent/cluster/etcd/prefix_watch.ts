@@ -33,6 +33,8 @@ export interface PrefixWatchOptions {
   prefix: string;
   signal: AbortSignal;
   onError: (error: unknown) => void;
+  /** Is told of the first success after failures. */
+  onRecovered: () => void;
   mostBackoffMs?: number;
 }
 
@@ -123,6 +125,7 @@ export class PrefixWatch {
       }
       if (answer["created"]) {
         this.failing = undefined;
+        this.#options.onRecovered();
         onCreated();
       }
       for (const event of Array.isArray(answer["events"]) ? answer["events"] : []) {

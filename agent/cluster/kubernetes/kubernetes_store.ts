@@ -3,6 +3,7 @@
  * CiliumEndpointSlices, and numbers are CiliumIdentities.
  */
 
+import { FailureLog } from "../../core/failure_log.ts";
 import type { Log } from "../../core/log.ts";
 import { pause } from "../../core/pause.ts";
 import { problemTable } from "../../core/problem.ts";
@@ -63,9 +64,11 @@ export class KubernetesStore implements ClusterStore {
     const { problems } = this;
     this.#options = options;
     const rows = new OriginRows(this.addresses);
+    const failures = new FailureLog(log, "cluster store");
     const failed = (error: unknown) => {
-      if (!this.#stop.signal.aborted) log.warn("cluster store", { reason: messageOf(error) });
+      if (!this.#stop.signal.aborted) failures.failed(error);
     };
+    const onRecovered = () => failures.recovered();
     const endpoints = new EndpointSlices({
       ...{ client, node, onError: failed },
       labelsOf: (id) => this.identities.get(String(id))?.labels,
@@ -88,7 +91,9 @@ export class KubernetesStore implements ClusterStore {
     });
     this.#numbers = numbers;
     const watch = (kind: typeof IDENTITIES) =>
-      new KindWatch({ client, kind, signal: this.#stop.signal, timing, onError: failed });
+      new KindWatch({
+        ...{ client, kind, signal: this.#stop.signal, timing, onError: failed, onRecovered },
+      });
     this.#kinds = [
       { watch: watch(IDENTITIES), objects: identities },
       {
@@ -146,8 +151,4 @@ export class KubernetesStore implements ClusterStore {
     await Promise.all(this.#running);
     await Promise.all([this.#numbers.settled(), this.endpoints.settled()]);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

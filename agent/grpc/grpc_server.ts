@@ -26,12 +26,14 @@ export interface GrpcServerOptions {
   methods: GrpcMethods;
   /** Called for errors of methods that are none of {@linkcode GrpcError}, and of listeners. */
   onError: (what: string, error: unknown) => void;
-  /** Connections at the same time, of all listeners. @default {64} */
+  /** Connections at the same time, of each listener. @default {64} */
   maxConnections?: number;
+  /** Milliseconds in which the request of a call has to come. @default {10_000} */
+  requestMs?: number;
 }
 
 /** The most bytes of a request. */
-const MAX_REQUEST = 256 * 1024;
+const MAX_REQUEST = 128 * 1024;
 
 /** Milliseconds in which a client has to say something; and then to begin a call. */
 const FIRST_CALL_MS = 10_000;
@@ -44,8 +46,8 @@ export class GrpcServer implements AsyncDisposable {
   readonly #maxConnections: number;
   readonly #listeners: Deno.Listener[] = [];
   readonly #accepting: Promise<void>[] = [];
-  /** With the end of each. */
-  readonly #connections = new Map<Http2Connection, Promise<void>>();
+  /** By listener, with the end of each. */
+  readonly #connections: Map<Http2Connection, Promise<void>>[] = [];
   readonly #calls = new Set<Promise<void>>();
   readonly #stop = new AbortController();
 
@@ -57,13 +59,18 @@ export class GrpcServer implements AsyncDisposable {
   /** Serves what comes there too, until the server or the listener ends. */
   listen(listener: Deno.Listener): void {
     this.#listeners.push(listener);
-    this.#accepting.push(this.#accept(listener));
+    const connections = new Map<Http2Connection, Promise<void>>();
+    this.#connections.push(connections);
+    this.#accepting.push(this.#accept(listener, connections));
   }
 
-  async #accept(listener: Deno.Listener): Promise<void> {
+  async #accept(
+    listener: Deno.Listener,
+    connections: Map<Http2Connection, Promise<void>>,
+  ): Promise<void> {
     while (!this.#stop.signal.aborted) {
       try {
-        this.#admit(await listener.accept());
+        this.#admit(await listener.accept(), connections);
       } catch (error) {
         if (this.#stop.signal.aborted || error instanceof Deno.errors.BadResource) return;
         this.#options.onError("accepting a connection failed", error);
@@ -72,13 +79,13 @@ export class GrpcServer implements AsyncDisposable {
     }
   }
 
-  #admit(accepted: Deno.Conn): void {
-    if (this.#connections.size >= this.#maxConnections) {
+  #admit(accepted: Deno.Conn, connections: Map<Http2Connection, Promise<void>>): void {
+    if (connections.size >= this.#maxConnections) {
       // one that does nothing gives way
-      const idle = [...this.#connections.keys()].find(({ streams }) => streams === 0);
+      const idle = [...connections.keys()].find(({ streams }) => streams === 0);
       if (!idle) return accepted.close();
       idle.close();
-      this.#connections.delete(idle);
+      connections.delete(idle);
     }
     let timer: ReturnType<typeof setTimeout> | undefined = undefined;
     const connection = new Http2Connection(accepted, {
@@ -91,9 +98,9 @@ export class GrpcServer implements AsyncDisposable {
     timer = setTimeout(() => connection.close(), FIRST_CALL_MS);
     const end = connection.run().then(() => {
       clearTimeout(timer);
-      this.#connections.delete(connection);
+      connections.delete(connection);
     });
-    this.#connections.set(connection, end);
+    connections.set(connection, end);
   }
 
   async #serve(stream: Http2Stream, headers: Map<string, string>): Promise<void> {
@@ -117,8 +124,7 @@ export class GrpcServer implements AsyncDisposable {
         : setTimeout(() => deadline.abort(), Math.min(timeout, 2 ** 31 - 1));
       const signal = AbortSignal.any([stream.signal, this.#stop.signal, deadline.signal]);
       try {
-        const { value: request } = await messagesOf(stream, MAX_REQUEST).next();
-        if (!request) throw new GrpcError(Status.INTERNAL, "the request has no message");
+        const request = await this.#requestOf(stream);
         for await (const messages of method(request, { signal })) {
           if (!begun) await stream.sendHeaders(ANSWER);
           begun = true;
@@ -139,6 +145,24 @@ export class GrpcServer implements AsyncDisposable {
         ? error
         : new GrpcError(Status.INTERNAL, error instanceof Error ? error.message : String(error));
       await this.#end(stream, begun, code, message).catch(() => {});
+    }
+  }
+
+  /** Throws GrpcError when it does not come. */
+  async #requestOf(stream: Http2Stream): Promise<Uint8Array> {
+    const late = Promise.withResolvers<never>();
+    const { requestMs = 10_000 } = this.#options;
+    const timer = setTimeout(
+      () => late.reject(new GrpcError(Status.DEADLINE_EXCEEDED, "the request did not come")),
+      requestMs,
+    );
+    try {
+      const next = messagesOf(stream, MAX_REQUEST).next();
+      const { value } = await Promise.race([next, late.promise]);
+      if (value) return value;
+      throw new GrpcError(Status.INTERNAL, "the request has no message");
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -168,8 +192,10 @@ export class GrpcServer implements AsyncDisposable {
       new Promise<void>((resolve) => timer = setTimeout(resolve, 500)),
     ]);
     clearTimeout(timer);
-    const ends = [...this.#connections.values()];
-    for (const connection of this.#connections.keys()) connection.close();
+    const ends = this.#connections.flatMap((connections) => [...connections.values()]);
+    for (const connections of this.#connections) {
+      for (const connection of connections.keys()) connection.close();
+    }
     await Promise.all([...ends, ...this.#calls]);
   }
 }

@@ -1,21 +1,24 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { GrpcClient } from "./grpc_client.ts";
 import { type GrpcMethods, GrpcServer } from "./grpc_server.ts";
+import { Http2Connection } from "./http2_connection.ts";
 import { GrpcError, Status } from "./status.ts";
 
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 interface Place extends AsyncDisposable {
   port: number;
+  /** Of a second listener. */
+  otherPort: number;
   errors: string[];
   /** Messages that streams were asked for. */
   given: number;
   /** Calls whose signal came. */
   ended: number;
-  client(): Promise<GrpcClient>;
+  client(port?: number): Promise<GrpcClient>;
 }
 
-function serve(maxConnections = 8): Place {
+function serve(maxConnections = 8, requestMs = 10_000): Place {
   const errors: string[] = [];
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -53,13 +56,15 @@ function serve(maxConnections = 8): Place {
     new GrpcServer({
       methods,
       onError: (what, error) => errors.push(`${what}: ${error}`),
-      maxConnections,
+      ...{ maxConnections, requestMs },
     }),
   );
+  const otherListener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   server.listen(listener);
+  server.listen(otherListener);
   const place: Place = {
-    ...{ port, errors, given: 0, ended: 0 },
-    client: async () => {
+    ...{ port, otherPort: otherListener.addr.port, errors, given: 0, ended: 0 },
+    client: async (port = place.port) => {
       const connection = await Deno.connect({ hostname: "127.0.0.1", port });
       return new GrpcClient(connection, { authority: "localhost", tls: false });
     },
@@ -75,7 +80,7 @@ async function ask(client: GrpcClient, path: string, request: Uint8Array): Promi
 Deno.test("GrpcServer answers a call with one message, of any length that may be", async () => {
   await using place = serve();
   await using client = await place.client();
-  for (const length of [0, 1, 16_384, 65_535, 65_536, 256 * 1024]) {
+  for (const length of [0, 1, 16_384, 65_535, 65_536, 128 * 1024]) {
     const [answer] = await ask(client, "/t/Echo", new Uint8Array(length).fill(7));
     assertEquals(answer, new Uint8Array(length).fill(7));
   }
@@ -100,7 +105,7 @@ for (
     ["/t/Break", "", Status.INTERNAL, "a fault"],
     ["/t/None", "", Status.UNIMPLEMENTED, "There is no method /t/None"],
     ["/t/toString", "", Status.UNIMPLEMENTED, "There is no method /t/toString"],
-    ["/t/Echo", "x".repeat(256 * 1024 + 1), Status.RESOURCE_EXHAUSTED, "at most 262144"],
+    ["/t/Echo", "x".repeat(128 * 1024 + 1), Status.RESOURCE_EXHAUSTED, "at most 131072"],
   ] as const
 ) {
   Deno.test(`GrpcServer ends ${path} of ${request.length} bytes with status ${code}`, async () => {
@@ -189,6 +194,31 @@ Deno.test("GrpcServer serves while others hold more connections than there may b
   await using client = await place.client();
   assertEquals((await ask(client, "/t/Echo", encoder.encode("a"))).length, 1);
   for (const connection of held) connection.close();
+});
+
+Deno.test("GrpcServer serves on one listener while calls hold all connections of another", async () => {
+  await using place = serve(2);
+  await using clients = new AsyncDisposableStack();
+  for (let i = 0; i < 3; i++) {
+    const call = clients.use(await place.client()).call("/t/Wait", new Uint8Array(0));
+    if (i < 2) await call.next();
+    else await assertRejects(() => call.next(), GrpcError);
+  }
+  const other = clients.use(await place.client(place.otherPort));
+  assertEquals((await ask(other, "/t/Echo", encoder.encode("a"))).length, 1);
+});
+
+Deno.test("GrpcServer ends a call whose request does not come", async () => {
+  await using place = serve(2, 50);
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: place.port });
+  const http2 = new Http2Connection(connection, {});
+  const running = http2.run();
+  const fields = [[":method", "POST"], [":path", "/t/Echo"], ["content-type", "application/grpc"]];
+  const stream = await http2.open(fields as [string, string][]);
+  assertEquals((await stream.headers.promise).get("grpc-status"), String(Status.DEADLINE_EXCEEDED));
+  http2.close();
+  await running;
+  assertEquals(place.errors, []);
 });
 
 Deno.test("GrpcServer says that it ends to calls under way, and ends with clients that read nothing", async () => {

@@ -1,6 +1,7 @@
 /** One request and its answer on a connection of HTTP/2, from either side. */
 
 import { Http2Code, Http2Error, MAX_WINDOW } from "./frame.ts";
+import { addPiece } from "./pieces.ts";
 
 export type Fields = readonly (readonly [name: string, value: string])[];
 
@@ -105,7 +106,7 @@ export class Http2Stream {
 
   /** Bytes have come. Throws Http2Error. */
   receiveData(data: Uint8Array, end: boolean): void {
-    if (data.length > 0 && !this.#failure) this.#chunks.push(data);
+    if (data.length > 0 && !this.#failure) addPiece(this.#chunks, data);
     if (end) this.#endRemote();
     this.#wake?.();
   }

@@ -2,6 +2,7 @@
 
 import { joined } from "./header_block.ts";
 import type { Http2Stream } from "./http2_stream.ts";
+import { addPiece } from "./pieces.ts";
 import { GrpcError, Status } from "./status.ts";
 
 const HEAD = 5;
@@ -32,7 +33,7 @@ export async function* messagesOf(stream: Http2Stream, most: number): AsyncGener
         if (length === 0) return;
         throw new GrpcError(Status.INTERNAL, "a message is cut");
       }
-      parts.push(chunk);
+      addPiece(parts, chunk);
       length += chunk.length;
     }
     const bytes = joined(parts);

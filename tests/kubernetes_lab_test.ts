@@ -156,19 +156,109 @@ Deno.test({
       },
     );
 
+    await t.step(
+      "host ports, pods of the host's network, exec and logs work",
+      async () => {
+        const serving = (name: string, more: object, port: object) => ({
+          ...{ apiVersion: "v1", kind: "Pod", metadata: metadata(name, { app: name }) },
+          spec: {
+            ...{ nodeName: A, terminationGracePeriodSeconds: 0, ...more },
+            containers: [{ ...container(`echo started; ${SERVE}`), ports: [port] }],
+          },
+        });
+        await lab.apply(
+          serving("host-port", {}, { containerPort: 8080, hostPort: 30800 }),
+          serving("host-network", { hostNetwork: true }, { containerPort: 8080 }),
+        );
+        const names = ["host-port", "host-network"];
+        const ready = ["wait", "--for=condition=Ready", "pod", ...names, "--timeout=60s"];
+        await lab.kubectl(["-n", "demo", ...ready]);
+        const [, far] = clients as [RunningPod, RunningPod];
+        const url = (port: number) => `http://${lab.addressOf(A)}:${port}/`;
+        await retry(async () => {
+          assertEquals(await lab.get(far, url(30800)), "host-port");
+          assertEquals(await lab.get(far, url(8080)), A);
+          assertEquals(
+            (await lab.inNode("cp", "curl", "-sm", "2", url(30800))).trim(),
+            "host-port",
+          );
+        });
+        const demo = ["-n", "demo"];
+        assertEquals(await lab.kubectl([...demo, "exec", "far", "--", "echo", "ok"]), "ok\n");
+        assertEquals(await lab.kubectl([...demo, "logs", "host-port"]), "started\n");
+        await lab.kubectl([...demo, "delete", "pod", "--now", ...names]);
+      },
+    );
+
+    await t.step(
+      "probes pass where a policy denies all, and a pod that moves is reached",
+      async () => {
+        const [near] = clients as [RunningPod];
+        await lab.apply({
+          ...{
+            apiVersion: "networking.k8s.io/v1",
+            kind: "NetworkPolicy",
+            metadata: metadata("none"),
+          },
+          spec: { podSelector: {}, policyTypes: ["Ingress"] },
+        });
+        await lab.apply(web("3"));
+        await rollout("deployment", "web");
+        await lab.awaitAnswer(near, "http://10.96.0.80/", false);
+        await lab.kubectl(["-n", "demo", "delete", "networkpolicy", "none"]);
+        await lab.awaitAnswer(near, "http://10.96.0.80/", true);
+        const moving = (node: string) => ({
+          ...{ apiVersion: "apps/v1", kind: "StatefulSet", metadata: metadata("db") },
+          spec: {
+            ...{ serviceName: "db", replicas: 1, selector: { matchLabels: { app: "db" } } },
+            template: {
+              metadata: { labels: { app: "db" } },
+              spec: {
+                ...{ nodeSelector: { "kubernetes.io/hostname": node } },
+                ...{ terminationGracePeriodSeconds: 0, containers: [container(SERVE)] },
+              },
+            },
+          },
+        });
+        for (const node of [A, B]) {
+          await lab.apply(moving(node));
+          await rollout("statefulset", "db");
+          const db = await podOf("db");
+          assertEquals([db.name, db.node], ["db-0", node]);
+          await retry(async () => {
+            for (const from of clients) {
+              assertEquals(await lab.get(from, `http://${db.ip}:8080/`), "db-0");
+            }
+          });
+        }
+      },
+    );
+
     await t.step("agents are well, and have logged no error", async () => {
       for (const node of lab.nodes) {
         await retry(async () => {
           const { health, problems, watches = [] } = await lab.status(node);
           assertEquals([health, problems], [{ ok: true }, []]);
-          assertEquals(watches.map(({ state }) => state).sort(), [
-            ...["absent", "absent"],
-            ...Array(6).fill("watching"),
-          ]);
+          assertEquals(watches.map(({ state }) => state), Array(8).fill("watching"));
         });
         const errors = lab.logText(node).split("\n").filter((line) => /^\S+ error /.test(line));
         assertEquals(errors, []);
       }
+    });
+
+    await t.step("what a node published goes with its Node", async () => {
+      const owners = async () => {
+        const { items } = JSON.parse(
+          await lab.kubectl(["get", "ciliumendpointslices", "-o", "json"]),
+        );
+        const of = (items as { metadata: { ownerReferences: { name: string }[] } }[])
+          .flatMap(({ metadata: { ownerReferences } }) => ownerReferences.map(({ name }) => name));
+        return [...new Set(of)].sort();
+      };
+      assertEquals(await owners(), [A, B]);
+      await lab.stopAgent(B);
+      await lab.kubectl(["delete", "node", B]);
+      await retry(async () => assertEquals(await owners(), [A]), 60_000);
     });
 
     await t.step("uninstall leaves nothing of what was kept", async () => {

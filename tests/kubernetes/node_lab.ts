@@ -8,6 +8,8 @@ import { retry } from "./retry.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const LAB = "/run/pilus-kubernetes";
+/** How agents reach the API server. */
+const ACCESS = `${LAB}/pilus.kubeconfig`;
 const CACHE = Deno.env.get("BUILD_CACHE") ?? `${Deno.env.get("HOME")}/.cache/pilus`;
 
 /** Why there are no nodes here; undefined when there can be some. */
@@ -68,11 +70,31 @@ export class NodeLab implements AsyncDisposable {
     try {
       await script("down");
       await script("up", ...nodes);
+      await lab.#install();
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Kinds and roles, as users install them; the agents are who they say, and no more. */
+  async #install(): Promise<void> {
+    const manifest = await run(`${ROOT}dist/pilus`, ["manifest"]);
+    await this.#kubectlText(["apply", "-f", "-"], manifest);
+    const account = ["-n", "kube-system", "create", "token", "pilus", "--duration=24h"];
+    const token = (await retry(() => this.kubectl(account))).trim();
+    const cluster = {
+      server: "https://192.0.2.1:6443",
+      "certificate-authority": `${LAB}/pki/ca.crt`,
+    };
+    const config = {
+      "current-context": "lab",
+      contexts: [{ name: "lab", context: { cluster: "lab", user: "pilus" } }],
+      clusters: [{ name: "lab", cluster }],
+      users: [{ name: "pilus", user: { token } }],
+    };
+    Deno.writeTextFileSync(ACCESS, JSON.stringify(config), { mode: 0o600 });
   }
 
   /** The address at which node number `at` is. */
@@ -100,8 +122,12 @@ export class NodeLab implements AsyncDisposable {
   kubectl(args: readonly string[], stdin?: object | readonly object[]): Promise<string> {
     const items = stdin === undefined ? undefined : [stdin].flat();
     const list = items && JSON.stringify({ apiVersion: "v1", kind: "List", items });
+    return this.#kubectlText(args, list);
+  }
+
+  #kubectlText(args: readonly string[], stdin: string | undefined): Promise<string> {
     const command = [`${CACHE}/kubernetes/bin/kubectl`, "--kubeconfig", `${LAB}/admin.kubeconfig`];
-    return run(`${ROOT}scripts/kubernetes/lab.sh`, ["in", "cp", ...command, ...args], list);
+    return run(`${ROOT}scripts/kubernetes/lab.sh`, ["in", "cp", ...command, ...args], stdin);
   }
 
   apply(...objects: object[]): Promise<string> {
@@ -132,7 +158,7 @@ export class NodeLab implements AsyncDisposable {
   /** Where an agent and its uninstallation find what is the node's. */
   #places(node: string): string[] {
     return [
-      ...["--node-name", node, "--manifests", `${LAB}/manifests`],
+      ...["--node-name", node, "--manifests", `${LAB}/${node}/manifests`],
       ...["--state-dir", this.stateOf(node), "--run-dir", `${LAB}/${node}/pilus/run`],
     ];
   }
@@ -147,7 +173,7 @@ export class NodeLab implements AsyncDisposable {
     const child = new Deno.Command(`${ROOT}scripts/kubernetes/lab.sh`, {
       args: [
         ...["in", node, `${ROOT}dist/pilus`, "agent", ...this.#places(node), "--kubernetes"],
-        ...["--kubeconfig", `${LAB}/admin.kubeconfig`, "--device", "eth0"],
+        ...["--kubeconfig", ACCESS, "--cluster-store", "kubernetes", "--device", "eth0"],
         ...["--cgroup", exists(v2) ? v2 : `/sys/fs/cgroup/${node}`],
         ...["--cluster-cidr", "10.244.0.0/16"],
       ],

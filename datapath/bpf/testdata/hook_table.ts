@@ -97,12 +97,8 @@ export interface Hook {
   ignore?: boolean;
 }
 
-function unlinkNothing(): void {
-  try {
-    Deno.removeSync("/proc/nothing");
-  } catch {
-    // the kernel has looked for it
-  }
+function unlinkFile(): void {
+  Deno.removeSync(Deno.makeTempFileSync());
 }
 
 const switchTasks = () => new Promise<void>((resolve) => setTimeout(resolve, 5));
@@ -144,14 +140,14 @@ export const hooks: readonly Hook[] = [
   {
     title: "kprobe",
     program: "on_kprobe",
-    fire: unlinkNothing,
+    fire: unlinkFile,
     linkType: LinkType.PERF_EVENT,
     ignore: noKprobes,
   },
   {
     title: "kretprobe",
     program: "on_kretprobe",
-    fire: unlinkNothing,
+    fire: unlinkFile,
     linkType: LinkType.PERF_EVENT,
     ignore: noKprobes,
   },
@@ -159,7 +155,7 @@ export const hooks: readonly Hook[] = [
     title: "kprobe.multi",
     program: "on_kprobe_multi",
     attach: (program) => attachKprobeMulti(program, { symbols: ["do_unlinkat", "do_rmdir"] }),
-    fire: unlinkNothing,
+    fire: unlinkFile,
     linkType: LinkType.KPROBE_MULTI,
     ignore: noFprobe,
   },

@@ -16,6 +16,14 @@ static __always_inline int ignore(struct __sk_buff *skb, struct pod_egress *e)
 	return step_done(e, TC_ACT_SHOT);
 }
 
+/* Whether the packet goes no farther than the pod's link. */
+static __always_inline bool is_of_link(const struct packet *p)
+{
+	return address_is_multicast(&p->tuple.destination) ||
+	       address_is_link_local(&p->tuple.source) ||
+	       address_is_link_local(&p->tuple.destination);
+}
+
 /*
  * A message of neighbour discovery: a question is answered. The node asks nothing, as its neighbour
  * entries of pods are permanent, and its stack would forward an answer that is to somebody else.
@@ -61,14 +69,15 @@ static __always_inline int classify(struct __sk_buff *skb, struct packet *p,
 		return err > 0 ? DROP(UNSUPPORTED_L3) : err;
 	if (is_neighbour_discovery(p))
 		return discover(skb, p, e);
-	if (address_is_multicast(&p->tuple.destination) ||
-	    address_is_link_local(&p->tuple.source) || address_is_link_local(&p->tuple.destination))
-		return ignore(skb, e);
-	if (!address_equal(&p->tuple.source, p->family == 4 ? &ep->ipv4 : &ep->ipv6))
-		return DROP(INVALID_SOURCE_IP);
-	/* the node's own, which route_localnet would let in */
-	if (address_is_loopback(&p->tuple.destination))
-		return DROP(UNROUTABLE);
+	if (unlikely(!address_equal(&p->tuple.source, p->family == 4 ? &ep->ipv4 : &ep->ipv6)))
+		return is_of_link(p) ? ignore(skb, e) : DROP(INVALID_SOURCE_IP);
+	if (unlikely(address_is_special(&p->tuple.destination))) {
+		if (is_of_link(p))
+			return ignore(skb, e);
+		/* the node's own, which route_localnet would let in */
+		if (address_is_loopback(&p->tuple.destination))
+			return DROP(UNROUTABLE);
+	}
 	e->hairpin = is_hairpin(&p->tuple.destination);
 	if (unlikely(p->flags & PACKET_FRAGMENT) &&
 	    order_fragment(skb, p, ep->ifindex, METRIC_EGRESS) != FRAGMENT_GOES_ON)

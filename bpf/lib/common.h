@@ -100,6 +100,15 @@ static __always_inline bool address_is_loopback(const struct address *a)
 	return HALF(a, 0) == 0 && HALF(a, 1) == bpf_cpu_to_be64(1);
 }
 
+/* True of all multicast, link-local and loopback addresses, and of few others: a look at one byte.
+ */
+static __always_inline bool address_is_special(const struct address *a)
+{
+	if (address_is_v4(a))
+		return a->bytes[12] == 127 || a->bytes[12] >= 0xe0;
+	return !a->bytes[0] || a->bytes[0] >= 0xfe;
+}
+
 /*
  * Addresses that no packet of another host has as its source: several hosts', the own one's, or
  * none (RFC 1122 3.2.1.3); those of a link are not forwarded.

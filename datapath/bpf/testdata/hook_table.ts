@@ -61,6 +61,16 @@ function loads(name: string): boolean {
   }
 }
 
+/** Whether such a device can be made. */
+function makes(device: () => Veth): boolean {
+  try {
+    device()[Symbol.dispose]();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** 612 for Linux 6.12. */
 function kernel(): number {
   const [major = 0, minor = 0] = Deno.osRelease().split(".").map(Number);
@@ -288,7 +298,7 @@ export const hooks: readonly Hook[] = [
     attach: (program, { ifindex }) => attachNetkit(program, { ifindex }),
     fire: (_, { ifindex }) => sendFrame(ifindex),
     linkType: LinkType.NETKIT,
-    ignore: kernel() < 607 || lacks(/^CONFIG_NETKIT=y/m),
+    ignore: !makes(temporaryNetkit),
   },
   {
     title: "cgroup_skb",

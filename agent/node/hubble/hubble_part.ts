@@ -111,7 +111,7 @@ export function hubblePart(
         list: () => nodes.rows().map(peer),
         watch: (changed) => nodes.watch(() => changed()),
       }),
-      ...healthMethods(["observer.Observer", "peer.Peer"]),
+      ...healthMethods(["hubble.server.Observer", "observer.Observer", "peer.Peer"]),
     },
     onError: (what, error) => log.error("hubble", { what, error: String(error) }),
   });

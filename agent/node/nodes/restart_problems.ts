@@ -34,6 +34,6 @@ export function mtuProblems(started: number, devices: readonly NodeDevice[]): Pr
     reason: REASON,
     message:
       `its MTU is ${mtu}, and the tunnel and pods count with ${started}, so that what is too ` +
-      "long for it is lost: restart the agent, and make the pods anew that it finds",
+      "long for it may be lost: restart the agent, and make the pods anew that it finds",
   }));
 }

@@ -42,7 +42,12 @@ function sendByTcp(): void {
   listen(listener.fd, 1);
   getsockname(listener.fd, address);
   using client = socket(AF_INET, SOCK_STREAM, 0);
-  setsockopt(client.fd, IPPROTO_TCP, TCP_CONGESTION, new TextEncoder().encode(NAME));
+  setsockopt(
+    client.fd,
+    IPPROTO_TCP,
+    TCP_CONGESTION,
+    Uint8Array.from(new TextEncoder().encode(NAME)),
+  );
   connect(client.fd, address);
   using _server = accept(listener.fd);
   for (let i = 0; i < 20; i++) send(client.fd, new Uint8Array(1000));

@@ -46,6 +46,12 @@ count() { # summary word
 	echo "${number:-0}"
 }
 
+# shellcheck disable=SC2317 # check calls it
+all_were_run() { # log folder...
+	diff <(git ls-files "${@:2}" | grep '_test\.ts$' | sort) \
+		<(grep -oP '^running \d+ tests? from \./\K.*' "$1" | sort)
+}
+
 finish() {
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ]
@@ -71,8 +77,11 @@ else
 	# both Denos beside each other, as there are two cores; what needs a quiet machine comes alone
 	logs=$(mktemp -d)
 	packets=$(grep -l testdata/node.ts datapath/*_test.ts | grep -v /programs_test.ts | paste -sd,)
-	run_tests "$logs/oldest" "$oldest" "--ignore=$packets" agent cli datapath >"$logs/shown" &
-	run_tests "$logs/newest" deno agent cli datapath
+	# by folder: of one with a package in it the newest runs the package's alone
+	units=(agent cli datapath/*_test.ts datapath/*/)
+	run_tests "$logs/oldest" "$oldest" "--ignore=$packets" "${units[@]}" >"$logs/shown" &
+	run_tests "$logs/newest" deno "${units[@]}"
+	check "every unit test file was run" all_were_run "$logs/newest" agent cli datapath
 	count_tests $? "$logs/newest"
 	wait $!
 	status=$?

@@ -112,10 +112,11 @@ static __always_inline struct metrics *metrics_of(__u32 reason)
 	return bpf_map_lookup_elem(&pilus_metrics, &index);
 }
 
-static __always_inline void add_packet(struct metrics *m, __u32 direction, __u32 length)
+static __always_inline void add_packets(struct metrics *m, __u32 direction, __u64 packets,
+					__u64 bytes)
 {
-	m->direction[direction & 1].packets++;
-	m->direction[direction & 1].bytes += length;
+	m->direction[direction & 1].packets += packets;
+	m->direction[direction & 1].bytes += bytes;
 }
 
 static __always_inline void count(__u32 reason, __u32 direction, __u32 length)
@@ -123,7 +124,7 @@ static __always_inline void count(__u32 reason, __u32 direction, __u32 length)
 	struct metrics *m = metrics_of(reason);
 
 	if (m)
-		add_packet(m, direction, length);
+		add_packets(m, direction, 1, length);
 }
 
 /* The fields of an event besides the packet's own. */

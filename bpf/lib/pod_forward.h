@@ -26,9 +26,9 @@ static __always_inline void count_forwarded(__u32 length, bool to_pod)
 
 	if (!m)
 		return;
-	add_packet(m, METRIC_EGRESS, length);
+	add_packets(m, METRIC_EGRESS, 1, length);
 	if (to_pod)
-		add_packet(m, METRIC_INGRESS, length);
+		add_packets(m, METRIC_INGRESS, 1, length);
 }
 
 /* Returns STEP_DONE or a negative drop reason. */

@@ -156,10 +156,8 @@ static __always_inline void count_messages(__u32 direction, const struct sock_st
 {
 	struct metrics *m = metrics_of(REASON_FORWARDED);
 
-	if (m) {
-		m->direction[direction & 1].packets += state->packets;
-		m->direction[direction & 1].bytes += state->bytes;
-	}
+	if (m)
+		add_packets(m, direction, state->packets, state->bytes);
 }
 
 /* Adds what was redirected to the conntrack entry, whose lifetime it renews, and to the metrics. */

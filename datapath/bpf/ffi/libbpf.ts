@@ -8,7 +8,6 @@ import { openLibbpf } from "../libbpf.ts";
 
 const SYMBOLS = {
   libbpf_set_print: { parameters: ["pointer"], result: "pointer" },
-  libbpf_probe_bpf_map_type: { parameters: ["i32", "pointer"], result: "i32" },
   libbpf_probe_bpf_helper: { parameters: ["i32", "i32", "pointer"], result: "i32" },
 
   bpf_object__open_mem: { parameters: ["buffer", "usize", "buffer"], result: "pointer" },
@@ -34,7 +33,6 @@ const SYMBOLS = {
   bpf_map__max_entries: { parameters: ["pointer"], result: "u32" },
   bpf_map__map_flags: { parameters: ["pointer"], result: "u32" },
   bpf_map__set_max_entries: { parameters: ["pointer", "u32"], result: "i32" },
-  bpf_map__pin_path: { parameters: ["pointer"], result: "pointer" },
   bpf_map__set_map_flags: { parameters: ["pointer", "u32"], result: "i32" },
   bpf_map__attach_struct_ops: { parameters: ["pointer"], result: "pointer" },
   bpf_map__set_pin_path: { parameters: ["pointer", "buffer"], result: "i32" },

@@ -5,9 +5,9 @@
  * there ends the process, so it is a few instructions that call vdprintf(3) with a pipe.
  */
 
-import { Mapping, PROT_EXEC, PROT_READ, read } from "./libc.ts";
+import { FileDescriptor, Mapping, PROT_EXEC, PROT_READ, read } from "./libc.ts";
 import { libbpf } from "./libbpf.ts";
-import { addressOf } from "./memory.ts";
+import { addressOf, cstring } from "./memory.ts";
 
 const MOST_LINES = 20;
 
@@ -16,7 +16,6 @@ const { symbols: libc } = Deno.dlopen("libc.so.6", {
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-  close: { parameters: ["i32"], result: "i32" },
 });
 
 /**
@@ -55,16 +54,14 @@ function makePrinter(): Printer | undefined {
   if (libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0) return undefined;
   const [reader, writer] = ends as unknown as [number, number];
   const code = instructions(writer, Deno.UnsafePointer.value(libc.vdprintf));
-  const file = libc.memfd_create(new TextEncoder().encode("print\0"), MFD_CLOEXEC);
-  libc.write(file, code, BigInt(code.length));
   try {
-    const mapping = new Mapping(file, code.length, PROT_READ | PROT_EXEC, 0, "print");
+    using file = new FileDescriptor(libc.memfd_create(cstring("print"), MFD_CLOEXEC));
+    libc.write(file.fd, code, BigInt(code.length));
+    const mapping = new Mapping(file.fd, code.length, PROT_READ | PROT_EXEC, 0, "print");
     const pointer = Deno.UnsafePointer.create(addressOf(mapping.buffer));
     return { reader, pointer };
   } catch {
     return undefined; // as under a policy against it
-  } finally {
-    libc.close(file);
   }
 }
 

@@ -3,6 +3,7 @@
  * an endpoint is one request.
  */
 
+import { attemptEach } from "../../core/attempt_each.ts";
 import { equalData } from "../../core/equal.ts";
 import type { ApplyResult, Target } from "../../core/reconciler.ts";
 import { checkNames } from "../checked_names.ts";
@@ -71,18 +72,12 @@ export class AddressKeys implements Target<PublishedEndpoint> {
     upserts: PublishedEndpoint[],
     deletes: PublishedEndpoint[],
   ): Promise<ApplyResult<PublishedEndpoint>> {
-    const failed: ApplyResult<PublishedEndpoint>["failed"] = [];
     const works: [PublishedEndpoint, string[]][] = [];
-    for (const row of [...upserts, ...deletes]) {
-      const isWanted = works.length + failed.length < upserts.length;
-      try {
-        checkNames(row);
-      } catch (error) {
-        failed.push({ row, error: error as Error });
-        continue;
-      }
+    const plan = (isWanted: boolean) => (row: PublishedEndpoint) => {
+      checkNames(row);
       works.push([row, this.#want(row, isWanted)]);
-    }
+    };
+    const failed = [...attemptEach(upserts, plan(true)), ...attemptEach(deletes, plan(false))];
     // as many endpoints in a transaction as fit
     for (let i = 0; i < works.length;) {
       const batch: typeof works = [];

@@ -49,8 +49,9 @@ const SHORT_MS = 15_000;
 
 /** What is told of the keys below a prefix. */
 interface Followed {
-  prefix: string;
   watch: PrefixWatch;
+  /** Before all that there is. */
+  onList: () => void;
   onPut: (entry: KeyValue) => void;
   onGone: (key: string, modRevision: string) => void;
   keys: Set<string>;
@@ -110,8 +111,9 @@ export class EtcdStore implements ClusterStore {
       prefix: string,
       onPut: Followed["onPut"],
       onGone: Followed["onGone"],
+      onList = () => {},
     ): Followed => ({
-      ...{ prefix, onPut, onGone, keys: new Set(), complete: Promise.withResolvers() },
+      ...{ onList, onPut, onGone, keys: new Set(), complete: Promise.withResolvers() },
       isComplete: false,
       watch: new PrefixWatch({ client, prefix, signal, onError, onRecovered, mostBackoffMs }),
     });
@@ -133,7 +135,7 @@ export class EtcdStore implements ClusterStore {
         this.#forget(key);
         rows.replace(key, []);
         endpoints.gone(key, modRevision);
-      }),
+      }, () => endpoints.listing()),
     ];
   }
 
@@ -161,13 +163,13 @@ export class EtcdStore implements ClusterStore {
   }
 
   async #follow(kind: Followed): Promise<void> {
-    const { prefix, watch, keys, onPut, onGone, complete } = kind;
+    const { watch, keys, onList, onPut, onGone, complete } = kind;
     let said: Set<string> | undefined;
     for await (const change of watch.changes()) {
       switch (change.type) {
         case "list":
           said = new Set();
-          if (prefix === ADDRESSES) this.endpoints.listing();
+          onList();
           break;
         case "put":
           said?.add(change.entry.key);

@@ -3,6 +3,7 @@
  * change is one small write and one event to each node. The Node owns them, so that they go with it.
  */
 
+import { attemptEach } from "../../core/attempt_each.ts";
 import { equalData } from "../../core/equal.ts";
 import type { ApplyResult, Target } from "../../core/reconciler.ts";
 import type { ApiClient } from "../../kubernetes/client/api_client.ts";
@@ -92,7 +93,6 @@ export class EndpointSlices implements Target<PublishedEndpoint> {
     upserts: PublishedEndpoint[],
     deletes: PublishedEndpoint[],
   ): Promise<ApplyResult<PublishedEndpoint>> {
-    const failed: ApplyResult<PublishedEndpoint>["failed"] = [];
     const changed = new Map<Slice, PublishedEndpoint[]>();
     const note = (slice: Slice, row: PublishedEndpoint) => {
       const rows = changed.get(slice);
@@ -107,19 +107,14 @@ export class EndpointSlices implements Target<PublishedEndpoint> {
       this.#sliceOf.delete(key);
       note(slice, row);
     }
-    for (const row of upserts) {
-      try {
-        checkNames(row);
-      } catch (error) {
-        failed.push({ row, error: error as Error });
-        continue;
-      }
+    const failed = attemptEach(upserts, (row) => {
+      checkNames(row);
       const key = publishedEndpointKey(row);
       const slice = this.#sliceOf.get(key) ?? this.#withRoom(row.namespace);
       slice.rows.set(key, row);
       this.#sliceOf.set(key, slice);
       note(slice, row);
-    }
+    });
     const due = [...changed];
     const work = async () => {
       for (let next = due.pop(); next; next = due.pop()) {

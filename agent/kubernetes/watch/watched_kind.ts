@@ -27,10 +27,14 @@ export function pathOf({ apiVersion, resource }: WatchedKind): string {
   return `${apiVersion.includes("/") ? "/apis" : "/api"}/${apiVersion}/${resource}`;
 }
 
+/** Its API group, "" for the core. */
+export function groupOf({ apiVersion }: WatchedKind): string {
+  return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
+}
+
 /** For errors of requests. */
-export function requestOf({ apiVersion, resource }: WatchedKind, verb: Request["verb"]): Request {
-  const group = apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
-  return { verb, group, resource };
+export function requestOf(kind: WatchedKind, verb: Request["verb"]): Request {
+  return { verb, group: groupOf(kind), resource: kind.resource };
 }
 
 /** The selectors as the API has them in a query. */

@@ -2,9 +2,8 @@
 
 import { IDENTITIES, SLICES } from "../../cluster/kubernetes/published_kinds.ts";
 import { customResourceDefinitions } from "../../kubernetes/definitions.ts";
-import type { WatchedKind } from "../../kubernetes/watch/watched_kind.ts";
+import { groupOf, type WatchedKind } from "../../kubernetes/watch/watched_kind.ts";
 import { watchedKinds } from "../../sources/kubernetes/watched_kinds.ts";
-
 import { ownNodePolicy } from "./own_node_policy.ts";
 
 type Json = Record<string, unknown>;
@@ -18,9 +17,6 @@ export interface Rule {
 
 const NAMESPACE = "kube-system";
 const AUTHORIZATION = "rbac.authorization.k8s.io";
-
-const groupOf = ({ apiVersion }: WatchedKind) =>
-  apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
 
 /** What a node asks for, and no more. */
 export function nodeRules(): Rule[] {

@@ -1,6 +1,6 @@
 /** The addresses and ports by which a Service, or a host port, is reached. */
 
-import { parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
+import { NO_ADDRESS, parseIp, tryParseIp } from "../../../datapath/net/ip.ts";
 import type { Service, ServicePort } from "../../kubernetes/resources.ts";
 import type { ServiceSettings } from "./annotations.ts";
 import type { FrontendKind } from "./frontend.ts";
@@ -13,8 +13,6 @@ export interface FrontendAddress {
 }
 
 const LOOPBACKS = ["127.0.0.1", "::1"].map(parseIp);
-/** The address of rows that reserve a port: no packet goes there. */
-export const NO_ADDRESS = new Uint8Array(16);
 
 export function clusterIps({ spec }: Service): string[] {
   const given = spec.clusterIPs?.length ? spec.clusterIPs : [spec.clusterIP ?? ""];
@@ -75,6 +73,7 @@ export function nodeAddresses(
   own: readonly Uint8Array<ArrayBuffer>[],
 ): FrontendAddress[] {
   return [
+    // no packet goes there: the row reserves the port
     { kind: "Reserved", address: NO_ADDRESS, port },
     ...[...own, ...LOOPBACKS].map((address) => ({ kind, address, port })),
   ];

@@ -1,6 +1,6 @@
 /** The health check ports of services whose externalTrafficPolicy is Local. */
 
-import { formatIp } from "../../../datapath/net/ip.ts";
+import { formatIp, NO_ADDRESS } from "../../../datapath/net/ip.ts";
 import { deriveGroups, groupInput, rowsOf } from "../../core/derive_groups.ts";
 import type { Problem } from "../../core/problem.ts";
 import type { Table } from "../../core/table.ts";
@@ -10,7 +10,6 @@ import type { ClusterNode, RemoteAddress } from "../../cluster/rows.ts";
 import type { OwnAddress } from "../ipcache/own_addresses.ts";
 import { chosenBackends } from "./backend_choice.ts";
 import { type Frontend, frontendKey } from "./frontend.ts";
-import { NO_ADDRESS } from "./frontend_addresses.ts";
 import type { HealthCheck } from "./health_checks.ts";
 import { selects } from "./port_backends.ts";
 import { sliceOwners } from "./service_index.ts";

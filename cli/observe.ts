@@ -9,7 +9,7 @@ import { type Invocation, UsageError } from "./command.ts";
 import { FlowPrinter, type FlowPrinterOptions } from "./observe/flow_printer.ts";
 import { connectHubble } from "./observe/hubble_client.ts";
 import { observeRequest } from "./observe/query.ts";
-import { print, write } from "./output.ts";
+import { print, printError, write } from "./output.ts";
 
 export async function observe({ options }: Invocation): Promise<void> {
   const request = observeRequest(options);
@@ -26,7 +26,7 @@ export async function observe({ options }: Invocation): Promise<void> {
     why: Boolean(options.why),
     fullTime: options["time-format"] === "RFC3339",
     print: (line) => (json ? write : print)(`${line}\n`),
-    tell: (line) => console.error(line),
+    tell: printError,
   });
   try {
     const connect = () => connectHubble(options);
@@ -34,11 +34,11 @@ export async function observe({ options }: Invocation): Promise<void> {
       connect,
       request,
       signal: stop.signal,
-      onAway: ({ message }) => console.error(`${message}; trying again`),
+      onAway: ({ message }) => printError(`${message}; trying again`),
     });
     for await (const { response } of answers) printer.write(response);
     printer.end();
-    if (printer.flows === 0 && !request.follow) console.error(await whyNone(await connect()));
+    if (printer.flows === 0 && !request.follow) printError(await whyNone(await connect()));
   } catch (error) {
     if (stop.signal.aborted) return;
     if (!(error instanceof GrpcError)) throw error;

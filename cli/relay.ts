@@ -1,5 +1,6 @@
 /** `pilus relay` */
 
+import { untilAborted } from "../agent/core/pause.ts";
 import { DEFAULT_SOCKET } from "../agent/api/types.ts";
 import { printable } from "../agent/core/printable.ts";
 import { Log } from "../agent/core/log.ts";
@@ -51,7 +52,7 @@ export async function relay({ options }: Invocation): Promise<void> {
   const { hostname: host, port: actual } = listener.addr as Deno.NetAddr;
   log.info("ready", { address: `${host}:${actual}` });
   if (given.length > 0) {
-    await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
+    await untilAborted(stop.signal);
   } else {
     await peers.follow(
       () => dial(service, tls),

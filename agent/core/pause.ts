@@ -12,3 +12,11 @@ export function pause(ms: number, signal: AbortSignal): Promise<boolean> {
     signal.removeEventListener("abort", abort);
   });
 }
+
+/** Resolves when the signal is aborted. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

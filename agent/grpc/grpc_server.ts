@@ -1,5 +1,6 @@
 /** A server of gRPC on listeners of any kind. */
 
+import { pause } from "../core/pause.ts";
 import { Http2Code } from "./frame.ts";
 import { Http2Connection } from "./http2_connection.ts";
 import type { Fields, Http2Stream } from "./http2_stream.ts";
@@ -74,7 +75,7 @@ export class GrpcServer implements AsyncDisposable {
       } catch (error) {
         if (this.#stop.signal.aborted || error instanceof Deno.errors.BadResource) return;
         this.#options.onError("accepting a connection failed", error);
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        await pause(RETRY_MS, this.#stop.signal);
       }
     }
   }

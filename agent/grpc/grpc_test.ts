@@ -41,15 +41,11 @@ function serve(maxConnections = 8, requestMs = 10_000): Place {
       await new Promise((resolve) => signal.addEventListener("abort", resolve));
       place.ended++;
     },
-    // deno-lint-ignore require-yield
     "/t/Refuse": async function* () {
-      await Promise.resolve();
-      throw new GrpcError(Status.INVALID_ARGUMENT, "100 % wrong: ü\n");
+      yield await Promise.reject(new GrpcError(Status.INVALID_ARGUMENT, "100 % wrong: ü\n"));
     },
-    // deno-lint-ignore require-yield
     "/t/Break": async function* () {
-      await Promise.resolve();
-      throw new TypeError("a fault");
+      yield await Promise.reject(new TypeError("a fault"));
     },
   };
   const server = stack.use(

@@ -1,5 +1,6 @@
 /** A block of headers, which may come in parts. */
 
+import { concat } from "@std/bytes/concat";
 import { Http2Code, Http2Error } from "./frame.ts";
 
 /** The most bytes of a block. */
@@ -27,18 +28,6 @@ export class HeaderBlock {
   }
 
   bytes(): Uint8Array {
-    return joined(this.#parts);
+    return concat(this.#parts);
   }
-}
-
-/** The parts as one. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

@@ -90,10 +90,6 @@ export class Http2Connection implements StreamConnection {
     return this.#streams.size;
   }
 
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** Serves until either side ends. Resolves with what went wrong; undefined: the peer has gone. */
   async run(): Promise<Error | undefined> {
     let failure: Error | undefined;
@@ -139,7 +135,7 @@ export class Http2Connection implements StreamConnection {
       [Setting.INITIAL_WINDOW_SIZE, this.#window],
       ...(this.#options.onStream
         ? [[Setting.MAX_CONCURRENT_STREAMS, this.#maxStreams] as const]
-        : [[2, 0] as const]), // a server must not push
+        : [[Setting.ENABLE_PUSH, 0] as const]), // a server must not push
     ]);
     if (this.#options.onStream) {
       const preface = await reader.bytes(PREFACE.length);

@@ -1,6 +1,6 @@
 /** Messages within the data of a call: each has a head of five bytes. */
 
-import { joined } from "./header_block.ts";
+import { concat } from "@std/bytes/concat";
 import type { Http2Stream } from "./http2_stream.ts";
 import { addPiece } from "./pieces.ts";
 import { GrpcError, Status } from "./status.ts";
@@ -36,7 +36,7 @@ export async function* messagesOf(stream: Http2Stream, most: number): AsyncGener
       addPiece(parts, chunk);
       length += chunk.length;
     }
-    const bytes = joined(parts);
+    const bytes = parts.length === 1 ? parts[0]! : concat(parts);
     parts = [bytes];
     if (!hasHead) {
       if (bytes[0] !== 0) {

@@ -1,6 +1,6 @@
 /** Bytes that come in pieces of any size. */
 
-import { joined } from "./header_block.ts";
+import { concat } from "@std/bytes/concat";
 
 /** Smaller pieces are put together: each costs more than its bytes, and peers choose their size. */
 const SMALL = 1024;
@@ -9,6 +9,6 @@ const SMALL = 1024;
 export function addPiece(pieces: Uint8Array[], piece: Uint8Array): void {
   const last = pieces.at(-1);
   if (last && last.length + piece.length <= SMALL) {
-    pieces[pieces.length - 1] = joined([last, piece]);
+    pieces[pieces.length - 1] = concat([last, piece]);
   } else pieces.push(piece);
 }

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { joined } from "./header_block.ts";
+import { concat } from "@std/bytes/concat";
 import { Http2Stream, type StreamConnection } from "./http2_stream.ts";
 import { addPiece } from "./pieces.ts";
 
@@ -10,7 +10,7 @@ Deno.test("addPiece() makes few pieces of many small ones, and leaves large ones
   const pieces: Uint8Array[] = [];
   for (const byte of BYTES) addPiece(pieces, byte);
   assert(pieces.length < 200, `${pieces.length} pieces`);
-  assertEquals(joined(pieces), joined(BYTES));
+  assertEquals(concat(pieces), concat(BYTES));
   const large = new Uint8Array(16_000);
   addPiece(pieces, large);
   assert(pieces.at(-1) === large);
@@ -24,5 +24,5 @@ Deno.test("Http2Stream keeps bytes that come one by one as few pieces", async ()
   const read: Uint8Array[] = [];
   for (let piece; (piece = await stream.read());) read.push(piece);
   assert(read.length < 200, `${read.length} pieces`);
-  assertEquals(joined(read), joined(BYTES));
+  assertEquals(concat(read), concat(BYTES));
 });

@@ -1,5 +1,6 @@
 /** gRPC's health checks: who asks is answered, so the server serves. */
 
+import { untilAborted } from "../core/pause.ts";
 import type { GrpcMethods } from "../grpc/grpc_server.ts";
 import { GrpcError, Status } from "../grpc/status.ts";
 import { decode, encode } from "./messages.ts";
@@ -23,8 +24,7 @@ export function healthMethods(services: readonly string[]): GrpcMethods {
     },
     "/grpc.health.v1.Health/Watch": async function* (bytes, { signal }) {
       yield answer(isKnown(bytes) ? SERVING : SERVICE_UNKNOWN);
-      if (signal.aborted) return;
-      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      await untilAborted(signal);
     },
   };
 }

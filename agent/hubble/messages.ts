@@ -21,7 +21,8 @@ const WITH_ENDS_AS_BYTES = FLOW.replace(
   "bytes source = 8; bytes destination = 9;",
 );
 
-let roots: { plain: protobuf.Root; fast: protobuf.Root } | undefined;
+let root: protobuf.Root | undefined;
+let fastAnswer: protobuf.Type | undefined;
 
 function readDefinitions(definitions: readonly string[]): protobuf.Root {
   const root = new protobuf.Root();
@@ -33,16 +34,9 @@ function readDefinitions(definitions: readonly string[]): protobuf.Root {
   return root;
 }
 
-function definitions(): { plain: protobuf.Root; fast: protobuf.Root } {
-  return roots ??= {
-    plain: readDefinitions(DEFINITIONS),
-    fast: readDefinitions([WITH_ENDS_AS_BYTES, ...DEFINITIONS.slice(1)]),
-  };
-}
-
 /** The definition of a message, as `flow.Flow`. */
 export function messageType(name: string): protobuf.Type {
-  return definitions().plain.lookupType(name);
+  return (root ??= readDefinitions(DEFINITIONS)).lookupType(name);
 }
 
 /** The bytes of a message. */
@@ -72,6 +66,7 @@ function endOf(end: EndpointMessage | undefined): Uint8Array | undefined {
 export function encodeFlow({ flow, ...rest }: GetFlowsResponse): Uint8Array {
   const message = flow &&
     { ...flow, source: endOf(flow.source), destination: endOf(flow.destination) };
-  const type = definitions().fast.lookupType("observer.GetFlowsResponse");
-  return type.encode({ ...rest, ...(message ? { flow: message } : {}) }).finish();
+  fastAnswer ??= readDefinitions([WITH_ENDS_AS_BYTES, ...DEFINITIONS.slice(1)])
+    .lookupType("observer.GetFlowsResponse");
+  return fastAnswer.encode({ ...rest, ...(message ? { flow: message } : {}) }).finish();
 }

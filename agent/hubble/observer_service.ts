@@ -1,5 +1,6 @@
 /** Hubble's observer of one node. */
 
+import { untilAborted } from "../core/pause.ts";
 import type { FlowRing } from "../flows/flow_ring.ts";
 import { GrpcError, Status } from "../grpc/status.ts";
 import type { GrpcCall, GrpcMethods } from "../grpc/grpc_server.ts";
@@ -73,9 +74,7 @@ async function* noEvents(
   { follow }: StreamRequest,
   { signal }: GrpcCall,
 ): AsyncGenerator<Uint8Array[]> {
-  if (follow && !signal.aborted) {
-    await new Promise((resolve) => signal.addEventListener("abort", resolve));
-  }
+  if (follow) await untilAborted(signal);
   yield [];
 }
 

@@ -1,5 +1,6 @@
 /** Flows of a server, over breaks of the connection. */
 
+import { pause } from "../core/pause.ts";
 import type { GrpcClient } from "../grpc/grpc_client.ts";
 import { GrpcError, Status } from "../grpc/status.ts";
 import type { GetFlowsRequest, GetFlowsResponse, TimeMessage } from "./flow_message.ts";
@@ -86,14 +87,4 @@ class Seen {
     if (this.#time) return { ...request, since: this.#time };
     return number === undefined ? request : { ...request, number };
   }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  const wake = () => resolve();
-  signal.addEventListener("abort", wake);
-  await promise;
-  clearTimeout(timer);
-  signal.removeEventListener("abort", wake);
 }

@@ -1,5 +1,6 @@
 /** Who the servers are that a relay asks. */
 
+import { pause } from "../core/pause.ts";
 import { type ServerAddress, serverAddressText } from "../grpc/dial.ts";
 import type { GrpcClient } from "../grpc/grpc_client.ts";
 import { decode } from "../hubble/messages.ts";
@@ -63,11 +64,7 @@ export class PeerList {
         if (signal.aborted) return;
         onError(error as Error);
       }
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, RETRY_MS);
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      await promise;
-      clearTimeout(timer);
+      await pause(RETRY_MS, signal);
     }
   }
 }

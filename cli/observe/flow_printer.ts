@@ -11,12 +11,9 @@ import {
   tableCells,
 } from "../../agent/hubble/flow_text.ts";
 
-/** The formats of `-o`. */
-export const FORMATS = ["compact", "dict", "json", "jsonpb", "table", "tab"] as const;
-
 /** Options for {@linkcode FlowPrinter}. */
 export interface FlowPrinterOptions extends FlowTextOptions {
-  format: typeof FORMATS[number];
+  format: "compact" | "dict" | "json" | "jsonpb" | "table" | "tab";
   /** Whether rows of a table are printed at once, as more come. */
   follow: boolean;
   /** Lines of flows, and lines about the stream. */

@@ -132,7 +132,7 @@ function indexed<Row extends object, Index>(
   let revision = NaN;
   let index: Index;
   return () => {
-    if (revision !== table.revision) index = make([...table.rows()]);
+    if (revision !== table.revision) index = make(table.rows());
     revision = table.revision;
     return index;
   };

@@ -4,7 +4,7 @@
  */
 
 import type { Log } from "../../core/log.ts";
-import { pause } from "../../core/pause.ts";
+import { pause, untilAborted } from "../../core/pause.ts";
 import type { Table } from "../../core/table.ts";
 import type { AccessReader } from "../../kubernetes/client/access.ts";
 import { ApiClient } from "../../kubernetes/client/api_client.ts";
@@ -157,11 +157,4 @@ export class KubernetesSource implements ResourceSource {
     this.client[Symbol.dispose]();
     this.saved[Symbol.dispose]();
   }
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
